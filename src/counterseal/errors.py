@@ -1,0 +1,389 @@
+"""Every way in which a call can be refused, in one closed table, and the few exceptions that carry a row of it.
+
+    CountersealError                whose fault
+    ├── ConfigError                 the operator's: a start-up error, never seen by a caller
+    └── CallError                   holds a Reason, so web/errors.py can answer without asking what happened
+        ├── Unauthenticated         the caller's: no credential, or one that proves nothing (401)
+        ├── BadCall                 the caller's: the message or its headers are not what the protocol says (4xx)
+        ├── ServerError             the server's: it failed, lied or was too slow (502, 504)
+        └── CannotTell              ours: something we need to decide, sign or record is out of reach (503)
+
+A denial by policy is a value (`core.permit.Denial`), not an exception: nothing went wrong.
+
+`message` is for the caller and never holds a credential, a key, or which of several checks a token failed.
+`detail` is for the record and for the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+Fault = Literal["caller", "server", "us", "operator"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One row of the closed set of reasons (contract.md section 6).
+
+    code: stable text in `error.data.reason`. status: HTTP. rpc: the JSON-RPC error code; those of MCP where the protocol
+    names one, else our own, which are positive (status times 100 plus a number) and so outside JSON-RPC's reserved range.
+    cause and remedy are what docs/errors.md prints.
+    """
+
+    code: str
+    status: int
+    rpc: int
+    fault: Fault
+    cause: str
+    remedy: str
+
+
+_ROWS: Final = (
+    # 400: the message is not what the protocol says
+    Reason(
+        "parse_error",
+        400,
+        -32700,
+        "caller",
+        "The body is not one JSON text in UTF-8: malformed, a duplicate member, "
+        "a byte order mark, NaN, or a number that no double can hold.",
+        "Send strict JSON (RFC 8259) without duplicate members.",
+    ),
+    Reason(
+        "invalid_request",
+        400,
+        -32600,
+        "caller",
+        "The body is JSON but not one JSON-RPC 2.0 message that this address and revision take.",
+        "Send one request or notification object with `jsonrpc`, `method` and, for a request, a string or integer `id`.",
+    ),
+    Reason(
+        "invalid_params",
+        400,
+        -32602,
+        "caller",
+        "A parameter that the protocol requires is missing or has another type.",
+        "Send the parameter that the message names.",
+    ),
+    Reason(
+        "header_mismatch",
+        400,
+        -32020,
+        "caller",
+        "A routing header (MCP-Protocol-Version, Mcp-Method, Mcp-Name, "
+        "Mcp-Param-*) is missing, sent twice, or differs from the body.",
+        "Send each routing header once, equal to the body.",
+    ),
+    Reason(
+        "capability_required",
+        400,
+        -32021,
+        "caller",
+        "The call needs a capability that the caller did not declare.",
+        "Declare the capability in `_meta` or don't make the call.",
+    ),
+    Reason(
+        "unsupported_version",
+        400,
+        -32022,
+        "caller",
+        "The protocol version is not one that this gateway carries.",
+        "Use one of the versions in `error.data.supported`.",
+    ),
+    Reason(
+        "batch_not_allowed",
+        400,
+        -32600,
+        "caller",
+        "A JSON-RPC batch outside a 2025-03-26 session, an empty or overlong one, or one with `initialize` in it.",
+        "Send the messages one by one.",
+    ),
+    Reason(
+        "ambiguous_credentials",
+        400,
+        40001,
+        "caller",
+        "More than one credential, or one header sent twice.",
+        "Send exactly one `Authorization` or `X-API-Key` header.",
+    ),
+    Reason(
+        "bad_header",
+        400,
+        40002,
+        "caller",
+        "A header that may be sent once was sent twice, or holds what it may not.",
+        "Send the header that the message names once, with a plain value.",
+    ),
+    # 401
+    Reason(
+        "credential_missing",
+        401,
+        40101,
+        "caller",
+        "The request holds no credential and anonymous calls are off.",
+        "Send `Authorization: Bearer ...` with an API key or an access token of a configured issuer.",
+    ),
+    Reason(
+        "credential_invalid",
+        401,
+        40102,
+        "caller",
+        "The credential proves nothing here: unknown, expired, revoked, "
+        "not for this address, or not signed by a configured issuer. The record says which.",
+        "Get a new key or token; look the record up with `counterseal audit tail`.",
+    ),
+    # 403
+    Reason(
+        "policy_denied",
+        403,
+        40301,
+        "caller",
+        "No policy rule permits this call, or one denies it.",
+        "Ask the gateway's owner for a `permit` rule; `docs/policy.md` shows how rules are read.",
+    ),
+    Reason(
+        "tool_not_allowed",
+        403,
+        40302,
+        "caller",
+        "The server's `allowed_tools` or the API key's own tools leave this tool out.",
+        "Add the tool to `servers.<name>.signer.allowed_tools`, or create a key with `--tools`.",
+    ),
+    Reason(
+        "origin_refused",
+        403,
+        40303,
+        "caller",
+        "The request came from a web page of an origin that is not this gateway's, "
+        "or names a host that is not this gateway (DNS rebinding).",
+        "Call the gateway by the host name of its `issuer`.",
+    ),
+    # 404 and the other statuses of the address itself
+    Reason(
+        "server_unknown",
+        404,
+        40401,
+        "caller",
+        "There is no server of this name for this caller.",
+        "Use a name from `servers:` in the configuration.",
+    ),
+    Reason(
+        "session_unknown",
+        404,
+        40402,
+        "caller",
+        "The session id is not valid for this caller and server, or has ended.",
+        "Send `initialize` again without a session id.",
+    ),
+    Reason(
+        "method_not_found",
+        404,
+        -32601,
+        "caller",
+        "The method is not one of this protocol revision.",
+        "Use a method of the revision that the request names.",
+    ),
+    Reason(
+        "method_unknown",
+        400,
+        -32601,
+        "caller",
+        "The method is not one of this legacy revision (where a 404 would tell the client that its session has ended).",
+        "Use a method of the revision that the session negotiated.",
+    ),
+    Reason(
+        "http_method_refused",
+        405,
+        40501,
+        "caller",
+        "This HTTP method is not served at this address.",
+        "Use `POST`; `GET` and `DELETE` exist in the legacy revisions only.",
+    ),
+    Reason(
+        "not_acceptable",
+        406,
+        40601,
+        "caller",
+        "`Accept` does not list what the answer may be.",
+        "Send `Accept: application/json, text/event-stream` (`text/event-stream` for `GET`).",
+    ),
+    Reason(
+        "too_large",
+        413,
+        41301,
+        "caller",
+        "The body, its depth or its number of members is over the ceiling.",
+        "Send less; the ceilings are in docs/limits.md.",
+    ),
+    Reason(
+        "call_token_too_large",
+        413,
+        41302,
+        "caller",
+        "The call token would be longer than the ceiling, so the server's HTTP parser might refuse it.",
+        "Use a shorter tool name or resource address, or configure fewer claims.",
+    ),
+    Reason(
+        "unsupported_media_type",
+        415,
+        41501,
+        "caller",
+        "The body is not `application/json` in UTF-8 without a content coding.",
+        "Send `Content-Type: application/json` and no `Content-Encoding`.",
+    ),
+    Reason(
+        "too_many",
+        429,
+        42901,
+        "caller",
+        "Too many calls of this caller are in flight.",
+        "Wait for `Retry-After` seconds.",
+    ),
+    # 5xx: the server
+    Reason(
+        "server_unreachable",
+        502,
+        50201,
+        "server",
+        "The server does not accept connections or broke the connection.",
+        "Check that `servers.<name>.url` answers from the gateway's machine.",
+    ),
+    Reason(
+        "server_refused",
+        502,
+        50202,
+        "server",
+        "The server refused the call token or answered with a redirect or a status that MCP does not know.",
+        "Check the issuer, audience and JWKS address that the server is configured with.",
+    ),
+    Reason(
+        "server_answer_invalid",
+        502,
+        50203,
+        "server",
+        "The server's answer is not one that may be passed on: not JSON-RPC, "
+        "another request's id, or a request of its own where the revision has none.",
+        "Mend the server; the record has the detail.",
+    ),
+    Reason(
+        "server_answer_too_large",
+        502,
+        50204,
+        "server",
+        "The server's answer is over the ceiling for bytes or events.",
+        "Mend the server, or page its results.",
+    ),
+    Reason(
+        "server_timeout",
+        504,
+        50401,
+        "server",
+        "The server did not answer in time.",
+        "See docs/limits.md for the limits.",
+    ),
+    # 5xx: us
+    Reason(
+        "internal_error",
+        500,
+        50001,
+        "us",
+        "A defect in the gateway. Nothing was sent to the server after it.",
+        "Report it with the record's id.",
+    ),
+    Reason(
+        "identity_unavailable",
+        503,
+        50301,
+        "us",
+        "The IdP's keys cannot be had, so we cannot tell whose token this is.",
+        "Retry after `Retry-After` seconds; check the issuer's `jwks_uri`.",
+    ),
+    Reason(
+        "store_unavailable",
+        503,
+        50302,
+        "us",
+        "The store cannot be read, so we cannot tell whether a key is valid.",
+        "Check the `store:`; `/readyz` says what is wrong.",
+    ),
+    Reason("signer_unavailable", 503, 50303, "us", "No call token can be signed now.", "`/readyz` says what is wrong."),
+    Reason(
+        "audit_unavailable",
+        503,
+        50304,
+        "us",
+        "The record cannot be written, so the call is not made.",
+        "Free space or mend the permissions of the `audit.sink` folder; `/readyz` says what is wrong.",
+    ),
+    Reason(
+        "overloaded",
+        503,
+        50305,
+        "us",
+        "The gateway carries as many calls as it may.",
+        "Wait for `Retry-After` seconds.",
+    ),
+)
+
+REASONS: Final[Mapping[str, Reason]] = {row.code: row for row in _ROWS}
+
+
+class CountersealError(Exception):
+    """Base of everything this package raises on purpose."""
+
+
+class ConfigError(CountersealError):
+    """The configuration or its surroundings keep the gateway from starting.
+
+    Each problem is one line, `file:line:column: path: what is wrong and how to mend it` where a file is at fault.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class CallError(CountersealError):
+    """A call ends here with a row of the table.
+
+    message: what the caller reads. detail: what only the record and the log get. data: more members for JSON-RPC
+    `error.data`, where the protocol asks for them. id: the JSON-RPC id to answer to, as far as it is known. headers: HTTP
+    headers of the answer. record: the id of the record that tells of it, once there is one.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        detail: str | None = None,
+        data: Mapping[str, Any] | None = None,
+        id: str | int | None = None,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.reason = REASONS[code]
+        self.message = message
+        self.detail = detail
+        self.data = data or {}
+        self.id = id
+        self.headers = headers
+        self.record: str | None = None
+
+
+class Unauthenticated(CallError):
+    """401: no credential (`credential_missing`) or a bad one (`credential_invalid`)."""
+
+
+class BadCall(CallError):
+    """4xx: the message, its headers or its address are not what the protocol says."""
+
+
+class ServerError(CallError):
+    """502 or 504: the server failed. Nothing of its answer reaches the caller."""
+
+
+class CannotTell(CallError):
+    """503: fail closed. Never a 401, never a pass."""
