@@ -1,0 +1,76 @@
+"""What is asked: one HTTP request as it came in, and the one call that the wire room makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class Era(Enum):
+    """A call stays in its era end to end: what one era pushes, the other cannot carry."""
+
+    MODERN = "modern"
+    LEGACY = "legacy"
+
+
+class Shape(Enum):
+    """What kind of message a call is."""
+
+    REQUEST = "request"
+    NOTIFICATION = "notification"
+    REPLY = "reply"
+    """A response of the caller to a request that the server made (legacy)."""
+    STREAM = "stream"
+    """A legacy `GET`."""
+    END = "end"
+    """A legacy `DELETE`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """One HTTP request as bytes. headers: names in lower case, in the order they came, duplicates kept."""
+
+    verb: str
+    server: str
+    headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)  # they hold the credential
+    body: bytes = field(repr=False)
+    peer: str
+
+    def all(self, name: bytes) -> list[bytes]:
+        """Every value of a header, in order; name in lower case."""
+        return [value for key, value in self.headers if key == name]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A legacy session as the sealed id says it: the server's own id and the negotiated revision."""
+
+    server_id: str = field(repr=False)
+    revision: str
+    sealed: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One decoded call. Decisions, the call token, the record and the request to the server all read this value.
+
+    method: the JSON-RPC method, or a pseudo method of core/methods.py. name: the tool, prompt, resource or what a
+    completion is for. arguments: what the call token's digest binds; None where the method has none.
+    message: the whole JSON-RPC message, the only thing that is sent on; None for GET and DELETE.
+    param_headers: `Mcp-Param-*` as (lower-case name, value), to be checked or passed on.
+    """
+
+    server: str
+    era: Era
+    revision: str
+    shape: Shape
+    method: str
+    id: str | int | None = None
+    name: str | None = None
+    arguments: Mapping[str, Any] | None = field(default=None, repr=False)
+    message: Mapping[str, Any] | None = field(default=None, repr=False)
+    session: Session | None = None
+    last_event_id: str | None = None
+    param_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)

@@ -1,0 +1,125 @@
+"""The claims of a call token, and nothing else (contract.md section 5).
+
+Pure: what is random (`jti`, `txn`) or read from a clock (`now`) is an argument, so that `explain`, `token mint` and the
+pipeline make the same claims from the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from counterseal.core.call import Call
+from counterseal.core.caller import Caller
+from counterseal.core.canonical import arguments_digest
+from counterseal.core.methods import METHODS
+from counterseal.core.scope import scope_of
+
+RESERVED: Final = frozenset(
+    [
+        "iss",
+        "sub",
+        "aud",
+        "exp",
+        "nbf",
+        "iat",
+        "jti",
+        "act",
+        "scope",
+        "client_id",
+        "azp",
+        "cnf",
+        "txn",
+        "authorization_details",
+    ]
+)
+"""What the gateway alone decides. A configuration that names one of these in a claim operation is refused at start."""
+
+ACT_DEPTH: Final = 4
+"""The longest actor chain that leaves the gateway, ours included."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignerSettings:
+    """How one server's call tokens are made: `signer:` with `servers.<name>.signer` laid over it.
+
+    ttl_seconds: life of a token, 1 to 900. end_user_claim_sources: tried in this order for `sub`.
+    bind_arguments: put the digest of the arguments into the token.
+    """
+
+    issuer: str
+    audience: str
+    algorithm: str
+    ttl_seconds: int
+    end_user_claim_sources: tuple[str, ...]
+    bind_arguments: bool = True
+
+
+def build_claims(caller: Caller, call: Call, signer: SignerSettings, *, now: int, jti: str, txn: str) -> dict[str, Any]:
+    """The claims set for one call. now: seconds since the epoch. Raises canonical.NotCanonical for arguments that have no
+    one meaning."""
+    return {
+        "iss": signer.issuer,
+        "aud": signer.audience,
+        "sub": subject(caller, signer.end_user_claim_sources),
+        "client_id": caller.client_id,
+        "act": actor(caller, signer.issuer),
+        "scope": scope_of(call.method, call.name),
+        "iat": now,
+        "nbf": now,
+        "exp": now + signer.ttl_seconds,
+        "jti": jti,
+        "txn": txn,
+        "authorization_details": [operation(call, signer)],
+    }
+
+
+def operation(call: Call, signer: SignerSettings) -> dict[str, Any]:
+    """The one RFC 9396 object that says what the token is for."""
+    details: dict[str, Any] = {"type": "mcp_call", "locations": [signer.audience], "actions": [call.method]}
+    if call.name is not None:
+        details["identifier"] = call.name
+    row = METHODS.get(call.method)
+    if signer.bind_arguments and row is not None and row.arguments:
+        details["arguments_digest"] = arguments_digest(call.arguments or {})
+    return details
+
+
+def subject(caller: Caller, sources: tuple[str, ...]) -> str:
+    """The first non-empty source: a verified claim of that name, else a field of the API key of that name.
+
+    An e-mail address counts only once its issuer says that it is verified. With no source left, the client itself is the
+    subject, named by a random id that is never derived from a credential.
+    """
+    for source in sources:
+        value = caller.email if source == "email" else caller.claims.get(source, caller.fields.get(source))
+        if isinstance(value, str) and value:
+            return value
+    if caller.kind == "anonymous":
+        return "anonymous"
+    return f"apikey:{caller.client_id}" if caller.kind == "api_key" else caller.client_id
+
+
+def actor(caller: Caller, issuer: str) -> dict[str, Any]:
+    """The chain of RFC 8693 section 4.1, outermost first: who made this call on the subject's behalf.
+
+    A verified inbound chain is kept as it is; else the caller's agent, else its team, else this gateway.
+    """
+    if caller.act is not None:
+        return dict(caller.act)
+    return {"sub": caller.agent or caller.team or issuer}
+
+
+def chain_depth(act: Mapping[str, Any]) -> int:
+    """How many actors a chain names. Raises ValueError where it is not a chain of objects that each name one."""
+    depth = 0
+    node: Any = act
+    while node is not None:
+        if not isinstance(node, Mapping) or not isinstance(node.get("sub", node.get("client_id")), str):
+            raise ValueError("an actor is an object with `sub` or `client_id`")
+        depth += 1
+        if depth > ACT_DEPTH:
+            raise ValueError(f"more than {ACT_DEPTH} actors")
+        node = node.get("act")
+    return depth

@@ -1,0 +1,53 @@
+"""Every ceiling in one table (docs/limits.md prints it). Bytes, seconds or counts, as the names say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The defaults are the contract; tests hold each at n and n + 1."""
+
+    # what a caller may send
+    header_bytes: int = 32 * 1024
+    header_count: int = 100
+    header_value_bytes: int = 8 * 1024
+    header_seconds: float = 10.0
+    body_bytes: int = 4 * 1024 * 1024
+    body_seconds: float = 30.0
+    json_depth: int = 64
+    json_members: int = 100_000
+    batch_messages: int = 32
+    session_seconds: int = 24 * 3600
+    calls_per_caller: int = 1024
+    calls_per_worker: int = 8192
+    # tokens that come in
+    token_bytes: int = 8 * 1024
+    token_json_depth: int = 16
+    token_json_members: int = 256
+    token_string_bytes: int = 4 * 1024
+    # other people's keys
+    jwks_bytes: int = 256 * 1024
+    jwks_keys: int = 100
+    fetch_connect_seconds: float = 2.0
+    fetch_seconds: float = 5.0
+    refetch_cooldown_seconds: float = 30.0
+    keys_stale_seconds: float = 3600.0
+    # tokens that go out
+    call_token_bytes: int = 6 * 1024
+    # what a server may take or send
+    server_connect_seconds: float = 5.0
+    server_idle_seconds: float = 60.0
+    server_total_seconds: float = 300.0
+    server_stream_seconds: float = 3600.0
+    server_answer_bytes: int = 16 * 1024 * 1024
+    server_event_bytes: int = 16 * 1024 * 1024
+    server_events: int = 100_000
+    # our own parts
+    audit_seconds: float = 1.0
+    store_stale_seconds: float = 5.0
+
+
+LIMITS: Final = Limits()

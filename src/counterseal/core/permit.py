@@ -1,0 +1,48 @@
+"""How a decision comes out: a Permit, which is the only thing a server sends, or a Denial, which is sent back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from counterseal.core.call import Call
+from counterseal.core.caller import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Policy's yes. rule: which rule said so, as the configuration shows it (`policy[0]`)."""
+
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Policy's no, a value because nothing went wrong. reason: a code of errors.REASONS. rule: who said no."""
+
+    reason: str
+    message: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """One countersigned call.
+
+    Made by `gateway.pipeline` alone, from the call, policy's yes and a token that was signed for exactly this call; there
+    is no other way to reach a server, so no path can go out unsigned.
+    """
+
+    caller: Caller
+    call: Call
+    allowed: Allowed
+    claims: Mapping[str, Any]
+    kid: str
+    algorithm: str
+    token: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        bound = self.claims["authorization_details"][0]
+        if bound["actions"] != [self.call.method] or bound.get("identifier") != self.call.name:
+            raise ValueError("the call token is for another operation than the call")

@@ -1,0 +1,120 @@
+"""May this caller make this call? The first denial wins, then the first permit; where nothing permits, it is denied.
+
+A rule selects by callers, servers, tools and methods; what it leaves out, it does not ask about.
+
+* A rule with `tools` is about those tools: calling them, and seeing them in `tools/list`.
+* A rule with `methods` is about those methods. With both, it is about those tools when the method is `tools/call`, and
+  about the other methods as named.
+* A rule with neither is about everything on the server.
+* Methods without an effect of their own (the handshake, `server/discover`, lists, streams) are for whoever may use
+  anything at all on the server: lists are filtered by the same decision, so they show what may be used and no more.
+  Only a `deny` rule that names them in `methods`, or names neither tools nor methods, closes them.
+
+Names are compared as they are, case-sensitive, byte for byte (threats.md invariant 13); `*` stands for any run of
+characters and there is no other wildcard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from counterseal.core.call import Call
+from counterseal.core.caller import Caller
+from counterseal.core.methods import METHODS, Kind
+from counterseal.core.patterns import Patterns
+from counterseal.core.permit import Allowed, Denial
+
+CALLER_FIELDS: Final[Mapping[str, Callable[[Caller], str | None]]] = {
+    "kind": lambda caller: caller.kind,
+    "key": lambda caller: caller.client_id if caller.kind == "api_key" else None,
+    "client_id": lambda caller: caller.client_id,
+    "issuer": lambda caller: caller.issuer,
+    "subject": lambda caller: caller.subject,
+    "email": lambda caller: caller.email,
+    "team": lambda caller: caller.team,
+    "org": lambda caller: caller.organisation,
+    "agent": lambda caller: caller.agent,
+}
+"""What a rule's `callers` may ask about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One compiled line of `policy:`. label: how messages and records name it. None: the rule does not ask."""
+
+    label: str
+    permits: bool
+    callers: tuple[tuple[str, Patterns], ...] = ()
+    servers: Patterns | None = None
+    tools: Patterns | None = None
+    methods: Patterns | None = None
+
+    def _selects(self, caller: Caller, server: str) -> bool:
+        if self.servers is not None and not self.servers.match(server):
+            return False
+        return all(patterns.match(CALLER_FIELDS[field](caller)) for field, patterns in self.callers)
+
+    def _covers(self, method: str, tool: str | None) -> bool:
+        if self.tools is None:
+            return self.methods is None or self.methods.match(method)
+        if method == "tools/call":
+            return self.tools.match(tool) and (self.methods is None or self.methods.match(method))
+        return self.methods is not None and self.methods.match(method)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """All rules, compiled once. allowed_tools: per server, `servers.<name>.signer.allowed_tools` where it is given."""
+
+    rules: tuple[Rule, ...]
+    allowed_tools: Mapping[str, Patterns]
+
+    def decide(self, caller: Caller, call: Call) -> Allowed | Denial:
+        """The decision about one call."""
+        method, name = _operation(call)
+        return self.decide_operation(caller, call.server, method, name)
+
+    def decide_operation(self, caller: Caller, server: str, method: str, name: str | None) -> Allowed | Denial:
+        """The same decision for an operation that nobody has made yet; lists are filtered by it."""
+        row = METHODS.get(method)
+        if caller.servers is not None and not caller.servers.match(server):
+            return Denial("server_unknown", f"there is no server {server!r} for this caller", f"key {caller.client_id}")
+        tool = name if method == "tools/call" else None
+        if tool is not None:
+            if caller.tools is not None and not caller.tools.match(tool):
+                return Denial(
+                    "tool_not_allowed", f"the API key does not allow the tool {tool!r}", f"key {caller.client_id}"
+                )
+            allowed = self.allowed_tools.get(server)
+            if allowed is not None and not allowed.match(tool):
+                return Denial(
+                    "tool_not_allowed",
+                    f"the server {server!r} does not allow the tool {tool!r}",
+                    f"servers.{server}.signer.allowed_tools",
+                )
+        selected = [rule for rule in self.rules if rule._selects(caller, server)]
+        for rule in selected:
+            if not rule.permits and rule._covers(method, tool):
+                return Denial(
+                    "policy_denied", f"{_say(method, name)} on {server!r} is denied by {rule.label}", rule.label
+                )
+        is_open = row.kind is Kind.OPEN if row is not None else method.startswith("notifications/")
+        for rule in selected:
+            if rule.permits and (is_open or rule._covers(method, tool)):
+                return Allowed(rule.label)
+        return Denial("policy_denied", f"no policy rule permits {_say(method, name)} on {server!r}", "default")
+
+
+def _operation(call: Call) -> tuple[str, str | None]:
+    """A completion reveals what the prompt or resource it is for would, so it is decided as using that."""
+    if call.method == "completion/complete":
+        params = (call.message or {}).get("params") or {}
+        kind = (params.get("ref") or {}).get("type")
+        return ("prompts/get" if kind == "ref/prompt" else "resources/read"), call.name
+    return call.method, call.name
+
+
+def _say(method: str, name: str | None) -> str:
+    return f"{method} {name!r}" if name is not None else method

@@ -1,0 +1,97 @@
+"""What one call leaves behind: an intent before it leaves, an outcome after it ended, or a refusal."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from counterseal.core.call import Call, Inbound
+from counterseal.core.caller import Caller
+from counterseal.core.permit import Permit
+from counterseal.errors import Reason
+
+Outcome = Literal["answered", "error", "aborted", "failed", "unknown"]
+"""How a call ended: with a result; with a JSON-RPC error of the server; because the caller left; because the server
+failed; or nobody knows, because the gateway ended between intent and outcome."""
+
+
+def refusal(
+    record: str,
+    inbound: Inbound,
+    caller: Caller | None,
+    call: Call | None,
+    reason: Reason,
+    *,
+    detail: str | None,
+    rule: str | None,
+) -> dict[str, Any]:
+    """The entry of a call that was not made."""
+    return {
+        "event": "refusal",
+        "record": record,
+        **_what(inbound, call),
+        **_who(caller),
+        "peer": inbound.peer,
+        "reason": reason.code,
+        "status": reason.status,
+        "detail": detail,
+        "rule": rule,
+    }
+
+
+def intent(record: str, inbound: Inbound, permit: Permit, arguments_mac: str | None) -> dict[str, Any]:
+    """The entry that must be durable before the call leaves. arguments_mac: a keyed digest, because a bare one of short
+    arguments could be guessed from (threats.md U-08)."""
+    claims = permit.claims
+    return {
+        "event": "intent",
+        "record": record,
+        **_what(inbound, permit.call),
+        **_who(permit.caller),
+        "peer": inbound.peer,
+        "rule": permit.allowed.rule,
+        "sub": claims["sub"],
+        "act": claims["act"],
+        "aud": claims["aud"],
+        "scope": claims["scope"],
+        "jti": claims["jti"],
+        "txn": claims["txn"],
+        "exp": claims["exp"],
+        "kid": permit.kid,
+        "alg": permit.algorithm,
+        "arguments": arguments_mac,
+    }
+
+
+def outcome(
+    record: str, how: Outcome, *, status: int | None, reason: str | None, detail: str | None, size: int, seconds: float
+) -> dict[str, Any]:
+    """The entry after the last byte. size: bytes that went to the caller."""
+    return {
+        "event": "outcome",
+        "record": record,
+        "outcome": how,
+        "status": status,
+        "reason": reason,
+        "detail": detail,
+        "bytes": size,
+        "seconds": round(seconds, 6),
+    }
+
+
+def _what(inbound: Inbound, call: Call | None) -> dict[str, Any]:
+    if call is None:
+        return {"server": inbound.server, "method": None, "name": None, "era": None}
+    return {"server": call.server, "method": call.method, "name": call.name, "era": call.era.value}
+
+
+def _who(caller: Caller | None) -> dict[str, Any]:
+    if caller is None:
+        return {"caller": None}
+    return {
+        "caller": {
+            "kind": caller.kind,
+            "client_id": caller.client_id,
+            "issuer": caller.issuer,
+            "subject": caller.subject,
+        }
+    }
