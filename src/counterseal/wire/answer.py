@@ -1,0 +1,170 @@
+"""What a server may answer, message by message, and what of it reaches the caller.
+
+A server's message is split at its top level only; `result` and `error` are passed on byte for byte unless the message is
+a list (which is filtered by the same decision as calls), a discovery or a handshake. A message that does not belong to the
+call ends it: a response to another id, a request of the server in the modern era, text that is not JSON-RPC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from counterseal.core.call import Call, Era, Shape
+from counterseal.core.methods import LEGACY, METHODS, SUPPORTED, Method
+from counterseal.wire import headers
+
+
+class NotAnAnswer(ValueError):
+    """The server's message must not be passed on. The message says why, without quoting it."""
+
+
+class _Message(msgspec.Struct):
+    jsonrpc: str
+    id: Raw | UnsetType = UNSET
+    method: str | UnsetType = UNSET
+    result: Raw | UnsetType = UNSET
+    error: Raw | UnsetType = UNSET
+
+
+class _Tool(msgspec.Struct):
+    name: str
+    inputSchema: Any = None  # noqa: N815  # the wire's own name
+
+
+_read: Final = msgspec.json.Decoder(_Message).decode
+_read_tool: Final = msgspec.json.Decoder(_Tool).decode
+_read_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
+_read_items: Final = msgspec.json.Decoder(list[Raw]).decode
+_write: Final = msgspec.json.Encoder().encode
+
+_LISTS: Final = {row.lists[0]: row for row in METHODS.values() if row.lists is not None}
+
+Visible = Callable[[str, str], bool]
+"""Whether the caller may use an item: (method by which it is used, its name)."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """Reads one server's answer to one call. Not frozen: it notes what it saw.
+
+    sent_id: the id that went to the server. Out: `ended` once the response to the call came, `is_error` whether it was a
+    JSON-RPC error, `revision` what a handshake negotiated, `learned` what tools mirror into headers, `left_out` tools
+    that the server annotated wrongly with the reason.
+    """
+
+    call: Call
+    sent_id: str | int | None
+    visible: Visible
+    ended: bool = False
+    is_error: bool = False
+    revision: str | None = None
+    learned: dict[str, Mapping[headers.Path, str]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+    def message(self, text: bytes) -> bytes:
+        """The message as the caller gets it. Raises NotAnAnswer."""
+        try:
+            message = _read(text)
+        except (msgspec.DecodeError, RecursionError):
+            raise NotAnAnswer("not a JSON-RPC message") from None
+        if message.jsonrpc != "2.0":
+            raise NotAnAnswer("not JSON-RPC 2.0")
+        if message.method is not UNSET:
+            if message.id is not UNSET and self.call.era is Era.MODERN:
+                raise NotAnAnswer("a request of the server, which revision 2026-07-28 does not have")
+            return text
+        return self._response(message, text)
+
+    def refusal(self, text: bytes) -> bytes:
+        """The JSON-RPC error in an answer whose HTTP status is an error, under the caller's id. Raises NotAnAnswer."""
+        try:
+            message = _read(text)
+        except (msgspec.DecodeError, RecursionError):
+            raise NotAnAnswer("not a JSON-RPC message") from None
+        if message.error is UNSET:
+            raise NotAnAnswer("an error status without a JSON-RPC error")
+        return _write({"jsonrpc": "2.0", "id": self.call.id, "error": message.error})
+
+    def _response(self, message: _Message, text: bytes) -> bytes:
+        if (message.result is UNSET) == (message.error is UNSET) or message.id is UNSET:
+            raise NotAnAnswer("neither a result nor an error")
+        if self.call.shape is Shape.STREAM:
+            # Only a resumed stream may hold responses; nobody knows any more to which method, so lists are told by shape.
+            if self.call.last_event_id is None:
+                raise NotAnAnswer("a response on a stream that resumes nothing")
+            if message.result is UNSET:
+                return text
+            result = self._result(message.result, None)
+            return _write({"jsonrpc": "2.0", "id": message.id, "result": result})
+        identity = msgspec.json.decode(message.id)
+        refused_unread = identity is None and message.error is not UNSET
+        if self.ended or not (refused_unread or (identity == self.sent_id and type(identity) is type(self.sent_id))):
+            raise NotAnAnswer("a response to another request")
+        self.ended = True
+        if message.error is not UNSET:
+            self.is_error = True
+            return _write({"jsonrpc": "2.0", "id": self.call.id, "error": message.error})
+        return _write({"jsonrpc": "2.0", "id": self.call.id, "result": self._result(message.result, self.call.method)})
+
+    def _result(self, result: Raw | UnsetType, method: str | None) -> Raw | dict[str, Raw]:
+        """The result to pass on. method: None where it is not known, so every kind of list is looked for."""
+        assert result is not UNSET
+        row = METHODS.get(method) if method is not None else None
+        if row is not None and row.lists is None and method not in ("server/discover", "initialize"):
+            return result
+        try:
+            members = _read_members(result)
+            if method == "server/discover":
+                self._discovery(members)
+            elif method == "initialize":
+                self._handshake(members)
+            elif row is not None:
+                self._list(members, row)
+            else:
+                for name in _LISTS.keys() & members.keys():
+                    self._list(members, _LISTS[name])
+        except (msgspec.DecodeError, RecursionError):
+            raise NotAnAnswer(f"not the result of {method}") from None
+        return members
+
+    def _discovery(self, members: dict[str, Raw]) -> None:
+        """Of the server's versions, those that this gateway carries."""
+        if "supportedVersions" in members:
+            versions = msgspec.json.decode(members["supportedVersions"], type=list[str])
+            members["supportedVersions"] = Raw(_write([version for version in versions if version in SUPPORTED]))
+
+    def _handshake(self, members: dict[str, Raw]) -> None:
+        revision = msgspec.json.decode(members.get("protocolVersion", Raw(b"null")))
+        if revision not in LEGACY:
+            raise NotAnAnswer("the server negotiated a revision that is not carried here")
+        self.revision = revision
+
+    def _list(self, members: dict[str, Raw], row: Method) -> None:
+        """Only what the caller may use is shown, and since another caller may see more, the list is private (mcp.md 1.1)."""
+        assert row.lists is not None
+        member, use, name_field = row.lists
+        kept = []
+        for item in _read_items(members.get(member, Raw(b"[]"))):
+            name = msgspec.json.decode(_read_members(item).get(name_field, Raw(b"null")))
+            if isinstance(name, str) and self.visible(use, name) and (member != "tools" or self._learn(name, item)):
+                kept.append(item)
+        members[member] = Raw(_write(kept))
+        if "cacheScope" in members:
+            members["cacheScope"] = Raw(b'"private"')
+
+    def _learn(self, name: str, tool: Raw) -> bool:
+        """Note what the tool mirrors into headers. False where it asks for what no client could do: it is left out."""
+        wanted: Mapping[headers.Path, str] = {}
+        if headers.ANNOTATION.encode() in bytes(tool):
+            try:
+                wanted = headers.annotated(_read_tool(tool).inputSchema)
+            except ValueError as error:
+                self.left_out[name] = str(error)
+                return False
+        self.learned[name] = wanted
+        return True

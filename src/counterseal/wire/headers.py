@@ -1,0 +1,197 @@
+"""HTTP headers as MCP uses them: one value or a refusal, and the routing headers of revision 2026-07-28.
+
+Routing headers mirror the body so that others may route without reading it. They are compared with the body and then made
+anew from it for the server: nothing is decided by them (SEP-2243, mcp.md 1.1).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from counterseal.core.call import Inbound
+from counterseal.errors import BadCall
+
+PARAM_PREFIX: Final = "mcp-param-"
+ANNOTATION: Final = "x-mcp-header"
+"""The schema keyword that asks for a parameter to be mirrored as `Mcp-Param-{value}`."""
+
+_PLAIN: Final = re.compile(r"[\x20-\x7e]*")
+_SENTINEL: Final = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+# The applicators of JSON Schema 2020-12 whose values are schemas. `properties` is apart: only a chain of it keeps a
+# property at one certain place of the arguments.
+_SCHEMAS: Final = (
+    "items",
+    "contains",
+    "unevaluatedItems",
+    "additionalProperties",
+    "propertyNames",
+    "unevaluatedProperties",
+    "not",
+    "if",
+    "then",
+    "else",
+    "contentSchema",
+)
+_SCHEMA_LISTS: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
+_SCHEMA_MAPS: Final = ("patternProperties", "dependentSchemas", "$defs", "definitions")
+
+Path = tuple[str, ...]
+
+
+def single(inbound: Inbound, name: bytes) -> str | None:
+    """The value of a header that may be sent once, without the white space around it; None where it is absent.
+
+    Raises BadCall `bad_header` where it is sent twice, even with equal values, or is not printable ASCII: two readers
+    could take different ones (threats.md H-06).
+    """
+    values = inbound.all(name)
+    if not values:
+        return None
+    if len(values) > 1:
+        raise BadCall("bad_header", f"the header {name.decode()} was sent more than once")
+    return _text(name, values[0])
+
+
+def _text(name: bytes, value: bytes) -> str:
+    text = value.decode("latin-1").strip(" \t")
+    if not _PLAIN.fullmatch(text):
+        raise BadCall("bad_header", f"the header {name.decode()} holds characters other than printable ASCII")
+    return text
+
+
+def routing(inbound: Inbound, name: bytes) -> str | None:
+    """Like `single`, but what is wrong with a routing header is `header_mismatch` (-32020), as MCP has it."""
+    try:
+        return single(inbound, name)
+    except BadCall as error:
+        raise BadCall("header_mismatch", error.message) from None
+
+
+def encode_value(value: str) -> str:
+    """A value as a header can carry it: itself, or `=?base64?...?=` around its UTF-8 where a header would change it."""
+    if _PLAIN.fullmatch(value) and value == value.strip() and not _SENTINEL.fullmatch(value):
+        return value
+    return f"=?base64?{base64.b64encode(value.encode()).decode()}?="
+
+
+def decode_value(value: str) -> str | None:
+    """The inverse of `encode_value`; None where the base64 is malformed, not canonical, or not UTF-8."""
+    sentinel = _SENTINEL.fullmatch(value)
+    if sentinel is None:
+        return value
+    try:
+        raw = base64.b64decode(sentinel[1], validate=True)
+        text = raw.decode()
+    except (binascii.Error, ValueError):
+        return None
+    return text if base64.b64encode(raw).decode() == sentinel[1] else None
+
+
+def param_headers(inbound: Inbound) -> dict[str, str]:
+    """Every `Mcp-Param-*` by its name in lower case. Sent twice or not printable: `header_mismatch`."""
+    found: dict[str, str] = {}
+    for key, value in inbound.headers:
+        if not key.startswith(b"mcp-param-"):
+            continue
+        name = key.decode("latin-1")
+        if name in found:
+            raise BadCall("header_mismatch", f"the header {name} was sent more than once")
+        try:
+            found[name] = _text(key, value)
+        except BadCall as error:
+            raise BadCall("header_mismatch", error.message) from None
+    return found
+
+
+def annotated(schema: Any) -> dict[Path, str]:
+    """Where a tool's inputSchema asks for headers: property path to header name in lower case.
+
+    Raises ValueError with the reason where an annotation is invalid: then the tool must not be shown (mcp.md 1.1).
+    """
+    found: dict[Path, str] = {}
+    for path, node in _positions(schema):
+        if ANNOTATION not in node:
+            continue
+        name = node[ANNOTATION]
+        if not path:
+            raise ValueError(f"{ANNOTATION} where no chain of `properties` leads")
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            raise ValueError(f"{ANNOTATION} is not an HTTP token")
+        if node.get("type") not in ("string", "integer", "boolean"):
+            raise ValueError(f"{ANNOTATION} on a property that is not a string, integer or boolean")
+        header = PARAM_PREFIX + name.lower()
+        if header in found.values():
+            raise ValueError(f"{ANNOTATION} names one header twice")
+        found[path] = header
+    return found
+
+
+def _positions(schema: Any) -> Iterator[tuple[Path | None, Mapping[str, Any]]]:
+    """Every schema inside a schema, with its chain of `properties`, or None off that chain. `$ref` is never followed."""
+    stack: list[tuple[Path | None, Any]] = [((), schema)]
+    while stack:
+        path, node = stack.pop()
+        if not isinstance(node, dict):
+            continue
+        yield path, node
+        properties = node.get("properties")
+        if isinstance(properties, dict):
+            stack.extend((None if path is None else (*path, key), child) for key, child in properties.items())
+        stack.extend((None, node[key]) for key in _SCHEMAS if key in node)
+        for key in _SCHEMA_LISTS:
+            if isinstance(node.get(key), list):
+                stack.extend((None, child) for child in node[key])
+        for key in _SCHEMA_MAPS:
+            if isinstance(node.get(key), dict):
+                stack.extend((None, child) for child in node[key].values())
+
+
+def mirrored(wanted: Mapping[Path, str], arguments: Mapping[str, Any]) -> dict[str, str]:
+    """The `Mcp-Param-*` headers that these arguments call for: a header is there if and only if a value that is not null
+    is at its path. Values that a header cannot mirror (objects, lists, fractions) are left out."""
+    headers: dict[str, str] = {}
+    for path, header in wanted.items():
+        node: Any = arguments
+        for key in path:
+            node = node.get(key) if isinstance(node, Mapping) else None
+        text = _scalar(node)
+        if text is not None:
+            headers[header] = text
+    return headers
+
+
+def _scalar(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return str(value)
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else None
+
+
+def check_mirrored(wanted: Mapping[Path, str], arguments: Mapping[str, Any], sent: Mapping[str, str]) -> None:
+    """Every annotated parameter's header is as the body has it (row 12 of the ladder), else `header_mismatch`."""
+    expected = mirrored(wanted, arguments)
+    for header in wanted.values():
+        value = sent.get(header)
+        decoded = None if value is None else decode_value(value)
+        if header in expected:
+            if decoded is None or not _same(decoded, expected[header]):
+                raise BadCall("header_mismatch", f"the header {header} does not say what the arguments say")
+        elif value is not None:
+            raise BadCall("header_mismatch", f"the header {header} mirrors an argument that is not there")
+
+
+def _same(sent: str, expected: str) -> bool:
+    """Equal as text, or as whole numbers (`42.0` is `42`)."""
+    if sent == expected:
+        return True
+    number = re.fullmatch(r"(-?[0-9]+)\.0+", sent)
+    return number is not None and number[1] == expected
