@@ -1,0 +1,55 @@
+"""The minting of a call token. There is no other place where Counterseal signs anything for a server.
+
+A token is made of claims that `core.claims` built from a decision; nothing that a caller sends is signed as it came
+(threats.md Y-08).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from counterseal.core.limits import Limits
+from counterseal.errors import CallError
+from counterseal.issuer.ring import KeyRing
+from counterseal.issuer.signer import Signer
+from counterseal.jose.jws import compact, header_segment
+
+TYPE = "at+jwt"
+"""RFC 9068 section 2.1: an access token, so that no other kind of JWT of ours could be taken for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """One signed call token and the key that signed it."""
+
+    token: str = field(repr=False)
+    kid: str
+    algorithm: str
+
+
+class Mint:
+    """Signs claims with the live key of an algorithm. Header segments are prepared once for each key."""
+
+    def __init__(self, ring: KeyRing, limits: Limits) -> None:
+        self._limit = limits.call_token_bytes
+        self._keys: dict[str, tuple[Signer, bytes]] = {
+            signer.algorithm: (signer, header_segment(signer.algorithm, signer.kid, TYPE)) for signer in ring.signers
+        }
+        self._encode = msgspec.json.Encoder().encode
+
+    async def mint(self, claims: Mapping[str, Any], algorithm: str) -> Minted:
+        """The compact JWS (RFC 7515 section 3.1) of the claims.
+
+        Raises CallError `call_token_too_large` over the ceiling, CannotTell where the signer is out of reach.
+        """
+        signer, header = self._keys[algorithm]
+        token = await compact(header, self._encode(claims), signer.sign)
+        if len(token) > self._limit:
+            raise CallError(
+                "call_token_too_large", f"the call token would take {len(token)} bytes, more than {self._limit}"
+            )
+        return Minted(token, signer.kid, algorithm)

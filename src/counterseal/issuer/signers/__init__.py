@@ -1,0 +1,1 @@
+"""Places where a private key can live, one file each, all behind `issuer.signer.Signer`."""

@@ -1,0 +1,122 @@
+"""Private keys in this process's memory, behind a signer that has no way to show them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+
+from counterseal.errors import ConfigError
+from counterseal.jose.jwk import public_jwk
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+
+_PROBE: Final = b"counterseal self-test"
+
+
+def generate(algorithm: str) -> PrivateKey:
+    """A new key: RSA of 2048 bits, P-256, or Ed25519."""
+    if algorithm == "RS256":
+        return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    if algorithm == "ES256":
+        return ec.generate_private_key(ec.SECP256R1())
+    return ed25519.Ed25519PrivateKey.generate()
+
+
+def to_pem(key: PrivateKey) -> bytes:
+    """PKCS#8 without a passphrase: for the store, whose file only its owner may read."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def from_pem(pem: bytes, where: str) -> PrivateKey:
+    """The private key in a PEM text. where: how messages name its place. Raises ConfigError that says how to mend it."""
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except TypeError:
+        raise ConfigError(
+            f"{where}: the key has a passphrase; remove it: openssl pkey -in KEY -out PLAIN_KEY"
+        ) from None
+    except (ValueError, Exception) as error:  # the library raises several types for unsupported keys
+        kind = "a public key" if b"PUBLIC KEY" in pem or b"CERTIFICATE" in pem else "not a private key in PEM"
+        raise ConfigError(
+            f"{where}: {kind} ({type(error).__name__}); make one with: openssl genpkey -algorithm RSA "
+            "-pkeyopt rsa_keygen_bits:2048"
+        ) from None
+    if isinstance(key, rsa.RSAPrivateKey):
+        if key.key_size < 2048:
+            raise ConfigError(f"{where}: an RSA key of {key.key_size} bits; use 2048 bits or more")
+        if key.public_key().public_numbers().e < 65537:
+            raise ConfigError(f"{where}: an RSA key with a small public exponent; make a new one with 65537")
+        return key
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        if not isinstance(key.curve, ec.SECP256R1):
+            raise ConfigError(f"{where}: an EC key on {key.curve.name}; ES256 needs P-256 (prime256v1)")
+        return key
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return key
+    raise ConfigError(f"{where}: a key of type {type(key).__name__}; use RSA, EC on P-256, or Ed25519")
+
+
+def algorithms_of(key: PrivateKey) -> tuple[str, ...]:
+    """The algorithms that a key can sign for; the first is the usual one."""
+    if isinstance(key, rsa.RSAPrivateKey):
+        return ("RS256",)
+    return ("ES256",) if isinstance(key, ec.EllipticCurvePrivateKey) else ("Ed25519", "EdDSA")
+
+
+class LocalSigner:
+    """Signs inline: a trip through a thread pool costs more than ES256 or Ed25519 do."""
+
+    __slots__ = ("__sign", "algorithm", "kid", "public_jwk")
+
+    def __init__(self, key: PrivateKey, algorithm: str) -> None:
+        """Raises ConfigError where a self-test shows that the key does not verify what it signs."""
+        self.algorithm: Final = algorithm
+        self.public_jwk: Final[Mapping[str, Any]] = public_jwk(key.public_key(), algorithm)
+        self.kid: Final[str] = self.public_jwk["kid"]
+        self.__sign: Callable[[bytes], bytes] = _signing(key)
+        try:
+            _verify(key, self.__sign(_PROBE))
+        except InvalidSignature:
+            raise ConfigError(f"keys: the {algorithm} key {self.kid} does not verify what it signs") from None
+
+    async def sign(self, data: bytes) -> bytes:
+        return self.__sign(data)
+
+    def __repr__(self) -> str:
+        return f"<LocalSigner {self.algorithm} {self.kid}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a signer cannot be copied or pickled")
+
+
+def _signing(key: PrivateKey) -> Callable[[bytes], bytes]:
+    if isinstance(key, rsa.RSAPrivateKey):
+        pkcs1, sha256 = padding.PKCS1v15(), hashes.SHA256()
+        return lambda data: key.sign(data, pkcs1, sha256)
+    if isinstance(key, ec.EllipticCurvePrivateKey):
+        ecdsa = ec.ECDSA(hashes.SHA256())
+
+        def sign(data: bytes) -> bytes:
+            r, s = decode_dss_signature(key.sign(data, ecdsa))
+            return r.to_bytes(32, "big") + s.to_bytes(32, "big")  # RFC 7518 section 3.4
+
+        return sign
+    return key.sign
+
+
+def _verify(key: PrivateKey, signature: bytes) -> None:
+    public = key.public_key()
+    if isinstance(public, rsa.RSAPublicKey):
+        public.verify(signature, _PROBE, padding.PKCS1v15(), hashes.SHA256())
+    elif isinstance(public, ec.EllipticCurvePublicKey):
+        r, s = (int.from_bytes(part, "big") for part in (signature[:32], signature[32:]))
+        public.verify(encode_dss_signature(r, s), _PROBE, ec.ECDSA(hashes.SHA256()))
+    else:
+        public.verify(signature, _PROBE)
