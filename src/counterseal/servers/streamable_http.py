@@ -1,0 +1,282 @@
+"""Streamable HTTP servers, in both eras: the request is built from the permit, the answer is streamed through.
+
+Nothing of the caller's request is copied. The body is written from the decoded call, the headers from an allow-list and from
+the body, and a modern request goes out under an id of ours, so that a server that mixes up its callers is found out instead of
+believed (threats.md M-07). A caller who leaves ends the server's request at once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from yarl import URL
+
+from counterseal.core.call import Call, Era, Shape
+from counterseal.core.caller import Caller
+from counterseal.core.limits import Limits
+from counterseal.core.methods import METHODS
+from counterseal.core.permit import Permit
+from counterseal.core.reply import Headers, Reply
+from counterseal.errors import BadCall, ServerError
+from counterseal.servers.http import Http, Request, Response
+from counterseal.servers.session import Sessions
+from counterseal.wire import headers as wire_headers
+from counterseal.wire import jsonrpc
+from counterseal.wire.answer import Answer, NotAnAnswer
+from counterseal.wire.eventstream import KEEP_ALIVE, Event, EventTooLarge, Reader
+
+_log = logging.getLogger("counterseal.servers")
+
+_BOTH: Final = "application/json, text/event-stream"
+_JSON: Final = ((b"content-type", b"application/json"),)
+_EVENTS: Final = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+)
+_LEARNED: Final = 10_000
+"""Tools of one server whose headers are remembered."""
+_UNANSWERED: Final = frozenset({Shape.NOTIFICATION, Shape.REPLY, Shape.END})
+
+Decide = Callable[[Caller, str, str, str], bool]
+"""Whether this caller may, on this server, use by this method an item of this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """One configured server. header: where the call token goes. static: its own credentials, names in their own case."""
+
+    name: str
+    url: str
+    header: str
+    static: Sequence[tuple[str, str]]
+    user_agent: str
+
+
+class StreamableHttp:
+    """Sends permits to one server."""
+
+    def __init__(
+        self, destination: Destination, http: Http, sessions: Sessions, decide: Decide, limits: Limits
+    ) -> None:
+        self._destination = destination
+        self._url = URL(destination.url)
+        self._http = http
+        self._sessions = sessions
+        self._decide = decide
+        self._limits = limits
+        self._static = (
+            ("User-Agent", destination.user_agent),
+            ("Accept-Encoding", "identity"),
+            *destination.static,
+        )
+        self._learned: dict[str, Mapping[wire_headers.Path, str]] = {}
+
+    def schema(self, tool: str) -> Mapping[wire_headers.Path, str] | None:
+        """What a tool mirrors into headers, as the server's lists showed it so far; None where no list named the tool."""
+        return self._learned.get(tool)
+
+    async def send(self, permit: Permit) -> Reply:
+        """One call. Raises ServerError, or BadCall where the server says that the session has ended.
+
+        The caller of this iterates or closes a stream in the reply, whatever happens.
+        """
+        call = permit.call
+        if call.era is Era.MODERN and call.shape is Shape.NOTIFICATION:
+            # Revision 2026-07-28 has no notifications of clients over HTTP: taken and dropped. A `cancelled` with an id that
+            # the caller chose could otherwise end another caller's call (mcp.md 1.1 row 17).
+            return Reply(202, (), b"", note="dropped: a notification that its revision does not carry")
+        listens = METHODS[call.method].stream
+        # A subscription's messages all carry the id of their request, so that one stays (mcp.md 1.1).
+        renamed = call.era is Era.MODERN and not listens
+        sent_id = permit.claims["jti"] if renamed else call.id
+        answer = Answer(call, sent_id, lambda use, name: self._decide(permit.caller, call.server, use, name))
+        response = await self._http.send(self._request(permit, sent_id, listens))
+        try:
+            return await self._reply(permit, answer, response, listens)
+        except NotAnAnswer as error:
+            response.abort()
+            raise ServerError("server_answer_invalid", "the server's answer is not valid", detail=str(error)) from None
+        except BaseException:
+            response.abort()
+            raise
+
+    def _request(self, permit: Permit, sent_id: str | int | None, listens: bool) -> Request:
+        call, token = permit.call, permit.token
+        place = self._destination.header
+        headers = [(place, f"Bearer {token}" if place.lower() == "authorization" else token), *self._static]
+        body = None
+        verb = "POST"
+        if call.message is not None:
+            body = jsonrpc.write(call.message if sent_id == call.message.get("id") else {**call.message, "id": sent_id})
+            headers += [("Content-Type", "application/json"), ("Accept", _BOTH)]
+        elif call.shape is Shape.END:
+            verb = "DELETE"
+        else:
+            verb = "GET"
+            headers.append(("Accept", "text/event-stream"))
+        if call.era is Era.MODERN:
+            headers += [("MCP-Protocol-Version", call.revision), ("Mcp-Method", call.method)]
+            if call.name is not None and METHODS[call.method].name_field is not None:
+                headers.append(("Mcp-Name", wire_headers.encode_value(call.name)))
+            headers += call.param_headers
+        else:
+            if call.method != "initialize":
+                headers.append(("MCP-Protocol-Version", call.revision))
+            if call.session is not None:
+                headers.append(("Mcp-Session-Id", call.session.server_id))
+            if call.last_event_id is not None:
+                headers.append(("Last-Event-ID", call.last_event_id))
+        return Request(verb, self._url, headers, body, listens)
+
+    async def _reply(self, permit: Permit, answer: Answer, response: Response, listens: bool) -> Reply:
+        call, status = permit.call, response.status
+        if not 200 <= status < 300:
+            return await self._refusal(call, answer, response)
+        if call.shape in _UNANSWERED:
+            if (response.header("Content-Type") or "").startswith("text/event-stream"):
+                response.abort()
+            else:
+                await response.read(self._limits.server_answer_bytes)  # and drop: so that the connection can be kept
+            return Reply(status if call.shape is Shape.END else 202, self._session_header(call), b"")
+        if (response.header("Content-Encoding") or "identity") != "identity":
+            raise NotAnAnswer("a content coding that was not asked for")
+        media = (response.header("Content-Type") or "").partition(";")[0].strip().lower()
+        if media == "application/json" and call.shape is Shape.REQUEST and not listens:
+            body = answer.message(await response.read(self._limits.server_answer_bytes))
+            if not answer.ended:
+                raise NotAnAnswer("not a response")
+            self._learn(answer)
+            headers = (*_JSON, *self._opened(permit, answer, response))
+            return Reply(status, headers, body, is_error=answer.is_error)
+        if media != "text/event-stream":
+            raise NotAnAnswer(f"an answer of type {media[:80]!r}")
+        events = EventBody(answer, response, self._limits, listens, self._learn)
+        if call.method != "initialize":
+            return Reply(status, (*_EVENTS, *self._session_header(call)), events)
+        # The session's id stands in a header and holds the revision that the body negotiates: read that far first.
+        await events.read_until_answered()
+        return Reply(status, (*_EVENTS, *self._opened(permit, answer, response)), events)
+
+    def _opened(self, permit: Permit, answer: Answer, response: Response) -> Headers:
+        server_id = response.header("Mcp-Session-Id")
+        if answer.revision is None or server_id is None:
+            return self._session_header(permit.call)
+        session = self._sessions.seal(permit.caller, permit.call.server, server_id, answer.revision)
+        return ((b"mcp-session-id", session.sealed.encode()),)
+
+    @staticmethod
+    def _session_header(call: Call) -> Headers:
+        return () if call.session is None else ((b"mcp-session-id", call.session.sealed.encode()),)
+
+    async def _refusal(self, call: Call, answer: Answer, response: Response) -> Reply:
+        """A status that is not 2xx. A JSON-RPC error in it is passed on; challenges and addresses in it never are."""
+        status = response.status
+        if status == 404 and call.session is not None:
+            raise BadCall("session_unknown", "the server has ended the session: send `initialize` again")
+        if status == 405 and call.shape in (Shape.STREAM, Shape.END):
+            raise BadCall("http_method_refused", "the server does not offer this", headers=((b"allow", b"POST"),))
+        if status in (401, 403, 407) or not 400 <= status < 600:
+            raise ServerError(
+                "server_refused", "the server refused the call token", detail=f"the server answered {status}"
+            )
+        media = (response.header("Content-Type") or "").partition(";")[0].strip().lower()
+        if media != "application/json":
+            raise ServerError("server_refused", "the server refused the call", detail=f"the server answered {status}")
+        body = answer.refusal(await response.read(self._limits.server_answer_bytes))
+        return Reply(status if status < 500 else 502, _JSON, body, is_error=True, note=f"the server answered {status}")
+
+    def _learn(self, answer: Answer) -> None:
+        for tool, reason in answer.left_out.items():
+            _log.warning("server %s: tool %r is left out of lists: %s", self._destination.name, tool, reason)
+        if len(self._learned) + len(answer.learned) > _LEARNED:
+            self._learned.clear()
+        self._learned.update(answer.learned)
+
+
+class EventBody:
+    """The server's events as the caller gets them, each as soon as it is whole."""
+
+    def __init__(
+        self, answer: Answer, response: Response, limits: Limits, listens: bool, learn: Callable[[Answer], None]
+    ) -> None:
+        self._answer = answer
+        self._response = response
+        self._limits = limits
+        self._listens = listens
+        self._learn = learn
+        self._reader = Reader(limits.server_event_bytes)
+        self._chunks = response.chunks()
+        self._held: list[bytes] = []
+        self._events = 0
+        self._bytes = 0
+        self._resumable = False
+
+    @property
+    def is_error(self) -> bool | None:
+        return self._answer.is_error if self._answer.ended else None
+
+    async def read_until_answered(self) -> None:
+        """Hold back what arrives until the response to the call is there."""
+        while not self._answer.ended:
+            chunk = await anext(self._chunks, None)
+            if chunk is None:
+                raise NotAnAnswer("the stream ended without a response")
+            self._held.append(self._take(chunk))
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            for held in self._held:
+                yield held
+            async for chunk in self._chunks:
+                if out := self._take(chunk):
+                    yield out
+            if not (self._answer.ended or self._listens or self._resumable):
+                raise NotAnAnswer("the stream ended without a response")
+        except NotAnAnswer as error:
+            raise ServerError("server_answer_invalid", "the server's answer is not valid", detail=str(error)) from None
+        finally:
+            self._response.abort()
+
+    async def aclose(self) -> None:
+        self._response.abort()
+
+    def _take(self, chunk: bytes) -> bytes:
+        """What of this chunk goes to the caller."""
+        comments = self._reader.comments
+        try:
+            events = self._reader.feed(chunk)
+        except EventTooLarge as error:
+            raise self._too_large(str(error)) from None
+        self._events += len(events)
+        self._bytes += len(chunk)
+        if not self._listens:
+            if self._bytes > self._limits.server_answer_bytes:
+                raise self._too_large(f"more than {self._limits.server_answer_bytes} bytes")
+            if self._events > self._limits.server_events:
+                raise self._too_large(f"more than {self._limits.server_events} events")
+        out = b"".join(map(self._event, events))
+        return out or (KEEP_ALIVE if self._reader.comments > comments else b"")
+
+    def _event(self, event: Event) -> bytes:
+        if event.event not in (None, b"message"):
+            return b""  # MCP has no other events; nothing goes on that was not read
+        modern = self._answer.call.era is Era.MODERN
+        self._resumable |= event.id is not None and not modern
+        data = event.data
+        if data:
+            ended = self._answer.ended
+            data = self._answer.message(data)
+            if self._answer.ended and not ended:
+                self._learn(self._answer)
+        elif modern:
+            return b""
+        if modern:
+            return Event(data, event.event).write()
+        return Event(data, event.event, event.id, event.retry).write()
+
+    def _too_large(self, detail: str) -> ServerError:
+        return ServerError("server_answer_too_large", "the server's answer is too large", detail=detail)
