@@ -12,7 +12,9 @@ from counterseal.core.patterns import Patterns
 
 CallerKind = Literal["api_key", "token", "anonymous"]
 
-_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+def _nothing() -> Mapping[str, Any]:
+    return MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +33,9 @@ class Caller:
     client_id: str
     issuer: str | None = None
     subject: str | None = None
-    claims: Mapping[str, Any] = field(default=_NOTHING)
-    fields: Mapping[str, str] = field(default=_NOTHING)
-    metadata: Mapping[str, str] = field(default=_NOTHING)
+    claims: Mapping[str, Any] = field(default_factory=_nothing)
+    fields: Mapping[str, str] = field(default_factory=_nothing)
+    metadata: Mapping[str, str] = field(default_factory=_nothing)
     act: Mapping[str, Any] | None = None
     servers: Patterns | None = None
     tools: Patterns | None = None

@@ -74,10 +74,15 @@ class Policy:
     def decide(self, caller: Caller, call: Call) -> Allowed | Denial:
         """The decision about one call."""
         method, name = _operation(call)
-        return self.decide_operation(caller, call.server, method, name)
+        return self.decide_operation(caller, call.server, method, name, asked=call.method)
 
-    def decide_operation(self, caller: Caller, server: str, method: str, name: str | None) -> Allowed | Denial:
-        """The same decision for an operation that nobody has made yet; lists are filtered by it."""
+    def decide_operation(
+        self, caller: Caller, server: str, method: str, name: str | None, *, asked: str | None = None
+    ) -> Allowed | Denial:
+        """The same decision for an operation that nobody has made yet; lists are filtered by it.
+
+        asked: the method as it was sent, where `method` is what it is decided as: denials of either one hold.
+        """
         row = METHODS.get(method)
         if caller.servers is not None and not caller.servers.match(server):
             return Denial("server_unknown", f"there is no server {server!r} for this caller", f"key {caller.client_id}")
@@ -96,7 +101,7 @@ class Policy:
                 )
         selected = [rule for rule in self.rules if rule._selects(caller, server)]
         for rule in selected:
-            if not rule.permits and rule._covers(method, tool):
+            if not rule.permits and (rule._covers(method, tool) or rule._covers(asked or method, tool)):
                 return Denial(
                     "policy_denied", f"{_say(method, name)} on {server!r} is denied by {rule.label}", rule.label
                 )

@@ -1,12 +1,14 @@
 """What a server may answer, message by message, and what of it reaches the caller.
 
-A server's message is split at its top level only; `result` and `error` are passed on byte for byte unless the message is
-a list (which is filtered by the same decision as calls), a discovery or a handshake. A message that does not belong to the
-call ends it: a response to another id, a request of the server in the modern era, text that is not JSON-RPC.
+A server's message is split at its top level only and written anew from the members that JSON-RPC knows, so that a caller
+reads what was read here. `params`, `result` and `error` are passed on byte for byte unless the message is a list (which is
+filtered by the same decision as calls), a discovery or a handshake. A message that does not belong to the call ends it: a
+response to another id, a request of the server in the modern era, text that is not JSON-RPC.
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -27,6 +29,7 @@ class _Message(msgspec.Struct):
     jsonrpc: str
     id: Raw | UnsetType = UNSET
     method: str | UnsetType = UNSET
+    params: Raw | UnsetType = UNSET
     result: Raw | UnsetType = UNSET
     error: Raw | UnsetType = UNSET
 
@@ -38,6 +41,7 @@ class _Tool(msgspec.Struct):
 
 _read: Final = msgspec.json.Decoder(_Message).decode
 _read_tool: Final = msgspec.json.Decoder(_Tool).decode
+_read_id: Final = msgspec.json.Decoder(str | int | None).decode
 _read_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _read_items: Final = msgspec.json.Decoder(list[Raw]).decode
 _write: Final = msgspec.json.Encoder().encode
@@ -46,6 +50,33 @@ _LISTS: Final = {row.lists[0]: row for row in METHODS.values() if row.lists is n
 
 Visible = Callable[[str, str], bool]
 """Whether the caller may use an item: (method by which it is used, its name)."""
+
+
+def _split(text: bytes) -> _Message:
+    """One message. Raises NotAnAnswer."""
+    try:
+        text.decode()  # what is passed on unread was read by JSON's grammar only, which does not look at UTF-8
+        message = _read(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise NotAnAnswer("not a JSON-RPC message") from None
+    if message.jsonrpc != "2.0":
+        raise NotAnAnswer("not JSON-RPC 2.0")
+    if not all(value is UNSET or _is_object(value) for value in (message.result, message.error)):
+        raise NotAnAnswer("`result` or `error` is not an object")
+    return message
+
+
+def _is_object(value: Raw) -> bool:
+    return memoryview(value)[0] == ord("{")
+
+
+def _identity(text: Raw) -> str | int | None:
+    """The id of a response; a server may not know the id of what it could not read. Raises NotAnAnswer."""
+    try:
+        identity: str | int | None = _read_id(text)
+    except msgspec.DecodeError:
+        raise NotAnAnswer("the id is not a string or an integer") from None
+    return identity
 
 
 @dataclass(slots=True)
@@ -68,42 +99,38 @@ class Answer:
 
     def message(self, text: bytes) -> bytes:
         """The message as the caller gets it. Raises NotAnAnswer."""
-        try:
-            message = _read(text)
-        except (msgspec.DecodeError, RecursionError):
-            raise NotAnAnswer("not a JSON-RPC message") from None
-        if message.jsonrpc != "2.0":
-            raise NotAnAnswer("not JSON-RPC 2.0")
-        if message.method is not UNSET:
-            if message.id is not UNSET and self.call.era is Era.MODERN:
-                raise NotAnAnswer("a request of the server, which revision 2026-07-28 does not have")
-            return text
-        return self._response(message, text)
+        message = _split(text)
+        if message.method is UNSET:
+            return self._response(message)
+        if message.result is not UNSET or message.error is not UNSET:
+            raise NotAnAnswer("a request and a response at once")
+        if message.id is not UNSET and self.call.era is Era.MODERN:
+            raise NotAnAnswer("a request of the server, which revision 2026-07-28 does not have")
+        members = {"id": message.id, "method": message.method, "params": message.params}
+        return _write({"jsonrpc": "2.0", **{key: value for key, value in members.items() if value is not UNSET}})
 
     def refusal(self, text: bytes) -> bytes:
         """The JSON-RPC error in an answer whose HTTP status is an error, under the caller's id. Raises NotAnAnswer."""
-        try:
-            message = _read(text)
-        except (msgspec.DecodeError, RecursionError):
-            raise NotAnAnswer("not a JSON-RPC message") from None
+        message = _split(text)
         if message.error is UNSET:
             raise NotAnAnswer("an error status without a JSON-RPC error")
         return _write({"jsonrpc": "2.0", "id": self.call.id, "error": message.error})
 
-    def _response(self, message: _Message, text: bytes) -> bytes:
+    def _response(self, message: _Message) -> bytes:
         if (message.result is UNSET) == (message.error is UNSET) or message.id is UNSET:
             raise NotAnAnswer("neither a result nor an error")
+        identity = _identity(message.id)
         if self.call.shape is Shape.STREAM:
             # Only a resumed stream may hold responses; nobody knows any more to which method, so lists are told by shape.
             if self.call.last_event_id is None:
                 raise NotAnAnswer("a response on a stream that resumes nothing")
             if message.result is UNSET:
-                return text
+                return _write({"jsonrpc": "2.0", "id": message.id, "error": message.error})
             result = self._result(message.result, None)
             return _write({"jsonrpc": "2.0", "id": message.id, "result": result})
-        identity = msgspec.json.decode(message.id)
+        own = identity is not None and identity == self.sent_id and type(identity) is type(self.sent_id)
         refused_unread = identity is None and message.error is not UNSET
-        if self.ended or not (refused_unread or (identity == self.sent_id and type(identity) is type(self.sent_id))):
+        if self.ended or not (own or refused_unread):
             raise NotAnAnswer("a response to another request")
         self.ended = True
         if message.error is not UNSET:
@@ -149,9 +176,14 @@ class Answer:
         assert row.lists is not None
         member, use, name_field = row.lists
         kept = []
-        for item in _read_items(members.get(member, Raw(b"[]"))):
-            name = msgspec.json.decode(_read_members(item).get(name_field, Raw(b"null")))
-            if isinstance(name, str) and self.visible(use, name) and (member != "tools" or self._learn(name, item)):
+        for text in _read_items(members.get(member, Raw(b"[]"))):
+            item = _read_members(text)
+            name = msgspec.json.decode(item.get(name_field, Raw(b"null")))
+            if not isinstance(name, str) or not self.visible(use, name):
+                continue
+            if name_field == "name" and not unicodedata.is_normalized("NFC", name):
+                self.left_out[name] = "the name is not in Unicode's normal form C, so a call of it is refused"
+            elif member != "tools" or self._learn(name, text):
                 kept.append(item)
         members[member] = Raw(_write(kept))
         if "cacheScope" in members:
@@ -160,7 +192,8 @@ class Answer:
     def _learn(self, name: str, tool: Raw) -> bool:
         """Note what the tool mirrors into headers. False where it asks for what no client could do: it is left out."""
         wanted: Mapping[headers.Path, str] = {}
-        if headers.ANNOTATION.encode() in bytes(tool):
+        text = bytes(tool)
+        if headers.ANNOTATION.encode() in text or b"\\u" in text:  # a member's name may be spelled with escapes
             try:
                 wanted = headers.annotated(_read_tool(tool).inputSchema)
             except ValueError as error:

@@ -23,12 +23,13 @@ from counterseal.wire import headers, jsonrpc
 VERSION: Final = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
 OURS: Final = "io.counterseal/"
-"""The prefix of our own `_meta` keys: a copy that a caller sends is dropped."""
+"""The prefix of our own `_meta` keys, whose copies a caller may not send, and of the pseudo methods (core/methods.py)."""
 
 _OLDEST: Final = "2024-11-05"
 _HANDSHAKE: Final = frozenset({_OLDEST, *LEGACY})
 _JSON: Final = re.compile(r"application/json(?:\s*;\s*charset=\"?utf-8\"?)?", re.IGNORECASE)
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+# W3C Trace Context: version ff and ids of zeros alone are invalid.
+_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 OpenSession = Callable[[str], Session]
 """Opens a sealed session id for this caller and server; raises BadCall `session_unknown`."""
@@ -138,6 +139,7 @@ def _decode_modern(
             raise BadCall("header_mismatch", "MCP-Protocol-Version does not say what the body says")
         if not method.startswith("notifications/"):
             raise BadCall("invalid_request", f"{method!r} is a request and needs an `id`")
+        _supported(version)
         return Call(
             server=inbound.server,
             era=Era.MODERN,
@@ -157,12 +159,7 @@ def _decode_modern(
         named = message.get("params", {}).get(row.name_field)
         if sent_name is None or headers.decode_value(sent_name) != named:
             raise BadCall("header_mismatch", "Mcp-Name is missing or does not say what the body says")
-    if version != MODERN:  # row 14
-        raise BadCall(
-            "unsupported_version",
-            f"the protocol version {version!r} is not supported in this form",
-            data={"supported": list(SUPPORTED), "requested": version},
-        )
+    _supported(version)  # row 14
     if row is None or not row.modern:  # row 15
         more = f" (supported versions: {', '.join(SUPPORTED)})" if method == "initialize" else ""
         raise BadCall("method_not_found", f"there is no method {method!r} in revision {MODERN}{more}")
@@ -189,6 +186,15 @@ def _decode_modern(
     )
 
 
+def _supported(version: str | None) -> None:
+    if version != MODERN:
+        raise BadCall(
+            "unsupported_version",
+            f"the protocol version {version!r} is not supported in this form",
+            data={"supported": list(SUPPORTED), "requested": version},
+        )
+
+
 # ---- legacy -------------------------------------------------------------------------------------------------------
 
 
@@ -209,7 +215,7 @@ def _decode_legacy(
         )
     method: str = message["method"]
     row = METHODS.get(method)
-    if row is None or not row.legacy:
+    if row is None or not row.legacy or method.startswith(OURS):  # a pseudo method is not one that can be sent
         raise BadCall("method_unknown", f"there is no method {method!r} in revision {revision}")
     if row.notification == ("id" in message):
         raise BadCall("invalid_request", f"{method!r} is a {'notification' if row.notification else 'request'}")

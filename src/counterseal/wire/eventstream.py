@@ -118,11 +118,12 @@ class Reader:
     def _dispatch(self) -> Event | None:
         fields, data = self._fields, self._data
         self._fields, self._data, self._size = {}, [], 0
-        if not fields and not data:
+        kind = fields.pop(b"event", None) or None  # an empty type is `message`, like none at all
+        if kind is None and not fields and not data:
             return None
         return Event(
             data=b"\n".join(data) if data else None,
-            event=fields.get(b"event") or None,  # an empty type is `message`, like none at all
+            event=kind,
             id=fields.get(b"id"),
             retry=fields.get(b"retry"),
         )

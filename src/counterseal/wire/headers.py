@@ -41,7 +41,12 @@ _SCHEMAS: Final = (
 _SCHEMA_LISTS: Final = ("allOf", "anyOf", "oneOf", "prefixItems")
 _SCHEMA_MAPS: Final = ("patternProperties", "dependentSchemas", "$defs", "definitions")
 
+_MOST: Final = 50
+"""The most parameters that one tool may mirror: with more, no request would fit the ceiling for headers."""
+
 Path = tuple[str, ...]
+_Steps = tuple["_Steps", str] | tuple[()]
+"""A path from its end to its start. A schema may hold a million positions, so they share what leads to them."""
 
 
 def single(inbound: Inbound, name: bytes) -> str | None:
@@ -115,11 +120,11 @@ def annotated(schema: Any) -> dict[Path, str]:
     Raises ValueError with the reason where an annotation is invalid: then the tool must not be shown (mcp.md 1.1).
     """
     found: dict[Path, str] = {}
-    for path, node in _positions(schema):
+    for steps, node in _positions(schema):
         if ANNOTATION not in node:
             continue
         name = node[ANNOTATION]
-        if not path:
+        if not steps:
             raise ValueError(f"{ANNOTATION} where no chain of `properties` leads")
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
             raise ValueError(f"{ANNOTATION} is not an HTTP token")
@@ -128,21 +133,31 @@ def annotated(schema: Any) -> dict[Path, str]:
         header = PARAM_PREFIX + name.lower()
         if header in found.values():
             raise ValueError(f"{ANNOTATION} names one header twice")
-        found[path] = header
+        if len(found) == _MOST:
+            raise ValueError(f"{ANNOTATION} on more than {_MOST} properties")
+        found[_path(steps)] = header
     return found
 
 
-def _positions(schema: Any) -> Iterator[tuple[Path | None, Mapping[str, Any]]]:
+def _path(steps: _Steps) -> Path:
+    keys: list[str] = []
+    while steps:
+        steps, key = steps
+        keys.append(key)
+    return tuple(reversed(keys))
+
+
+def _positions(schema: Any) -> Iterator[tuple[_Steps | None, Mapping[str, Any]]]:
     """Every schema inside a schema, with its chain of `properties`, or None off that chain. `$ref` is never followed."""
-    stack: list[tuple[Path | None, Any]] = [((), schema)]
+    stack: list[tuple[_Steps | None, Any]] = [((), schema)]
     while stack:
-        path, node = stack.pop()
+        steps, node = stack.pop()
         if not isinstance(node, dict):
             continue
-        yield path, node
+        yield steps, node
         properties = node.get("properties")
         if isinstance(properties, dict):
-            stack.extend((None if path is None else (*path, key), child) for key, child in properties.items())
+            stack.extend((None if steps is None else (steps, key), child) for key, child in properties.items())
         stack.extend((None, node[key]) for key in _SCHEMAS if key in node)
         for key in _SCHEMA_LISTS:
             if isinstance(node.get(key), list):
@@ -154,16 +169,16 @@ def _positions(schema: Any) -> Iterator[tuple[Path | None, Mapping[str, Any]]]:
 
 def mirrored(wanted: Mapping[Path, str], arguments: Mapping[str, Any]) -> dict[str, str]:
     """The `Mcp-Param-*` headers that these arguments call for: a header is there if and only if a value that is not null
-    is at its path. Values that a header cannot mirror (objects, lists, fractions) are left out."""
-    headers: dict[str, str] = {}
-    for path, header in wanted.items():
-        node: Any = arguments
-        for key in path:
-            node = node.get(key) if isinstance(node, Mapping) else None
-        text = _scalar(node)
-        if text is not None:
-            headers[header] = text
-    return headers
+    is at its path. Values that a header cannot mirror (objects, lists) are left out."""
+    texts = ((header, _scalar(_at(path, arguments))) for path, header in wanted.items())
+    return {header: text for header, text in texts if text is not None}
+
+
+def _at(path: Path, arguments: Mapping[str, Any]) -> Any:
+    node: Any = arguments
+    for key in path:
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node
 
 
 def _scalar(value: Any) -> str | None:
@@ -173,25 +188,27 @@ def _scalar(value: Any) -> str | None:
         return value
     if isinstance(value, int):
         return str(value)
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else None
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else repr(value)
+    return None
 
 
 def check_mirrored(wanted: Mapping[Path, str], arguments: Mapping[str, Any], sent: Mapping[str, str]) -> None:
     """Every annotated parameter's header is as the body has it (row 12 of the ladder), else `header_mismatch`."""
-    expected = mirrored(wanted, arguments)
-    for header in wanted.values():
+    for path, header in wanted.items():
+        argument = _at(path, arguments)
         value = sent.get(header)
-        decoded = None if value is None else decode_value(value)
-        if header in expected:
-            if decoded is None or not _same(decoded, expected[header]):
-                raise BadCall("header_mismatch", f"the header {header} does not say what the arguments say")
-        elif value is not None:
-            raise BadCall("header_mismatch", f"the header {header} mirrors an argument that is not there")
+        if _scalar(argument) is None:
+            if value is not None:
+                raise BadCall("header_mismatch", f"the header {header} mirrors an argument that is not there")
+        elif value is None or not _says(decode_value(value), argument):
+            raise BadCall("header_mismatch", f"the header {header} does not say what the arguments say")
 
 
-def _same(sent: str, expected: str) -> bool:
-    """Equal as text, or as whole numbers (`42.0` is `42`)."""
-    if sent == expected:
-        return True
+def _says(sent: str | None, argument: Any) -> bool:
+    """Whether a decoded header says what the argument says: the same text, or the same whole number (`42.0` is `42`)."""
+    expected = _scalar(argument)
+    if sent is None or sent == expected:
+        return sent is not None
     number = re.fullmatch(r"(-?[0-9]+)\.0+", sent)
-    return number is not None and number[1] == expected
+    return number is not None and number[1] == expected and not isinstance(argument, str)

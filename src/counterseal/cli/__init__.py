@@ -1,0 +1,92 @@
+"""The command line: one file a command, loaded only when it is used.
+
+Exit codes: 0 done, 1 it could not be done or what was asked is not so, 2 wrong usage. Data goes to standard output, everything
+else to standard error; colours only on a terminal.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Final
+
+import click
+
+from counterseal import __version__
+from counterseal.errors import CallError, ConfigError
+
+_COMMANDS: Final = {
+    "serve": "Run the gateway.",
+    "demo": "A gateway, a server that verifies, one countersigned call, three refusals.",
+    "check": "Validate a configuration file.",
+    "apikey": "Create, list and revoke API keys.",
+    "keys": "The signing keys.",
+    "token": "Look into a call token, or verify one.",
+    "audit": "Read and check the records.",
+}
+_LATER: Final = {
+    "migrate": "Turn a LiteLLM config.yaml into a native one.",
+    "explain": "What would be decided about a call, and why.",
+    "probe": "Attack a server with bad tokens.",
+}
+
+
+class _Commands(click.Group):
+    """Commands by name; each lives in a module of its name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*_COMMANDS, *_LATER]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in _LATER:
+            return _not_built_yet(cmd_name)
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"counterseal.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [*_COMMANDS.items(), *((name, f"{say} (not built yet)") for name, say in _LATER.items())]
+            )
+
+
+def _not_built_yet(name: str) -> click.Command:
+    @click.command(name, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+    def command() -> None:
+        raise click.UsageError(f"`counterseal {name}` is not built yet.")
+
+    command.help = f"{_LATER[name]} Not built yet."
+    return command
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="counterseal")
+def cli() -> None:
+    """A zero-trust identity gateway for MCP.
+
+    Agents call it with an API key or an IdP token; it decides about each call, countersigns it with a short-lived token for
+    one server, one operation and one set of arguments, and streams it through.
+
+    \b
+    Examples:
+      counterseal demo                      see it work, with nothing to set up
+      counterseal check                     is counterseal.yaml right?
+      counterseal apikey create --subject alice
+      counterseal serve
+    """
+
+
+def main() -> None:
+    """The entry point. Errors that the operator can mend are sentences, not tracebacks."""
+    try:
+        cli()
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        sys.exit(1)
+    except CallError as error:
+        click.echo(f"{error.message}{f' ({error.detail})' if error.detail else ''}", err=True)
+        sys.exit(1)

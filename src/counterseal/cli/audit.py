@@ -1,0 +1,140 @@
+"""`counterseal audit`: read the records of a folder, and check that nobody changed them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from counterseal.audit import reader
+
+_FOLLOW_SECONDS: Final = 0.5
+_COLOURS: Final = {"refusal": "yellow", "failed": "red", "unreadable": "red", "error": "yellow", "aborted": "yellow"}
+
+_folder = click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+
+
+@click.group()
+def audit() -> None:
+    """The records of what was called, refused and answered.
+
+    \b
+    Examples:
+      counterseal audit tail audit/ -f
+      counterseal audit verify audit/
+    """
+
+
+@audit.command()
+@_folder
+@click.option("--json", "as_json", is_flag=True, help="The records as they are, one a line.")
+@click.option("--follow", "-f", is_flag=True, help="Go on with what is added, until interrupted.")
+@click.option("-n", "count", type=click.IntRange(min=0), default=20, show_default=True, help="How many records.")
+def tail(folder: Path, as_json: bool, follow: bool, count: int) -> None:
+    """Print the last records of all files together, in order of time.
+
+    \b
+    Examples:
+      counterseal audit tail audit/ -n 100
+      counterseal audit tail audit/ --json | grep rec_5f0c
+    """
+    end = reader.Tail(folder)
+    _print(end.last(count), as_json)
+    with contextlib.suppress(KeyboardInterrupt):
+        while follow:
+            time.sleep(_FOLLOW_SECONDS)
+            _print(end.more(), as_json)
+
+
+@audit.command()
+@_folder
+@click.option("--jwks", metavar="URL_OR_FILE", help="Keys to check signed checkpoints with. Not built yet.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def verify(folder: Path, jwks: str | None, as_json: bool) -> None:
+    """Check the chain of every file. Exit code 1 if one is broken.
+
+    A line that was edited, taken out, put in or moved is found. Lines cut off at the end of a file that was not closed are not:
+    that takes signed checkpoints, which are not built yet.
+
+    \b
+    Example:
+      counterseal audit verify audit/
+    """
+    if jwks is not None:
+        raise click.UsageError("`--jwks` is not built yet: there are no signed checkpoints to check.")
+    found = reader.verify(folder)
+    if as_json:
+        rows = [
+            {
+                "file": str(path),
+                "state": report.state,
+                "records": report.lines,
+                "line": report.line,
+                "problem": report.problem,
+            }
+            for path, report in found.files
+        ]
+        click.echo(json.dumps({"broken": found.broken, "files": rows, "intents_without_outcome": found.unfinished}))
+    else:
+        for path, report in found.files:
+            if report.state == "broken":
+                click.echo(click.style(f"{path}:{report.line}: {report.problem}", fg="red"))
+            else:
+                click.echo(f"{path}: {report.lines} records, {_STATES[report.state]}")
+        click.echo(f"{len(found.files)} files; {found.unfinished} calls with an intent and no outcome")
+        if any(report.state in ("open", "torn") for _, report in found.files):
+            click.echo("Whether records were cut off the end of a file that was not closed cannot be seen yet.")
+    if found.broken:
+        click.get_current_context().exit(1)
+
+
+_STATES: Final = {
+    "closed": "whole and closed",
+    "open": "whole so far, not closed: still being written, or its writer was killed",
+    "torn": "whole so far, not closed, and the last line is not complete",
+}
+
+
+@audit.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+def export() -> None:
+    """Hand records to another system. Not built yet."""
+    raise click.UsageError(
+        "`counterseal audit export` is not built yet: `counterseal audit tail DIR --json -n N` prints them."
+    )
+
+
+def _print(records: Iterable[Mapping[str, Any]], as_json: bool) -> None:
+    for record in records:
+        # ensure_ascii keeps what callers named things away from the terminal (threats.md U-05).
+        click.echo(json.dumps(record, separators=(",", ":")) if as_json else _sentence(record))
+
+
+def _sentence(record: Mapping[str, Any]) -> str:
+    """time, event, caller, server, method, name, outcome or reason, record id; `-` for what a record doesn't say."""
+    event = str(record.get("event", "-"))
+    how = record.get("outcome") or record.get("reason") or record.get("rule") or record.get("detail")
+    caller = record.get("caller")
+    who = (caller.get("subject") or caller.get("client_id")) if isinstance(caller, Mapping) else None
+    colour = _COLOURS.get(event) or _COLOURS.get(str(record.get("outcome")))
+    words = (who, record.get("server"), record.get("method"), record.get("name"))
+    return " ".join(
+        [
+            _plain(record.get("time")),
+            click.style(f"{_plain(event):8}", fg=colour),
+            *(_plain(word) for word in words),
+            click.style(_plain(how), fg=colour),
+            _plain(record.get("record")),
+        ]
+    )
+
+
+def _plain(word: object) -> str:
+    """Printable ASCII without spaces, so that the columns stay what they are and no name can command a terminal."""
+    if word is None or word == "":
+        return "-"
+    return json.dumps(str(word))[1:-1].replace("\x7f", "\\u007f").replace(" ", "\\u0020")

@@ -1,0 +1,75 @@
+"""`counterseal keys`: which keys sign, and the JWKS that the world sees."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from counterseal.config.load import load
+from counterseal.gateway.wiring import open_ring
+from counterseal.issuer.documents import jwks as jwks_document
+from counterseal.issuer.ring import KeyRing
+
+_config = click.option(
+    "--config", type=click.Path(path_type=Path), default="counterseal.yaml", show_default=True, help="The configuration."
+)
+
+
+@click.group()
+def keys() -> None:
+    """The signing keys.
+
+    \b
+    Examples:
+      counterseal keys list
+      counterseal keys jwks > jwks.json
+    """
+
+
+@keys.command("list")
+@_config
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def list_keys(config: Path, as_json: bool) -> None:
+    """List the live keys; the first is the default.
+
+    \b
+    Example:
+      counterseal keys list --json
+    """
+    ring = _ring(config)
+    rows = [{"kid": signer.kid, "algorithm": signer.algorithm, "state": "active"} for signer in ring.signers]
+    if as_json:
+        click.echo(json.dumps(rows))
+        return
+    table = Table("kid", "algorithm", "state", box=None)
+    for row in rows:
+        table.add_row(row["kid"], row["algorithm"], row["state"])
+    Console().print(table)
+
+
+@keys.command()
+@_config
+def jwks(config: Path) -> None:
+    """Print the JWKS document (RFC 7517), public keys only.
+
+    \b
+    Example:
+      counterseal keys jwks > jwks.json
+    """
+    click.echo(jwks_document(_ring(config)))
+
+
+@keys.command()
+@_config
+def rotate(config: Path) -> None:
+    """Start a new key. Not built yet."""
+    raise click.UsageError("`counterseal keys rotate` is not built yet.")
+
+
+def _ring(config: Path) -> KeyRing:
+    return asyncio.run(open_ring(load(config)))

@@ -1,0 +1,177 @@
+"""`counterseal serve`: the gateway, in one process or in several that share one socket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import multiprocessing
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import click
+import uvicorn
+
+from counterseal.config.load import load
+from counterseal.errors import ConfigError
+from counterseal.gateway.wiring import prepare
+from counterseal.web.app import worker
+from counterseal.web.protocol import CeilingProtocol
+
+_GRACE_SECONDS: Final = 10
+
+
+@click.command()
+@click.option("--config", type=click.Path(path_type=Path), default="counterseal.yaml", show_default=True)
+@click.option("--host", help="Listen here instead of at `listen.host`.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Listen here instead of at `listen.port`; 0 picks a free port."
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the socket."
+)
+@click.option("--watch", is_flag=True, help="Read the configuration again when it changes. Not built yet.")
+def serve(config: Path, host: str | None, port: int | None, workers: int, watch: bool) -> None:
+    """Run the gateway.
+
+    \b
+    Examples:
+      counterseal serve
+      counterseal serve --config prod.yaml --workers 4
+    """
+    if watch:
+        raise click.UsageError("`--watch` is not built yet: restart to read the configuration again.")
+    configuration = load(config)
+    if workers > 1 and configuration.store.startswith("memory"):
+        raise ConfigError(
+            f"{config}: store: `memory:` is for one process, and {workers} workers would each make keys of their own; "
+            "use `sqlite:counterseal.db` or `--workers 1`"
+        )
+    _log_to_stderr()
+    if workers > 1:
+        # What can be wrong is found here, once, and keys are made before any worker could make its own.
+        asyncio.run(prepare(config))
+    bound = _bind(host or configuration.listen.host, configuration.listen.port if port is None else port)
+    try:
+        if workers == 1:
+            _run(config, partial(_say_listening, bound), [bound])
+        else:
+            _supervise(config, bound, workers)
+    finally:
+        bound.close()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise ConfigError(
+            f"cannot listen on {host}:{port}: {error.strerror}; end what listens there, or choose another with --port"
+        ) from None
+    bound.set_inheritable(True)
+    return bound
+
+
+def _say_listening(bound: socket.socket) -> None:
+    host, port = bound.getsockname()[:2]
+    print(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}", file=sys.stderr, flush=True)
+
+
+def uvicorn_config(config: Path, ready: Callable[[], object]) -> uvicorn.Config:
+    """How the gateway's HTTP server is set up, for `serve` and for the demo."""
+    return uvicorn.Config(
+        partial(worker, config, ready),
+        factory=True,
+        http=CeilingProtocol,
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        ws="none",
+        lifespan="on",
+        interface="asgi3",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,  # the peer is the peer: nobody names another one by a header (threats.md I-03)
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+
+
+def _run(config: Path, ready: Callable[[], object], sockets: list[socket.socket]) -> None:
+    server = uvicorn.Server(uvicorn_config(config, ready))
+    signal.signal(signal.SIGHUP, _hangup)
+    server.run(sockets=sockets)
+    if not server.started:
+        raise ConfigError("the gateway did not start; the lines above say why")
+
+
+def _hangup(number: int, frame: object) -> None:
+    logging.getLogger("counterseal").warning(
+        "SIGHUP: reading the configuration again is not built yet; restart instead"
+    )
+
+
+def _worker(config: Path, started: threading.Semaphore, bound: socket.socket) -> None:
+    """One worker process."""
+    _log_to_stderr()
+    _run(config, started.release, [bound])
+
+
+def _supervise(config: Path, bound: socket.socket, workers: int) -> None:
+    """Keep so many workers running; one that dies is replaced (threats.md H-14). Ends them all at SIGINT or SIGTERM."""
+    spawn = multiprocessing.get_context("spawn")  # no key, pool or random state crosses into a worker (threats.md Y-02)
+    started = spawn.Semaphore(0)
+    ending = threading.Event()
+
+    def end(*_: object) -> None:
+        ending.set()
+
+    signal.signal(signal.SIGHUP, _hangup)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+
+    def start() -> multiprocessing.process.BaseProcess:
+        process = spawn.Process(target=_worker, args=(config, started, bound))
+        process.start()
+        return process
+
+    processes = [start() for _ in range(workers)]
+    said = False
+    waiting = workers
+    try:
+        while not ending.wait(0.2):
+            while waiting and started.acquire(block=False):
+                waiting -= 1
+            if not waiting and not said:
+                _say_listening(bound)
+                said = True
+            for index, process in enumerate(processes):
+                if process.is_alive():
+                    continue
+                if not said:
+                    raise ConfigError("a worker did not start; the lines above say why")
+                logging.getLogger("counterseal").error(
+                    "a worker ended with code %s; starting another", process.exitcode
+                )
+                processes[index] = start()
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join(_GRACE_SECONDS + 5)
+            if process.is_alive():
+                process.kill()
+
+
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)

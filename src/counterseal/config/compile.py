@@ -1,0 +1,87 @@
+"""From the configuration to the values that the core and the rooms around it work with. Done once, at start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from counterseal.config.schema import DEFAULT_ALGORITHMS, Configuration, Rule
+from counterseal.config.secret import Secret
+from counterseal.core import policy as core
+from counterseal.core.claims import SignerSettings
+from counterseal.core.patterns import Patterns
+
+
+def compile_policy(configuration: Configuration) -> core.Policy:
+    """The policy. Its rules are labelled as `policy[0] (counterseal.yaml:57)`."""
+    allowed = {name: configuration.signer_of(name).allowed_tools for name in configuration.servers}
+    return core.Policy(
+        rules=tuple(_rule(configuration, index, rule) for index, rule in enumerate(configuration.policy)),
+        allowed_tools={name: Patterns.of(tools) for name, tools in allowed.items() if tools is not None},
+    )
+
+
+def _rule(configuration: Configuration, index: int, rule: Rule) -> core.Rule:
+    selection = rule.selection
+    return core.Rule(
+        label=f"policy[{index}] ({configuration.source_of(f'policy[{index}]')})",
+        permits=rule.permit is not None,
+        callers=tuple((field, Patterns.of(patterns)) for field, patterns in (selection.callers or {}).items()),
+        servers=_patterns(selection.servers),
+        tools=_patterns(selection.tools),
+        methods=_patterns(selection.methods),
+    )
+
+
+def _patterns(texts: tuple[str, ...] | None) -> Patterns | None:
+    return None if texts is None else Patterns.of(texts)
+
+
+def signer_settings(
+    configuration: Configuration, server_name: str, *, first_algorithm: str = DEFAULT_ALGORITHMS[0]
+) -> SignerSettings:
+    """How call tokens for this server are made.
+
+    first_algorithm: that of the first key in the key ring, which counts where the operator brings the keys and named no
+    algorithm anywhere. Raises KeyError for a server that is not configured.
+    """
+    signer = configuration.signer_of(server_name)
+    algorithms = configuration.keys.algorithms or (first_algorithm,)
+    return SignerSettings(
+        issuer=configuration.issuer,
+        audience=signer.audience or configuration.servers[server_name].url,
+        algorithm=signer.algorithm or algorithms[0],
+        ttl_seconds=signer.ttl_seconds,
+        end_user_claim_sources=signer.end_user_claim_sources,
+        bind_arguments=signer.bind_arguments,
+    )
+
+
+def static_headers(configuration: Configuration, server_name: str) -> tuple[tuple[str, Secret], ...]:
+    """The server's own credentials as they are sent: without one that the call token replaces.
+
+    Raises KeyError for a server that is not configured, secret.Unresolved where a secret has gone since the file was read.
+    """
+    taken = configuration.signer_of(server_name).header.lower()
+    headers = configuration.servers[server_name].headers
+    return tuple((name, reference.resolve()) for name, reference in headers.items() if name.lower() != taken)
+
+
+def warnings(configuration: Configuration, environment: Mapping[str, str]) -> Iterator[str]:
+    """What is allowed and probably not meant. environment: the variables of the process."""
+    keys = configuration.keys.source
+    if "MCP_JWT_SIGNING_KEY" in environment and keys == "store":
+        yield (
+            "MCP_JWT_SIGNING_KEY is set but keys.source is store, so it is not used: "
+            "write `keys: {source: env:MCP_JWT_SIGNING_KEY}` to use it"
+        )
+    if configuration.store == "memory:":
+        yield "store is memory:, so API keys and signing keys end with the process"
+    if configuration.callers.anonymous:
+        yield "callers.anonymous is true: whoever reaches the gateway may do what the policy permits to anonymous callers"
+    if not configuration.servers:
+        yield "servers is empty: there is nothing to call"
+    if not any(rule.permit is not None for rule in configuration.policy):
+        yield "policy permits nothing: every call is denied"
+    for index, rule in enumerate(configuration.policy):
+        if rule.permit is not None and not rule.permit.model_fields_set:
+            yield f"policy[{index}] ({configuration.source_of(f'policy[{index}]')}) permits every call to every caller"

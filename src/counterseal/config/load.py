@@ -1,0 +1,157 @@
+"""Reading a configuration file: all of it is right, or nothing of it is used.
+
+Every problem is told at once, `file:line:column: path: what is wrong and how to mend it`. Only where one value depends on
+another that is wrong itself is it looked at once that one is right.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from counterseal.config.problems import nearest
+from counterseal.config.reader import Document, Problem, Steps, path_text, read
+from counterseal.config.schema import Configuration
+from counterseal.config.values import Source
+from counterseal.errors import ConfigError
+
+_MOST_BYTES: Final = 1024 * 1024
+_EXAMPLES: Final = {
+    "issuer": "https://gateway.example.com",
+    "url": "http://127.0.0.1:8000/mcp",
+    "name": "corp",
+    "jwks_uri": "https://idp.example.com/jwks.json",
+}
+_KINDS: Final = {
+    type(None): "empty",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    str: "a text",
+    tuple: "a list",
+    dict: "a mapping",
+}
+
+
+def load(path: Path | str, *, with_secrets: bool = True) -> Configuration:
+    """The configuration in a file. Paths in it are relative to the file's folder.
+
+    with_secrets: also see to it that every secret that it refers to can be had, as a gateway needs them.
+    Raises ConfigError with all problems.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"{path}: there is no such file: name the one that there is, or write it; "
+            "docs/configuration.md begins with an example that works"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{path}: it cannot be read ({error.strerror}): name a file that can") from None
+    if len(content) > _MOST_BYTES:
+        raise ConfigError(f"{path}: it holds more than {_MOST_BYTES} bytes: name the file that holds the configuration")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].split(b"\n")
+        column = len(before[-1].decode(errors="replace")) + 1
+        raise ConfigError(f"{path}:{len(before)}:{column}: YAML: is not UTF-8: save the file as UTF-8") from None
+    return load_text(text, str(path), path.absolute().parent, with_secrets=with_secrets)
+
+
+def load_text(text: str, name: str, folder: Path, *, with_secrets: bool = True) -> Configuration:
+    """The configuration in a text. name: what messages call it. folder: what relative paths start from. See `load`."""
+    document = read(text)
+    problems = list(document.problems)
+    configuration = None
+    if (litellm := _litellm(document)) is not None:
+        problems = [litellm]
+    elif () not in document.spoiled:
+        lines = {path_text(steps): document.place(steps)[0] for steps in document.values}
+        source = Source(name, folder, lines, with_secrets)
+        try:
+            configuration = Configuration.model_validate(document.data, context=source)
+        except ValidationError as error:
+            problems += _problems(error, document)
+    if configuration is None or problems:
+        raise ConfigError(*(f"{name}:{line}:{column}: {path}: {what}" for line, column, path, what in sorted(problems)))
+    return configuration
+
+
+def _litellm(document: Document) -> Problem | None:
+    if not isinstance(document.data, dict) or "issuer" in document.data:
+        return None
+    for key in ("mcp_servers", "guardrails", "litellm_settings", "model_list"):
+        if key in document.data:
+            what = "is LiteLLM's: reading LiteLLM's configuration is not built yet; write one of our own, docs/configuration.md"
+            return Problem(*document.place((key,)), key, what)
+    return None
+
+
+def _problems(error: ValidationError, document: Document) -> Iterator[Problem]:
+    for one in error.errors(include_url=False, include_input=False):
+        steps, is_key = one["loc"], one["type"] == "extra_forbidden"
+        if steps and steps[-1] == "[key]":
+            steps, is_key = steps[:-1], True
+        if any(steps[:length] in document.spoiled for length in range(len(steps) + 1)):
+            continue
+        line, column = document.keys[steps] if is_key else document.place(steps)
+        yield Problem(
+            line, column, path_text(steps), _say(one["type"], one["msg"], one.get("ctx", {}), steps, document)
+        )
+
+
+def _say(kind: str, message: str, context: Mapping[str, Any], steps: Steps, document: Document) -> str:
+    """pydantic's kinds of error in our words."""
+    value = document.at(steps)
+    found = _KINDS[type(value)]
+    match kind:
+        case "missing":
+            example = _EXAMPLES.get(str(steps[-1]))
+            return "is missing: add it" + (f", for example `{steps[-1]}: {example}`" if example else "")
+        case "extra_forbidden":
+            return f"is not a key that there is here{nearest(str(steps[-1]), _known_keys(steps[:-1]))}"
+        case "string_type":
+            return f"must be a text and is {found}" + (": put it in quotes" if isinstance(value, int | float) else "")
+        case "int_type":
+            return f"must be a whole number and is {found}" + (": remove the quotes" if isinstance(value, str) else "")
+        case "bool_type":
+            return f"must be true or false and is {found}: write true or false without quotes"
+        case "tuple_type":
+            return f"must be a list and is {found}: write `[one, two]`, or one a line after `-`"
+        case "model_type" | "mapping_type" | "dict_type":
+            return f"must be a mapping and is {found}: write `key: value` lines below it"
+        case "literal_error":
+            return f"must be one of {context['expected']}"
+    return message
+
+
+def _known_keys(steps: Steps) -> list[str]:
+    """The keys of the mapping there, as the schema has them."""
+    hint: Any = Configuration
+    for step in steps:
+        hint = child_of(hint, step)
+    return list(_bare(hint).model_fields)
+
+
+def child_of(hint: Any, step: str | int) -> Any:
+    """The type of what stands under a key or position of a value of this type."""
+    hint = _bare(hint)
+    if isinstance(hint, type) and issubclass(hint, BaseModel):
+        return hint.model_fields[str(step)].annotation
+    return get_args(hint)[0 if get_origin(hint) is tuple else 1]
+
+
+def _bare(hint: Any) -> Any:
+    """The type without its validators and without None."""
+    if get_origin(hint) is Annotated:
+        return _bare(get_args(hint)[0])
+    if get_origin(hint) in (Union, types.UnionType):
+        return _bare(next(one for one in get_args(hint) if one is not type(None)))
+    return hint

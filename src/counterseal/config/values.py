@@ -1,0 +1,278 @@
+"""The kinds of value that keys take: how each is written, what is refused, and the remedy."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, StrictInt, StrictStr, ValidationInfo
+
+from counterseal.config.problems import Faults, nearest, wrong
+from counterseal.config.secret import SecretReference, Unresolved
+from counterseal.core.claims import RESERVED
+from counterseal.core.methods import METHODS
+from counterseal.core.policy import CALLER_FIELDS
+from counterseal.files import check_private_file
+from counterseal.jose.algorithms import ALGORITHMS, SIGNING
+
+V = TypeVar("V")
+
+MAX_TTL_SECONDS: Final = 900
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a configuration comes from. name: what messages call the file. folder: what relative paths in it start from.
+
+    lines: key path to line. with_secrets: see to it that every secret can be had.
+    """
+
+    name: str = "configuration"
+    folder: Path = field(default_factory=Path.cwd)
+    lines: Mapping[str, int] = field(default_factory=dict)
+    with_secrets: bool = True
+
+    @classmethod
+    def of(cls, info: ValidationInfo) -> Source:
+        return info.context if isinstance(info.context, Source) else cls()
+
+
+def one_of(names: Iterable[str]) -> AfterValidator:
+    names = tuple(names)
+
+    def check(value: str) -> str:
+        if value not in names:
+            raise wrong(f"must be one of {', '.join(names)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def some(values: tuple[V, ...]) -> tuple[V, ...]:
+    """Not an empty list, which could be taken for all and for none."""
+    if not values:
+        raise wrong("is an empty list, which nothing can match: name something, or leave the key out")
+    return values
+
+
+def distinct(values: tuple[V, ...]) -> tuple[V, ...]:
+    faults = Faults()
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            faults.add("is in this list already: remove it here", index)
+    faults.check()
+    return values
+
+
+def frozen(values: Mapping[str, V]) -> Mapping[str, V]:
+    return MappingProxyType(dict(values))
+
+
+# texts and names
+
+
+def _printable(text: str) -> str:
+    if not text:
+        raise wrong("is an empty text: write a value, or leave the key out")
+    if not text.isprintable() or text != text.strip():
+        raise wrong("begins or ends with white space, or holds characters that cannot be seen: remove them")
+    return text
+
+
+def _pattern(text: str) -> str:
+    if not unicodedata.is_normalized("NFC", text):
+        raise wrong("is not in Unicode normal form C, so it would match no name: write it with composed characters")
+    return text
+
+
+# Without `__` and a `_` at the end, `{server}__{tool}` can be taken apart in one way only (threats.md S-04).
+_SERVER_NAME: Final = re.compile(r"(?=.{1,63}$)[A-Za-z0-9](?:_?[A-Za-z0-9-])*")
+
+
+def _server_name(text: str) -> str:
+    if not _SERVER_NAME.fullmatch(text):
+        raise wrong(
+            "is no name for a server: use at most 63 letters, digits, `-` and single `_`, with a letter or digit first; "
+            "`__` separates server and tool"
+        )
+    return text
+
+
+def _method(text: str) -> str:
+    if "*" not in text and text not in METHODS:
+        raise wrong(f"is not a method of MCP{nearest(text, METHODS)}")
+    return text
+
+
+def _caller_field(text: str) -> str:
+    if text not in CALLER_FIELDS:
+        raise wrong(f"is not something that a rule can ask about a caller{nearest(text, CALLER_FIELDS)}")
+    return text
+
+
+def _one_or_more(value: Any) -> Any:
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, tuple):
+        raise wrong("must be a text or a list of texts")
+    return value
+
+
+Text = Annotated[StrictStr, AfterValidator(_printable)]
+Line = Annotated[StrictStr, AfterValidator(lambda text: _printable(text) if text else text)]
+Pattern = Annotated[Text, AfterValidator(_pattern)]
+Patterns = Annotated[tuple[Pattern, ...], AfterValidator(some)]
+CallerPatterns = Annotated[Patterns, BeforeValidator(_one_or_more)]
+CallerField = Annotated[StrictStr, AfterValidator(_caller_field)]
+MethodPatterns = Annotated[tuple[Annotated[Pattern, AfterValidator(_method)], ...], AfterValidator(some)]
+ServerName = Annotated[StrictStr, AfterValidator(_server_name)]
+SigningAlgorithm = Annotated[StrictStr, one_of(SIGNING)]
+VerifyingAlgorithm = Annotated[StrictStr, one_of(ALGORITHMS)]
+
+
+# numbers
+
+_DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])")
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _seconds(value: Any) -> Any:
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is not None:
+        return int(match[1]) * _UNITS[match[2]]
+    if type(value) is not int:
+        hint = "without quotes, " if isinstance(value, str) and value.isdigit() else ""
+        raise wrong(f"must be a whole number of seconds, {hint}or a duration such as 90s, 5m, 12h or 30d")
+    return value
+
+
+def _ttl(value: int) -> int:
+    if not 0 < value <= MAX_TTL_SECONDS:
+        raise wrong(
+            f"must be more than 0 and at most {MAX_TTL_SECONDS} seconds: a call token is for one call that is made now"
+        )
+    return value
+
+
+def _port(value: int) -> int:
+    if not 0 <= value <= 65535:
+        raise wrong("must be a port from 1 to 65535, or 0 for any that is free")
+    return value
+
+
+Duration = Annotated[StrictInt, BeforeValidator(_seconds)]
+Ttl = Annotated[Duration, AfterValidator(_ttl)]
+Port = Annotated[StrictInt, AfterValidator(_port)]
+
+
+# claims
+
+_CLAIM: Final = re.compile(r"[A-Za-z0-9_:./-]{1,128}")
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
+
+
+def _claim_name(text: str) -> str:
+    """A claim that a claim operation may name (threats.md I-04). What only looks like a reserved one is refused as one."""
+    for name in (text, text.partition(".")[0]):
+        plain = unicodedata.normalize("NFKC", name).strip().casefold()
+        if plain in RESERVED:
+            raise wrong(f"names the reserved claim `{plain}`, which the gateway alone decides: remove it")
+    if not _CLAIM.fullmatch(text):
+        raise wrong("is no name for a claim: use at most 128 letters, digits and `_:./-`")
+    return text
+
+
+def _claim_source(text: str) -> str:
+    if ":" in text or "." in text:
+        raise wrong("with a prefix or a path in it is not built yet: write the bare name of a claim, such as `email`")
+    if not _BARE.fullmatch(text):
+        raise wrong("is no name for a claim: use letters, digits, `_` and `-`")
+    return text
+
+
+ClaimName = Annotated[StrictStr, AfterValidator(_claim_name)]
+ClaimSource = Annotated[StrictStr, AfterValidator(_claim_source)]
+
+
+# secrets and paths
+
+_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+_KEY_STORES: Final = frozenset(["pkcs11", "awskms", "gcpkms", "azurekms", "vault"])
+
+
+def _reference(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, str):
+        raise wrong("must be a reference to a secret: `env:NAME` or `file:PATH`")
+    try:
+        return SecretReference.parse(value, Source.of(info).folder)
+    except Unresolved as error:
+        raise wrong(str(error)) from None
+
+
+def _header_secret(reference: SecretReference, info: ValidationInfo) -> SecretReference:
+    if not Source.of(info).with_secrets:
+        return reference
+    try:
+        secret = reference.resolve()
+    except Unresolved as error:
+        raise wrong(str(error)) from None
+    if not _HEADER_VALUE.fullmatch(secret.reveal()):
+        raise wrong("leads to a secret that no header can carry: it must be one line of printable ASCII")
+    return reference
+
+
+def _key_source(text: str, info: ValidationInfo) -> str:
+    source = Source.of(info)
+    kind = text.partition(":")[0]
+    if text == "store":
+        return text
+    if kind in _KEY_STORES:
+        raise wrong("key stores are not built yet: write `store`, `env:NAME` or `file:PATH`")
+    if kind not in ("env", "file"):
+        raise wrong("must be `store`, `env:NAME` or `file:PATH`; the key itself never stands in the configuration")
+    try:
+        reference = SecretReference.parse(text, source.folder)
+        if source.with_secrets:
+            problem = check_private_file(Path(reference.place)) if kind == "file" else None
+            if problem is not None:
+                raise wrong(problem)
+            reference.resolve()
+    except Unresolved as error:
+        raise wrong(str(error)) from None
+    return f"{kind}:{reference.place}"
+
+
+def _store(text: str, info: ValidationInfo) -> str:
+    kind, _, rest = text.partition(":")
+    if kind.startswith("postgres"):
+        raise wrong("PostgreSQL is not built yet: write `sqlite:PATH`")
+    if text == "memory:":
+        return text
+    if kind != "sqlite" or not rest:
+        raise wrong("must be `sqlite:PATH`, or `memory:` for keys that end with the process")
+    if rest == ":memory:":
+        raise wrong("keeps nothing: write `memory:`")
+    if rest.startswith("//"):
+        raise wrong("must name a path after `sqlite:`, without `//`")
+    return f"sqlite:{Source.of(info).folder / rest}"
+
+
+def _folder(text: str, info: ValidationInfo) -> str:
+    kind, _, rest = text.partition(":")
+    if kind != "file" or not rest:
+        raise wrong("must be `file:FOLDER`: other places for records are not built yet")
+    if rest.startswith("//") and not rest.startswith("///"):
+        raise wrong("must name a folder after `file:`, without `//`")
+    return f"file:{Source.of(info).folder / rest}"
+
+
+Reference = Annotated[SecretReference, BeforeValidator(_reference)]
+HeaderSecret = Annotated[Reference, AfterValidator(_header_secret)]
+KeySource = Annotated[StrictStr, AfterValidator(_key_source)]
+StoreAddress = Annotated[StrictStr, AfterValidator(_store)]
+AuditSink = Annotated[StrictStr, AfterValidator(_folder)]

@@ -1,0 +1,35 @@
+"""Is a file that holds keys or secrets for its owner alone? (threats.md Y-06)"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+
+def check_private_file(path: Path) -> str | None:
+    """None when only our own account can read, change or replace the file; else a sentence that says what is wrong and how
+    to mend it.
+
+    It must be a regular file and no symbolic link, belong to the account that runs this, give group and others nothing, and
+    lie in a folder where nobody else can put another file in its place.
+    """
+    try:
+        file = path.lstat()
+        folder = path.absolute().parent.stat()
+    except OSError as error:
+        return f"{path} cannot be read ({error.strerror}). Name a file that is there."
+    if stat.S_ISLNK(file.st_mode):
+        return f"{path} is a symbolic link. Name the file that it points to."
+    if not stat.S_ISREG(file.st_mode):
+        return f"{path} is not a regular file. Name one that is."
+    if file.st_uid != os.geteuid():
+        return f"{path} belongs to another account. Run `chown {os.geteuid()} {path}`, or run this as its owner."
+    if file.st_mode & 0o077:
+        return f"{path} is open to other accounts (mode {stat.S_IMODE(file.st_mode):04o}). Run `chmod 600 {path}`."
+    if folder.st_mode & 0o022 and not folder.st_mode & stat.S_ISVTX:
+        return (
+            f"the folder {path.parent} can be written by other accounts, who could put another file in place of {path.name}. "
+            f"Run `chmod go-w {path.parent}`."
+        )
+    return None

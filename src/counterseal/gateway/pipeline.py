@@ -1,0 +1,87 @@
+"""The order in which a call is handled, written once.
+
+    bytes and headers ─► Caller ─► Call ─► decide ─► call token ─► intent ─► server ─► reply stream ─► outcome
+
+Each value is made by one stage and only read by later ones. What can go wrong in a stage is an exception that carries its
+answer (errors.py); a denial is a value. Nothing else belongs here: a change of this file is a design decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from counterseal.clock import Clock
+from counterseal.core.call import Call, Inbound
+from counterseal.core.caller import Caller
+from counterseal.core.canonical import NotCanonical
+from counterseal.core.claims import SignerSettings, build_claims
+from counterseal.core.permit import Denial, Permit
+from counterseal.core.policy import Policy
+from counterseal.core.reply import Reply
+from counterseal.errors import BadCall
+from counterseal.gateway.recorder import Denied, Recorder
+from counterseal.identity.identify import Identify
+from counterseal.issuer.mint import Mint
+
+
+class Server(Protocol):
+    """Where a permit goes."""
+
+    async def send(self, permit: Permit) -> Reply: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """One gateway. decode: the wire room, given what opens sessions. new_id: 128 random bits as text, new at each call."""
+
+    identify: Identify
+    decode: Callable[[Inbound, Caller], Call]
+    policy: Policy
+    signers: Mapping[str, SignerSettings]
+    mint: Mint
+    servers: Mapping[str, Server]
+    recorder: Recorder
+    clock: Clock
+    new_id: Callable[[], str]
+
+    async def handle(self, inbound: Inbound) -> Reply:
+        """The reply to one request. Raises errors.CallError, recorded, for the web room to write down."""
+        async with self.recorder.open(inbound) as record:
+            caller = record.caller = await self.identify(inbound)
+            call = record.call = self.decode(inbound, caller)
+            verdict = await self.permit(caller, call)
+            if isinstance(verdict, Denial):
+                raise Denied(verdict)
+            await record.intent(verdict)
+            return record.watch(await self.servers[call.server].send(verdict))
+
+    async def permit(self, caller: Caller, call: Call) -> Permit | Denial:
+        """Decide about one call and countersign it. The only place where a Permit is made.
+
+        Raises BadCall for arguments that have no one meaning, CallError where the token would be too large, CannotTell where
+        nothing can be signed.
+        """
+        signer = self.signers.get(call.server)
+        if signer is None:
+            return Denial("server_unknown", f"there is no server {call.server!r} for this caller", "servers")
+        allowed = self.policy.decide(caller, call)
+        if isinstance(allowed, Denial):
+            return allowed
+        try:
+            claims = build_claims(
+                caller, call, signer, now=int(self.clock.wall()), jti=self.new_id(), txn=self.new_id()
+            )
+        except NotCanonical as error:
+            raise BadCall("invalid_params", f"the arguments cannot be bound into a token: {error}") from None
+        minted = await self.mint.mint(claims, signer.algorithm)
+        return Permit(
+            caller=caller,
+            call=call,
+            allowed=allowed,
+            claims=claims,
+            kid=minted.kid,
+            algorithm=minted.algorithm,
+            token=minted.token,
+        )

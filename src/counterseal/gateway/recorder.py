@@ -1,0 +1,160 @@
+"""Exactly one record for each call, whatever happens to it.
+
+Opened before anything is known. A call that is refused leaves one entry; a call that is made leaves an intent, durable before
+it leaves, and an outcome after its last byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import os
+from collections.abc import AsyncIterator
+from types import TracebackType
+
+from counterseal.audit.sink import Sink
+from counterseal.clock import Clock
+from counterseal.core import record as entries
+from counterseal.core.call import Call, Inbound
+from counterseal.core.caller import Caller
+from counterseal.core.permit import Denial, Permit
+from counterseal.core.reply import Reply, Stream
+from counterseal.errors import REASONS, BadCall, CallError
+
+_log = logging.getLogger("counterseal.gateway")
+
+
+class Denied(BadCall):
+    """A denial on its way out of the pipeline. rule: what said no."""
+
+    def __init__(self, denial: Denial) -> None:
+        super().__init__(denial.reason, denial.message)
+        self.rule = denial.rule
+
+
+class Recorder:
+    """mac_key: 32 bytes; arguments are recorded as a MAC under it, never as they are."""
+
+    def __init__(self, sink: Sink, clock: Clock, mac_key: bytes) -> None:
+        self._sink = sink
+        self._clock = clock
+        self._mac_key = mac_key
+
+    def open(self, inbound: Inbound) -> OpenRecord:
+        return OpenRecord(self._sink, self._clock, self._mac_key, inbound)
+
+
+class OpenRecord:
+    """The record of one call while it is made. The pipeline fills in `caller`, `call` and the intent as they come to be."""
+
+    __slots__ = ("_clock", "_inbound", "_mac_key", "_sink", "_started", "call", "caller", "id", "intended")
+
+    def __init__(self, sink: Sink, clock: Clock, mac_key: bytes, inbound: Inbound) -> None:
+        self._sink = sink
+        self._clock = clock
+        self._mac_key = mac_key
+        self._inbound = inbound
+        self._started = clock.monotonic()
+        self.id = "rec_" + os.urandom(12).hex()
+        self.caller: Caller | None = None
+        self.call: Call | None = None
+        self.intended = False
+
+    async def __aenter__(self) -> OpenRecord:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            return
+        if isinstance(error, asyncio.CancelledError):
+            self._end("aborted", None, "caller_left", None, 0)
+            return
+        if not isinstance(error, CallError):
+            _log.error("record %s: %s", self.id, kind.__name__ if kind else "", exc_info=error)
+            failure = CallError("internal_error", "the gateway has a defect", detail=type(error).__name__)
+            await self._fail(failure)
+            raise failure from None
+        await self._fail(error)
+
+    async def _fail(self, error: CallError) -> None:
+        error.record = self.id
+        if error.id is None and self.call is not None:
+            error.id = self.call.id
+        reason = error.reason
+        if self.intended:
+            self._end("failed", reason.status, reason.code, error.detail, 0)
+        elif reason is not REASONS["audit_unavailable"]:
+            rule = error.rule if isinstance(error, Denied) else None
+            entry = entries.refusal(
+                self.id, self._inbound, self.caller, self.call, reason, detail=error.detail, rule=rule
+            )
+            try:
+                await self._sink.write(entry)
+            except CallError as unwritten:
+                unwritten.record, unwritten.id = self.id, error.id
+                raise unwritten from None
+
+    async def intent(self, permit: Permit) -> None:
+        """Make the intent durable. Raises CannotTell `audit_unavailable`: no record, no effect."""
+        details = permit.claims["authorization_details"][0]
+        digest = details.get("arguments_digest")
+        mac = digest and hmac.new(self._mac_key, digest.encode(), hashlib.sha256).hexdigest()
+        await self._sink.write(entries.intent(self.id, self._inbound, permit, mac))
+        self.intended = True
+
+    def watch(self, reply: Reply) -> Reply:
+        """The reply, with its end noted down."""
+        if isinstance(reply.body, bytes):
+            how: entries.Outcome = "error" if reply.is_error or reply.status >= 400 else "answered"
+            self._end(how, reply.status, None, reply.note, len(reply.body))
+            return reply
+        return Reply(reply.status, reply.headers, _Watched(self, reply.status, reply.body))
+
+    def _end(self, how: entries.Outcome, status: int | None, reason: str | None, detail: str | None, size: int) -> None:
+        seconds = self._clock.monotonic() - self._started
+        self._sink.post(
+            entries.outcome(self.id, how, status=status, reason=reason, detail=detail, size=size, seconds=seconds)
+        )
+
+
+class _Watched:
+    """A stream whose end is recorded, however it ends."""
+
+    __slots__ = ("_body", "_ended", "_record", "_size", "_status")
+
+    def __init__(self, record: OpenRecord, status: int, body: Stream) -> None:
+        self._record = record
+        self._status = status
+        self._body = body
+        self._size = 0
+        self._ended = False
+
+    @property
+    def is_error(self) -> bool | None:
+        return self._body.is_error
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._body:
+                self._size += len(chunk)
+                yield chunk
+        except CallError as error:
+            error.record = self._record.id
+            if error.id is None and self._record.call is not None:
+                error.id = self._record.call.id
+            self._end("failed", error.reason.code, error.detail)
+            raise
+        self._end("error" if self._body.is_error else "answered", None, None)
+
+    async def aclose(self) -> None:
+        await self._body.aclose()
+        self._end("aborted", "caller_left", None)
+
+    def _end(self, how: entries.Outcome, reason: str | None, detail: str | None) -> None:
+        if not self._ended:
+            self._ended = True
+            self._record._end(how, self._status, reason, detail, self._size)

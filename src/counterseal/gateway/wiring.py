@@ -1,0 +1,224 @@
+"""The composition root: from the configuration to one gateway, built once, torn down in the opposite order.
+
+Nothing is looked up by name after this, nothing is parsed again, and nothing here is a global.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from counterseal import __version__
+from counterseal.audit.sinks import FileSink
+from counterseal.clock import Clock, SystemClock
+from counterseal.config.compile import compile_policy, signer_settings, static_headers
+from counterseal.config.load import load
+from counterseal.config.schema import DEFAULT_ALGORITHMS, Configuration, Issuer
+from counterseal.core.call import Call, Inbound
+from counterseal.core.caller import Caller
+from counterseal.core.limits import LIMITS
+from counterseal.core.permit import Allowed
+from counterseal.core.policy import Policy
+from counterseal.gateway.batch import BatchHandler, Handler
+from counterseal.gateway.pipeline import Pipeline
+from counterseal.gateway.recorder import Recorder
+from counterseal.identity.api_key import ApiKeys
+from counterseal.identity.challenge import metadata_url, resource
+from counterseal.identity.fetch import HttpFetch
+from counterseal.identity.identify import Authenticator, Identify
+from counterseal.identity.idp_jwt import IdpTokens, TrustedIssuer
+from counterseal.identity.jwks import RemoteKeys
+from counterseal.issuer import documents, keys
+from counterseal.issuer.mint import Mint
+from counterseal.issuer.ring import KeyRing
+from counterseal.issuer.signers.local import LocalSigner, from_pem, generate, to_pem
+from counterseal.servers.http import AiohttpClient
+from counterseal.servers.session import Sessions
+from counterseal.servers.streamable_http import Destination, StreamableHttp
+from counterseal.store.open import open_store
+from counterseal.store.port import API_KEY_PEPPER, AUDIT_MAC, SESSION_SEAL, SigningKeyRow, Store
+from counterseal.wire import envelope
+
+Check = Callable[[], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """One running gateway, as the web room serves it.
+
+    documents: path to JSON text of everything under `/.well-known/`. checks: the parts of `/readyz`.
+    """
+
+    issuer: str
+    handler: Handler
+    documents: Mapping[str, bytes]
+    checks: Mapping[str, Check]
+
+
+async def prepare(config: Path) -> None:
+    """Find everything that would keep a worker from starting, and make what is made once. Raises ConfigError."""
+    async with open_gateway(config):
+        pass
+
+
+async def open_ring(configuration: Configuration) -> KeyRing:
+    """The key ring alone, for the command line. Raises ConfigError."""
+    store = await open_store(configuration.store)
+    try:
+        return await _ring(configuration, store, SystemClock())
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def open_gateway(config: Path) -> AsyncIterator[Gateway]:
+    """A gateway for as long as the block lasts. Raises ConfigError for what its operator has to mend."""
+    configuration = load(config)
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        store = await open_store(configuration.store)
+        stack.push_async_callback(store.close)
+        await store.bind_issuer(configuration.issuer)
+        ring = await _ring(configuration, store, clock)
+        sink = FileSink(
+            configuration.audit.folder, fsync=configuration.audit.fsync, clock=clock, issuer=configuration.issuer
+        )
+        stack.push_async_callback(sink.close)
+        await sink.start()
+        recorder = Recorder(sink, clock, await store.secret(AUDIT_MAC))
+        sessions = Sessions(await store.secret(SESSION_SEAL), clock, LIMITS)
+        policy = compile_policy(configuration)
+        http = AiohttpClient(LIMITS)
+        stack.push_async_callback(http.close)
+        servers = {
+            name: StreamableHttp(_destination(configuration, name), http, sessions, partial(_may, policy), LIMITS)
+            for name in configuration.servers
+        }
+        checks: dict[str, Check] = {"keys": lambda: None, "audit": sink.healthy}
+        pipeline = Pipeline(
+            identify=await _identify(configuration, store, clock, stack, checks),
+            decode=partial(_decode, sessions, servers),
+            policy=policy,
+            signers={
+                name: signer_settings(configuration, name, first_algorithm=ring.signers[0].algorithm)
+                for name in configuration.servers
+            },
+            mint=Mint(ring, LIMITS),
+            servers=servers,
+            recorder=recorder,
+            clock=clock,
+            new_id=partial(secrets.token_urlsafe, 16),
+        )
+        for settings in pipeline.signers.values():
+            ring.signer(settings.algorithm)
+        yield Gateway(
+            issuer=configuration.issuer,
+            handler=BatchHandler(pipeline, sessions.open, LIMITS),
+            documents=_documents(configuration, ring),
+            checks=checks,
+        )
+
+
+async def _ring(configuration: Configuration, store: Store, clock: Clock) -> KeyRing:
+    kind, _, place = configuration.keys.source.partition(":")
+    wanted = configuration.keys.algorithms
+    if kind == "env":
+        text = os.environ.get(place, "")
+        return KeyRing.of(keys.from_text(text, f"keys.source: environment variable {place}", wanted))
+    if kind == "file":
+        return KeyRing.of(keys.from_file(Path(place), "keys.source", wanted))
+    signers = []
+    for algorithm in wanted or DEFAULT_ALGORITHMS:
+        row = await store.add_signing_key_if_absent(algorithm, partial(_new_key, algorithm, clock))
+        signers.append(LocalSigner(from_pem(row.pem, f"store: the signing key {row.kid}"), algorithm))
+    return KeyRing.of(signers)
+
+
+def _new_key(algorithm: str, clock: Clock) -> SigningKeyRow:
+    key = generate(algorithm)
+    return SigningKeyRow(
+        kid=LocalSigner(key, algorithm).kid, algorithm=algorithm, pem=to_pem(key), created=clock.wall()
+    )
+
+
+async def _identify(
+    configuration: Configuration, store: Store, clock: Clock, stack: AsyncExitStack, checks: dict[str, Check]
+) -> Identify:
+    authenticators: list[Authenticator] = []
+    if configuration.callers.api_keys:
+        api_keys = ApiKeys(store, await store.secret(API_KEY_PEPPER), clock)
+        await api_keys.refresh()
+        polling = asyncio.ensure_future(api_keys.run())
+        stack.push_async_callback(_cancelled, polling)
+        authenticators.append(api_keys)
+        checks["store"] = api_keys.healthy
+    if configuration.callers.issuers:
+        fetch = HttpFetch(LIMITS, LIMITS.jwks_bytes)
+        stack.push_async_callback(fetch.close)
+        trusted = [_trusted(issuer, fetch, clock, checks) for issuer in configuration.callers.issuers]
+        authenticators.append(IdpTokens(trusted, configuration.issuer, clock, LIMITS))
+    return Identify(authenticators, anonymous=configuration.callers.anonymous, issuer=configuration.issuer)
+
+
+def _trusted(issuer: Issuer, fetch: HttpFetch, clock: Clock, checks: dict[str, Check]) -> TrustedIssuer:
+    remote = RemoteKeys(issuer.name, issuer.jwks_uri, fetch, clock, LIMITS)
+    checks[f"issuer {issuer.name}"] = remote.healthy
+    return TrustedIssuer(
+        name=issuer.name,
+        issuer=issuer.issuer,
+        audiences=tuple(issuer.audience) if issuer.audience else None,
+        algorithms=frozenset(issuer.algorithms),
+        keys=remote,
+    )
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+def _destination(configuration: Configuration, name: str) -> Destination:
+    static = tuple((header, secret.reveal()) for header, secret in static_headers(configuration, name))
+    header = configuration.signer_of(name).header
+    return Destination(name, configuration.servers[name].url, header, static, f"counterseal/{__version__}")
+
+
+def _may(policy: Policy, caller: Caller, server: str, method: str, name: str) -> bool:
+    """The decision that filters lists: the same one as for calls."""
+    return isinstance(policy.decide_operation(caller, server, method, name), Allowed)
+
+
+def _decode(sessions: Sessions, servers: Mapping[str, StreamableHttp], inbound: Inbound, caller: Caller) -> Call:
+    server = servers.get(inbound.server)
+    return envelope.decode(
+        inbound,
+        LIMITS,
+        partial(sessions.open, caller, inbound.server),
+        server.schema if server is not None else _no_schema,
+    )
+
+
+def _no_schema(_: str) -> None:
+    return None
+
+
+def _documents(configuration: Configuration, ring: KeyRing) -> dict[str, bytes]:
+    issuer = configuration.issuer
+    providers = [one.issuer for one in configuration.callers.issuers]
+    found = {
+        "/.well-known/jwks.json": documents.jwks(ring),
+        "/.well-known/openid-configuration": documents.openid_configuration(issuer, ring),
+        "/.well-known/oauth-authorization-server": documents.authorization_server(issuer),
+    }
+    for name in configuration.servers:
+        path = metadata_url(issuer, name).removeprefix(issuer)
+        found[path] = documents.protected_resource(resource(issuer, name), name, providers)
+    return found

@@ -1,0 +1,57 @@
+"""Who is calling: the configured authenticators, asked in order.
+
+Anonymous is a kind of caller of its own that only an explicit line of configuration makes, and only where no credential was
+sent at all: a bad one never falls back to it (threats.md invariant 3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from counterseal.core.call import Inbound
+from counterseal.core.caller import Caller
+from counterseal.errors import Unauthenticated
+from counterseal.identity.challenge import challenge
+from counterseal.identity.credentials import REFUSED, credential
+
+ANONYMOUS = Caller(kind="anonymous", client_id="anonymous")
+
+
+class Authenticator(Protocol):
+    """One way to prove who calls."""
+
+    async def authenticate(self, presented: bytes, inbound: Inbound) -> Caller | None:
+        """None: not a credential of this kind. Raises Unauthenticated where it is of this kind and bad, CannotTell where
+        that cannot be told."""
+        ...
+
+
+class Identify:
+    """issuer: our own, the base of every resource's address."""
+
+    def __init__(self, authenticators: Sequence[Authenticator], *, anonymous: bool, issuer: str) -> None:
+        self._authenticators = tuple(authenticators)
+        self._anonymous = anonymous
+        self._issuer = issuer
+
+    async def __call__(self, inbound: Inbound) -> Caller:
+        """The caller. Raises Unauthenticated with the challenge of RFC 9728 section 5.1, BadCall, or CannotTell."""
+        try:
+            presented = credential(inbound)
+            if presented is None:
+                if self._anonymous:
+                    return ANONYMOUS
+                raise Unauthenticated(
+                    "credential_missing", "no credential was sent: send an API key or an access token"
+                )
+            for authenticator in self._authenticators:
+                caller = await authenticator.authenticate(presented, inbound)
+                if caller is not None:
+                    return caller
+            raise Unauthenticated(
+                "credential_invalid", REFUSED, detail="no authenticator knows this kind of credential"
+            )
+        except Unauthenticated as error:
+            error.headers = (challenge(self._issuer, inbound.server, sent=error.reason.code != "credential_missing"),)
+            raise

@@ -1,0 +1,134 @@
+"""The strict reader in front of every signature check (threats.md invariant 2).
+
+Everything that two readers could understand differently is refused here, before any cryptography: what is over the
+ceiling, not three segments, not canonical base64url, not strict JSON, not two objects, or carries a header parameter that
+would choose a key or change the meaning. Other header parameters than `alg`, `kid` and `typ` are ignored: some identity
+providers send `x5t`, and no key is ever looked up by it.
+
+What comes out shows what is needed to choose a key and nothing else; the claims come out of `jws.verify`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from counterseal.core import strict_json
+from counterseal.core.limits import Limits
+from counterseal.jose.refusal import TokenRefused
+
+FORBIDDEN: Final = frozenset({"crit", "b64", "zip", "enc", "jwk", "jku", "x5u"})
+"""Header parameters whose presence alone refuses a token (threats.md J-04, J-08, J-11)."""
+
+KID_LENGTH: Final = 512
+"""The longest `kid`, in characters, of a token or a JWK."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unverified:
+    """A well-formed token that nobody has checked. alg, kid, typ: of the header. issuer: `iss` where it is a string.
+
+    All of it is what the sender wants us to believe: good for choosing a key, and for nothing else. The rest belongs to
+    `jws.verify`.
+    """
+
+    alg: str
+    kid: str | None
+    typ: str | None
+    issuer: str | None
+    _header: bytes = field(repr=False)
+    _payload: bytes = field(repr=False)
+    _signature: bytes = field(repr=False)
+    _claims: Mapping[str, Any] = field(repr=False)
+
+
+def read(token: bytes | str, limits: Limits) -> Unverified:
+    """The parts of one compact JWS (RFC 7515 section 7.1) whose payload is a claims set. Raises TokenRefused `malformed`."""
+    segments = _split(token, limits)
+    header = _object(segments[0], "header", limits)
+    claims = _object(segments[1], "payload", limits)
+    if not segments[2]:
+        raise TokenRefused("malformed", "the signature is empty")
+    decode_base64url(segments[2], "signature")
+    forbidden = FORBIDDEN & header.keys()
+    if forbidden:
+        raise TokenRefused("malformed", f"the header has {', '.join(sorted(forbidden))}, which no call needs")
+    alg, kid, typ = header.get("alg"), header.get("kid"), header.get("typ")
+    if not isinstance(alg, str):
+        raise TokenRefused("malformed", "the header has no `alg` that is a string")
+    if ("kid" in header and not isinstance(kid, str)) or (isinstance(kid, str) and len(kid) > KID_LENGTH):
+        raise TokenRefused("malformed", f"the header's `kid` is not a string of at most {KID_LENGTH} characters")
+    if "typ" in header and not isinstance(typ, str):
+        raise TokenRefused("malformed", "the header's `typ` is not a string")
+    issuer = claims.get("iss")
+    return Unverified(alg, kid, typ, issuer if isinstance(issuer, str) else None, *segments, claims)
+
+
+def for_display_only(token: bytes | str, limits: Limits) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Header and claims of a token that nobody has checked, to be shown to a person and never to be acted on.
+
+    As strict about the form as `read`, but shows headers that `read` refuses. Raises TokenRefused `malformed`. Only the
+    command line and the demo may use it; a test holds that.
+    """
+    header, payload, signature = _split(token, limits)
+    decode_base64url(signature, "signature")
+    return _object(header, "header", limits), _object(payload, "payload", limits)
+
+
+def decode_base64url(segment: bytes, what: str) -> bytes:
+    """The bytes of a segment in its one canonical spelling: no padding, no white space, no stray bits (RFC 7515 section 2).
+
+    what: how the message names the segment. Raises TokenRefused `malformed`.
+    """
+    try:
+        data = base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
+    except binascii.Error:
+        data = b""
+    # The decoder skips what it doesn't know, so the test is whether the bytes are spelled like this and no other way.
+    if base64.urlsafe_b64encode(data).rstrip(b"=") != segment:
+        raise TokenRefused("malformed", f"the {what} is not canonical base64url")
+    return data
+
+
+def _split(token: bytes | str, limits: Limits) -> tuple[bytes, bytes, bytes]:
+    if len(token) > limits.token_bytes:
+        raise TokenRefused("malformed", f"longer than {limits.token_bytes} bytes")
+    if isinstance(token, str):
+        if not token.isascii():
+            raise TokenRefused("malformed", "characters that are not ASCII")
+        token = token.encode("ascii")
+    if token.count(b".") != 2:
+        raise TokenRefused("malformed", "not three segments")
+    header, payload, signature = token.split(b".")
+    return header, payload, signature
+
+
+def _object(segment: bytes, what: str, limits: Limits) -> dict[str, Any]:
+    text = decode_base64url(segment, what)
+    try:
+        value = strict_json.read(text, depth=limits.token_json_depth, members=limits.token_json_members)
+    except (strict_json.NotStrict, strict_json.TooBig) as error:
+        raise TokenRefused("malformed", f"the {what} is not strict JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise TokenRefused("malformed", f"the {what} is not a JSON object")
+    # A text that is shorter than the longest string holds no longer one, which spares nearly every token the walk.
+    if len(text) > limits.token_string_bytes and _has_long_string(value, limits.token_string_bytes):
+        raise TokenRefused("malformed", f"the {what} has a string of more than {limits.token_string_bytes} bytes")
+    return value
+
+
+def _has_long_string(value: Any, longest: int) -> bool:
+    stack = [value]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            stack.extend(node.keys())
+            stack.extend(node.values())
+        elif isinstance(node, list):
+            stack.extend(node)
+        elif isinstance(node, str) and len(node.encode()) > longest:
+            return True
+    return False

@@ -1,0 +1,78 @@
+"""A store in this process's memory, for `store: memory:` and for tests. It ends with the process."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import secrets
+from collections.abc import Callable, Mapping
+
+from counterseal.errors import ConfigError
+from counterseal.store.port import ACTIVE, ApiKeyRow, SigningKeyRow, other_issuer
+
+
+class MemoryStore:
+    """All ports over dictionaries. For one event loop."""
+
+    def __init__(self) -> None:
+        self._generation = 0
+        self._api_keys: dict[str, ApiKeyRow] = {}
+        self._signing_keys: dict[str, SigningKeyRow] = {}
+        self._secrets: dict[str, bytes] = {}
+        self._issuer: str | None = None
+
+    async def generation(self) -> int:
+        return self._generation
+
+    async def api_keys(self) -> tuple[int, tuple[ApiKeyRow, ...]]:
+        return self._generation, tuple(sorted(self._api_keys.values(), key=lambda row: (row.created, row.id)))
+
+    async def add_api_key(self, row: ApiKeyRow) -> None:
+        if row.id in self._api_keys:
+            raise ValueError(f"there is an API key {row.id} already")
+        self._api_keys[row.id] = row
+        self._generation += 1
+
+    async def revoke_api_key(self, id: str, when: float) -> bool:
+        row = self._api_keys.get(id)
+        if row is None:
+            return False
+        if row.revoked is None:
+            self._api_keys[id] = dataclasses.replace(row, revoked=when)
+            self._generation += 1
+        return True
+
+    async def note_use(self, uses: Mapping[str, float]) -> None:
+        for id, when in uses.items():
+            row = self._api_keys.get(id)
+            if row is not None:
+                self._api_keys[id] = dataclasses.replace(row, last_used=max(when, row.last_used or when))
+
+    async def signing_keys(self) -> tuple[SigningKeyRow, ...]:
+        return tuple(sorted(self._signing_keys.values(), key=lambda row: (row.created, row.kid)))
+
+    async def add_signing_key_if_absent(self, algorithm: str, make: Callable[[], SigningKeyRow]) -> SigningKeyRow:
+        if (row := self._active(algorithm)) is not None:
+            return row
+        made = await asyncio.to_thread(make)
+        # Another task may have been first while the key was made.
+        if (row := self._active(algorithm)) is not None:
+            return row
+        self._signing_keys[made.kid] = made
+        return made
+
+    def _active(self, algorithm: str) -> SigningKeyRow | None:
+        keys = self._signing_keys.values()
+        return next((row for row in keys if row.algorithm == algorithm and row.state == ACTIVE), None)
+
+    async def secret(self, name: str) -> bytes:
+        return self._secrets.setdefault(name, secrets.token_bytes(32))
+
+    async def bind_issuer(self, issuer: str) -> None:
+        if self._issuer is None:
+            self._issuer = issuer
+        if self._issuer != issuer:
+            raise ConfigError(other_issuer(self._issuer, issuer))
+
+    async def close(self) -> None:
+        """Nothing to let go of."""

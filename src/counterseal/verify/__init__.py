@@ -1,0 +1,25 @@
+"""What an MCP server installs to check that a call was countersigned for it.
+
+    from counterseal.verify import Verifier
+
+    verifier = Verifier(issuer="https://gateway.example.com", audience="https://weather.example.com/mcp")
+    verified = verifier.verify(token, method="tools/call", name="get_weather", arguments={"city": "Oslo"})
+
+Owns the checks of a call token against a call, the keys of the gateway as the server sees them, and single use. May import
+core, jose, errors and the clock, joserfc, cryptography and the standard library; importing it loads no HTTP framework and
+nothing of the gateway. Adapters for kinds of servers are modules of their own: `counterseal.verify.asgi`.
+"""
+
+from counterseal.verify.errors import CannotVerify, NotVerified, VerificationError
+from counterseal.verify.single_use import MemorySingleUse, SingleUse
+from counterseal.verify.verifier import Verified, Verifier
+
+__all__ = [
+    "CannotVerify",
+    "MemorySingleUse",
+    "NotVerified",
+    "SingleUse",
+    "VerificationError",
+    "Verified",
+    "Verifier",
+]

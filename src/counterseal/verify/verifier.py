@@ -1,0 +1,174 @@
+"""The checks of a call token, in one order, written once for the synchronous and the asynchronous verifier.
+
+Strict reading, key, signature, issuer, audience, kind, times, longest life, shape, scope, operation, arguments; and single
+use last, so that only a token which was good for this call is used up by it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Generator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any, Final
+
+from counterseal.clock import Clock, SystemClock
+from counterseal.core.limits import LIMITS, Limits
+from counterseal.core.operation import Operation
+from counterseal.jose import claims, jws, strict
+from counterseal.jose.refusal import TokenRefused
+from counterseal.verify import call
+from counterseal.verify.errors import VerificationError
+from counterseal.verify.keys import keys_from
+from counterseal.verify.single_use import MemorySingleUse, SingleUse
+
+LONGEST_LIFE: Final = 900.0
+"""Seconds: the longest `signer.ttl_seconds` that a gateway takes (contract.md section 4)."""
+
+Flow = Generator["Future[None]", bool, "Verified"]
+"""Yields what has to be waited for; is sent whether that ended in time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verified:
+    """A call token that vouches for this call.
+
+    subject: `sub`, the end user for whom the call is made. actors: who acts for the subject (RFC 8693), the immediate actor
+    first; decide on that one, the others are history. client_id: the caller's API key or OAuth client. jti: unique for the
+    call. txn: the same over retries of one call. expires: `exp`, seconds since the epoch. claims: all of them, read-only.
+    """
+
+    subject: str
+    actors: tuple[str, ...]
+    client_id: str
+    jti: str
+    txn: str
+    expires: float
+    claims: Mapping[str, Any] = field(repr=False)
+
+
+class Verifier:
+    """Checks the call tokens that one gateway signs for one server. Make one, at start; it holds the keys.
+
+    issuer: the gateway's exact `issuer`. audience: this server's exact resource identifier, as the gateway has it.
+    jwks: where the gateway's public keys are: None for the well-known address under the issuer, an https address, the path
+    of a file, or a JWKS as a mapping. leeway: seconds by which clocks may differ, at most 60. single_use: True remembers
+    used tokens in this process; a SingleUse of your own where several processes serve one audience; False takes a token as
+    often as it comes while it lives. require_arguments: a token for a method with arguments must bind them; False takes
+    tokens of a gateway with `bind_arguments: false`. allow_insecure: keys over http from other hosts than this machine.
+
+    Raises ValueError for settings that cannot work. Nothing is fetched before the first token.
+    """
+
+    def __init__(
+        self,
+        *,
+        issuer: str,
+        audience: str,
+        jwks: str | PathLike[str] | Mapping[str, Any] | None = None,
+        leeway: float = 30.0,
+        single_use: bool | SingleUse = True,
+        require_arguments: bool = True,
+        allow_insecure: bool = False,
+        clock: Clock | None = None,
+        limits: Limits = LIMITS,
+    ) -> None:
+        self.issuer = issuer
+        self.audience = audience
+        self._rules = claims.ClaimRules(
+            issuer=issuer,
+            audiences=(audience,),
+            single_audience=True,
+            types=("at+jwt",),
+            leeway=leeway,
+            longest_life=LONGEST_LIFE,
+        )
+        self._clock = clock or SystemClock()
+        self._limits = limits
+        self._require_arguments = require_arguments
+        self._single_use: SingleUse | None = None
+        if single_use is not False:
+            self._single_use = MemorySingleUse(self._clock) if single_use is True else single_use
+        place = f"{issuer.rstrip('/')}/.well-known/jwks.json" if jwks is None else jwks
+        self._keys = keys_from(place, allow_insecure=allow_insecure, clock=self._clock, limits=limits)
+        self._patience = limits.fetch_connect_seconds + limits.fetch_seconds + 1.0
+
+    def verify(
+        self, token: str | bytes, *, method: str, name: str | None = None, arguments: Mapping[str, Any] | None = None
+    ) -> Verified:
+        """Check a token against a call, and use it up.
+
+        method: the JSON-RPC method. name: the tool, prompt or resource; None where the method names none. arguments:
+        `params.arguments`; None is the same as {}. Raises VerificationError, or CannotVerify where nobody can tell.
+        """
+        return self._wait(self._flow(token, Operation(method, name, arguments)))
+
+    async def averify(
+        self, token: str | bytes, *, method: str, name: str | None = None, arguments: Mapping[str, Any] | None = None
+    ) -> Verified:
+        """The same without blocking the event loop: keys are fetched in a thread."""
+        flow = self._flow(token, Operation(method, name, arguments))
+        try:
+            flight = next(flow)
+            while True:
+                await asyncio.wait([asyncio.wrap_future(flight)], timeout=self._patience)
+                flight = flow.send(flight.done())
+        except StopIteration as finished:
+            return _result(finished)
+
+    def verify_without_operation(self, token: str | bytes) -> Verified:
+        """Everything but the operation and single use: for tools that look at a token on its own. A server that calls
+        this accepts a token for one call with any other."""
+        return self._wait(self._flow(token, None))
+
+    def _flow(self, token: str | bytes, operation: Operation | None) -> Flow:
+        try:
+            unverified = strict.read(token, self._limits)
+            key = yield from self._keys.find(unverified)
+            verified = jws.verify(unverified, key)
+            claims.check(verified, self._rules, self._clock.wall())
+        except TokenRefused as refused:
+            raise VerificationError(refused.code, refused.detail) from None
+        held = verified.claims
+        call.check_shape(held)
+        if operation is not None:
+            call.check_operation(held, operation, self.audience, require_arguments=self._require_arguments)
+            self._use_up(held)
+        return Verified(
+            subject=held["sub"],
+            actors=_actors(held["act"]),
+            client_id=held["client_id"],
+            jti=held["jti"],
+            txn=held["txn"],
+            expires=held["exp"],
+            claims=held,
+        )
+
+    def _use_up(self, held: Mapping[str, Any]) -> None:
+        if self._single_use is not None and not self._single_use.claim(held["jti"], held["exp"] + self._rules.leeway):
+            raise VerificationError("replayed", "the token was used before")
+
+    def _wait(self, flow: Flow) -> Verified:
+        try:
+            flight = next(flow)
+            while True:
+                done, _ = concurrent.futures.wait([flight], timeout=self._patience)
+                flight = flow.send(bool(done))
+        except StopIteration as finished:
+            return _result(finished)
+
+
+def _result(finished: StopIteration) -> Verified:
+    verified: Verified = finished.value
+    return verified
+
+
+def _actors(act: Mapping[str, Any]) -> tuple[str, ...]:
+    names: list[str] = []
+    node: Mapping[str, Any] | None = act
+    while node is not None:
+        names.append(node.get("sub", node.get("client_id")))
+        node = node.get("act")
+    return tuple(names)

@@ -1,0 +1,70 @@
+"""The ASGI application: calls go straight to the hot path, everything else to Starlette."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from counterseal.core.limits import LIMITS
+from counterseal.errors import ConfigError
+from counterseal.gateway.wiring import Gateway, open_gateway
+from counterseal.web import health, wellknown
+from counterseal.web.hosts import Hosts
+from counterseal.web.mcp import McpEndpoint
+
+
+class App:
+    """One worker's application. The gateway is opened when the server starts and closed when it ends."""
+
+    def __init__(
+        self, gateway: Callable[[], AbstractAsyncContextManager[Gateway]], ready: Callable[[], object]
+    ) -> None:
+        self._gateway = gateway
+        self._ready = ready
+        self._mcp: ASGIApp | None = None
+        self._rest: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            assert self._mcp is not None
+            assert self._rest is not None
+            app = self._mcp if scope["raw_path"].startswith(b"/mcp") else self._rest
+            await app(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with self._gateway() as gateway:
+                self._mcp = McpEndpoint(gateway.handler, Hosts(gateway.issuer), LIMITS)
+                self._rest = _rest(gateway)
+                await send({"type": "lifespan.startup.complete"})
+                self._ready()
+                await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+        except ConfigError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+
+
+def _rest(gateway: Gateway) -> ASGIApp:
+    return Starlette(
+        routes=[*wellknown.routes(gateway.documents), *health.routes(gateway.checks)],
+        exception_handlers={404: _not_found, 405: _not_found},
+    )
+
+
+async def _not_found(_: Request, error: Exception) -> Response:
+    status = getattr(error, "status_code", 404)
+    return JSONResponse({"error": "not found" if status == 404 else "method not allowed"}, status_code=status)
+
+
+def worker(config: Path, ready: Callable[[], object]) -> App:
+    """The application of one worker process, from the configuration file."""
+    return App(lambda: open_gateway(config), ready)

@@ -1,0 +1,70 @@
+"""Which names this gateway goes by: the defence against DNS rebinding (threats.md M-12).
+
+A page of another site can make a browser call a gateway on its own machine or intranet by a name that the page controls. So
+`Host` must be a name of this gateway, and `Origin`, which browsers add and programs don't, must be its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import MutableMapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from counterseal.core.call import Inbound
+from counterseal.errors import BadCall
+
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::([0-9]{1,5}))?")
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_DEFAULT_PORT: Final = {"http": 80, "https": 443}
+
+
+class Hosts:
+    """issuer: the gateway's public address. A gateway that was reached at a loopback address also goes by loopback names."""
+
+    def __init__(self, issuer: str) -> None:
+        parts = urlsplit(issuer)
+        host = parts.hostname or ""
+        self._host = f"[{host}]" if ":" in host else host
+        self._port = parts.port or _DEFAULT_PORT[parts.scheme]
+        self._scheme = parts.scheme
+
+    def check(self, inbound: Inbound, scope: MutableMapping[str, Any]) -> None:
+        """Raises BadCall `origin_refused`, or `bad_header` where Host or Origin was not sent once."""
+        server = scope.get("server") or ("", None)
+        address, port = server[0], server[1]
+        loopback = address in ("127.0.0.1", "::1")
+        hosts = inbound.all(b"host")
+        if len(hosts) != 1:
+            raise BadCall("bad_header", "send exactly one Host header")
+        match = _HOST.fullmatch(hosts[0].decode("latin-1"))
+        if match is None or not self._is_ours(match[1].lower(), match[2], address, port, loopback):
+            raise BadCall(
+                "origin_refused", "Host is not a name of this gateway: call it by the host name of its issuer"
+            )
+        origins = inbound.all(b"origin")
+        if not origins:
+            return
+        if len(origins) > 1:
+            raise BadCall("bad_header", "the header origin was sent more than once")
+        if not self._same_origin(origins[0].decode("latin-1"), loopback):
+            raise BadCall("origin_refused", "Origin is not this gateway's: pages of other sites may not call it")
+
+    def _is_ours(self, host: str, port: str | None, address: str, bound: int | None, loopback: bool) -> bool:
+        ports = {self._port, bound}
+        if host == self._host:
+            return port is None or int(port) in ports
+        # An address cannot be rebound; a gateway may be reached by the one that it listens on.
+        literal = f"[{address}]" if ":" in address else address
+        return (host == literal or (loopback and host in _LOOPBACK)) and (port is None or int(port) in ports)
+
+    def _same_origin(self, origin: str, loopback: bool) -> bool:
+        scheme, separator, rest = origin.partition("://")
+        match = _HOST.fullmatch(rest)
+        if not separator or match is None or scheme not in _DEFAULT_PORT:
+            return False
+        host, port = match[1].lower(), int(match[2] or _DEFAULT_PORT[scheme])
+        if (scheme, host, port) == (self._scheme, self._host, self._port):
+            return True
+        # Local tools with a page of their own, as long as the gateway itself is only there for this machine.
+        return loopback and scheme == "http" and host in _LOOPBACK

@@ -1,0 +1,171 @@
+"""`/mcp/{server}`: bytes in, the pipeline, bytes out. The hot path.
+
+What needs a socket happens here: the address exactly as it was sent (no second decoding, so no second meaning), Host and
+Origin against DNS rebinding, the body's ceilings before it is kept, and a caller who leaves ends the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, Protocol
+
+from counterseal.core.call import Inbound
+from counterseal.core.limits import Limits
+from counterseal.core.reply import Headers, Reply, Stream
+from counterseal.errors import BadCall, CallError
+from counterseal.web.hosts import Hosts
+from counterseal.wire import jsonrpc
+from counterseal.wire.eventstream import Event
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Scope = MutableMapping[str, Any]
+
+_PATH: Final = re.compile(rb"/mcp(?:/([A-Za-z0-9][A-Za-z0-9_-]{0,63}))?")
+_RETRY_AFTER: Final = (b"retry-after", b"2")
+
+
+class Handler(Protocol):
+    """The pipeline, as far as the web room needs it."""
+
+    async def handle(self, inbound: Inbound) -> Reply: ...
+
+
+class CallerLeft(Exception):
+    """The connection ended before the answer did."""
+
+
+class McpEndpoint:
+    """The ASGI callable for every address that begins with `/mcp`."""
+
+    def __init__(self, pipeline: Handler, hosts: Hosts, limits: Limits) -> None:
+        self._pipeline = pipeline
+        self._hosts = hosts
+        self._limits = limits
+        self._calls = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if self._calls >= self._limits.calls_per_worker:
+                raise CallError("overloaded", "the gateway carries as many calls as it may")
+            self._calls += 1
+            try:
+                await self._serve(scope, receive, send)
+            finally:
+                self._calls -= 1
+        except CallError as error:
+            await _refuse(error, send)
+        except CallerLeft:
+            return
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        inbound = await self._inbound(scope, receive)
+        task = asyncio.current_task()
+        assert task is not None
+        watch = asyncio.ensure_future(_until_left(receive, task))
+        try:
+            reply = await self._pipeline.handle(inbound)
+            await _answer(reply, send)
+        except asyncio.CancelledError:
+            if watch.done() and not watch.cancelled():
+                task.uncancel()
+                raise CallerLeft from None
+            raise
+        finally:
+            watch.cancel()
+
+    async def _inbound(self, scope: Scope, receive: Receive) -> Inbound:
+        path = _PATH.fullmatch(scope["raw_path"])
+        if path is None:
+            raise BadCall("server_unknown", "there is no such address: servers are at /mcp/{server}")
+        headers = tuple(scope["headers"])
+        verb: str = scope["method"]
+        peer = scope["client"][0] if scope.get("client") else ""
+        inbound = Inbound(verb, (path[1] or b"").decode(), headers, b"", peer)
+        self._hosts.check(inbound, scope)
+        if verb not in ("POST", "GET", "DELETE"):
+            allow = ((b"allow", b"POST, GET, DELETE"),)
+            raise BadCall("http_method_refused", f"{verb} is not served here", headers=allow)
+        body = await self._body(inbound, receive)
+        return Inbound(verb, inbound.server, headers, body, peer) if body else inbound
+
+    async def _body(self, inbound: Inbound, receive: Receive) -> bytes:
+        limit = self._limits.body_bytes
+        declared = inbound.all(b"content-length")
+        if declared and int(declared[0]) > limit:  # the HTTP parser took digits only, and one of them
+            raise BadCall("too_large", f"the body has more than {limit} bytes")
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if message["type"] == "http.request" and not message.get("more_body"):
+            if len(body) > limit:
+                raise BadCall("too_large", f"the body has more than {limit} bytes")
+            return body
+        try:
+            async with asyncio.timeout(self._limits.body_seconds):
+                return await _collect(message, receive, limit)
+        except TimeoutError:
+            raise BadCall("invalid_request", "the body did not arrive in time") from None
+
+
+async def _collect(message: Message, receive: Receive, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise CallerLeft
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise BadCall("too_large", f"the body has more than {limit} bytes")
+        parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+
+
+async def _until_left(receive: Receive, task: asyncio.Task[Any]) -> None:
+    """Ends the call when the caller's connection ends: a disconnect is a cancellation (mcp.md 1.1)."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    task.cancel()
+
+
+async def _answer(reply: Reply, send: Send) -> None:
+    body = reply.body
+    if isinstance(body, bytes):
+        await _whole(reply.status, reply.headers, body, send)
+    else:
+        await _stream(reply.status, reply.headers, body, send)
+
+
+async def _whole(status: int, headers: Headers, body: bytes, send: Send) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, length]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _stream(status: int, headers: Headers, body: Stream, send: Send) -> None:
+    try:
+        await send({"type": "http.response.start", "status": status, "headers": list(headers)})
+        try:
+            async for chunk in body:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except CallError as error:
+            # The status is gone; the request still gets its answer, as the last event.
+            message = jsonrpc.write(jsonrpc.error_message(error, error.record or ""))
+            await send({"type": "http.response.body", "body": Event(message).write(), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    finally:
+        await body.aclose()
+
+
+async def _refuse(error: CallError, send: Send) -> None:
+    headers = [(b"content-type", b"application/json"), *error.headers]
+    if error.reason.status in (429, 503):
+        headers.append(_RETRY_AFTER)
+    await _whole(
+        error.reason.status, tuple(headers), jsonrpc.write(jsonrpc.error_message(error, error.record or "")), send
+    )

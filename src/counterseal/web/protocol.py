@@ -1,0 +1,97 @@
+"""HTTP/1.1 with ceilings: the server's own parser, plus what it leaves out.
+
+llhttp (through httptools) refuses request smuggling, but keeps any number of header bytes for any length of time. Here a
+header block over the ceiling is answered with 431, and one that does not end in time closes the connection (threats.md H-08,
+H-09).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from counterseal.core.limits import LIMITS
+
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-type: text/plain\r\n"
+    b"content-length: 36\r\n\r\nthe header block is over the ceiling"
+)
+
+
+class CeilingProtocol(HttpToolsProtocol):
+    """One connection, held to the ceilings of core.limits."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._in_head = False
+        self._unfinished = 0
+        self._size = 0
+        self._count = 0
+        self._refused = False
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._deadline = self.loop.call_later(LIMITS.header_seconds, transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        super().data_received(data)
+        if not self._in_head:
+            return
+        # A header line is reported only once it ended, so what has no end yet is counted here.
+        self._unfinished += len(data)
+        if self._unfinished > LIMITS.header_bytes:
+            self._refuse()
+        elif self._deadline is None and not self.transport.is_closing():
+            self._deadline = self.loop.call_later(LIMITS.header_seconds, self.transport.close)
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._unfinished = self._size = self._count = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._size += len(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count += 1
+        self._size += len(name) + len(value) + 4
+        if len(value) > LIMITS.header_value_bytes:
+            self._size = LIMITS.header_bytes + 1
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._stop_waiting()
+        if self._size > LIMITS.header_bytes or self._count > LIMITS.header_count:
+            self._refuse()
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if not self._refused:
+            super().on_message_complete()
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _refuse(self) -> None:
+        self._refused = True
+        if not self.transport.is_closing():
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
