@@ -147,8 +147,8 @@ def _listen(port: int) -> socket.socket:
 async def _serving(server: uvicorn.Server, bound: socket.socket) -> AsyncIterator[None]:
     """A server inside this event loop, for as long as the block lasts."""
     task = asyncio.ensure_future(server.serve(sockets=[bound]))
-    while not server.started and not task.done():
-        await asyncio.sleep(0.01)  # noqa: ASYNC110  # the server tells nobody when it has started
+    while not server.started and not task.done():  # noqa: ASYNC110  # the server tells nobody when it has started
+        await asyncio.sleep(0.01)
     try:
         if task.done():
             task.result()

@@ -21,7 +21,7 @@ from counterseal.errors import ConfigError
 
 _MOST_BYTES: Final = 1024 * 1024
 _EXAMPLES: Final = {
-    "issuer": "https://gateway.example.com",
+    "issuer": "https://idp.example.com",
     "url": "http://127.0.0.1:8000/mcp",
     "name": "corp",
     "jwks_uri": "https://idp.example.com/jwks.json",
@@ -73,8 +73,8 @@ def load_text(text: str, name: str, folder: Path, *, with_secrets: bool = True) 
     if (litellm := _litellm(document)) is not None:
         problems = [litellm]
     elif () not in document.spoiled:
-        lines = {path_text(steps): document.place(steps)[0] for steps in document.values}
-        source = Source(name, folder, lines, with_secrets)
+        places = {path_text(steps): document.place(steps) for steps in document.values}
+        source = Source(name, folder, places, with_secrets)
         try:
             configuration = Configuration.model_validate(document.data, context=source)
         except ValidationError as error:
@@ -113,10 +113,10 @@ def _say(kind: str, message: str, context: Mapping[str, Any], steps: Steps, docu
     found = _KINDS[type(value)]
     match kind:
         case "missing":
-            example = _EXAMPLES.get(str(steps[-1]))
+            example = "https://gateway.example.com" if steps == ("issuer",) else _EXAMPLES.get(str(steps[-1]))
             return "is missing: add it" + (f", for example `{steps[-1]}: {example}`" if example else "")
         case "extra_forbidden":
-            return f"is not a key that there is here{nearest(str(steps[-1]), _known_keys(steps[:-1]))}"
+            return f"is an unknown key{nearest(str(steps[-1]), _known_keys(steps[:-1]))}"
         case "string_type":
             return f"must be a text and is {found}" + (": put it in quotes" if isinstance(value, int | float) else "")
         case "int_type":

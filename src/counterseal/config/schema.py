@@ -336,10 +336,18 @@ class Configuration(Part):
         return self._signers[server_name]
 
     def source_of(self, path: str) -> str:
-        """Where a key stands, as `counterseal.yaml:41`; the file alone for a key that is not in it. path: `policy[0].permit`."""
-        name = Path(self._source.name).name
-        line = self._source.lines.get(path)
-        return name if line is None else f"{name}:{line}"
+        """The line of a key, as `counterseal.yaml:41`, without the folder; the file alone for a key that is not in it.
+
+        path: as messages write it, `policy[0].permit`.
+        """
+        return ":".join([Path(self._source.name).name, *self._place(path)[:1]])
+
+    def place_of(self, path: str) -> str:
+        """The same for messages about the file, as `etc/counterseal.yaml:41:7`."""
+        return ":".join([self._source.name, *self._place(path)])
+
+    def _place(self, path: str) -> list[str]:
+        return [str(number) for number in self._source.places.get(path, ())]
 
     @field_validator("callers")
     @classmethod

@@ -29,12 +29,12 @@ MAX_TTL_SECONDS: Final = 900
 class Source:
     """Where a configuration comes from. name: what messages call the file. folder: what relative paths in it start from.
 
-    lines: key path to line. with_secrets: see to it that every secret can be had.
+    places: key path to line and column. with_secrets: see to it that every secret can be had.
     """
 
     name: str = "configuration"
     folder: Path = field(default_factory=Path.cwd)
-    lines: Mapping[str, int] = field(default_factory=dict)
+    places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     with_secrets: bool = True
 
     @classmethod

@@ -7,7 +7,7 @@ is ever for two operations. The answers come as one event stream, in the order o
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol
 
 from counterseal.core.call import Inbound, Session
 from counterseal.core.caller import Caller
@@ -25,7 +25,11 @@ OpenSession = Callable[[Caller, str, str], Session]
 
 
 class Handler(Protocol):
+    """What the web room hands requests to."""
+
     async def handle(self, inbound: Inbound) -> Reply: ...
+
+    async def refuse(self, inbound: Inbound, error: CallError) -> NoReturn: ...
 
 
 class BatchHandler:
@@ -56,6 +60,10 @@ class BatchHandler:
         async for _ in answers:
             pass  # only notifications and responses: nothing is answered
         return Reply(202, (), b"")
+
+    async def refuse(self, inbound: Inbound, error: CallError) -> NoReturn:
+        """As `Pipeline.refuse`."""
+        await self._pipeline.refuse(inbound, error)
 
     def _messages(self, inbound: Inbound, caller: Caller) -> list[Mapping[str, Any]]:
         """Every message, read. Raises BadCall where a batch has no place, or holds what has no place in one."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from counterseal.clock import Clock
 from counterseal.core.call import Call, Inbound
@@ -20,7 +20,8 @@ from counterseal.core.claims import SignerSettings, build_claims
 from counterseal.core.permit import Denial, Permit
 from counterseal.core.policy import Policy
 from counterseal.core.reply import Reply
-from counterseal.errors import BadCall
+from counterseal.errors import BadCall, CallError
+from counterseal.gateway.admission import Admission
 from counterseal.gateway.recorder import Denied, Recorder
 from counterseal.identity.identify import Identify
 from counterseal.issuer.mint import Mint
@@ -37,6 +38,7 @@ class Pipeline:
     """One gateway. decode: the wire room, given what opens sessions. new_id: 128 random bits as text, new at each call."""
 
     identify: Identify
+    admission: Admission
     decode: Callable[[Inbound, Caller], Call]
     policy: Policy
     signers: Mapping[str, SignerSettings]
@@ -50,12 +52,18 @@ class Pipeline:
         """The reply to one request. Raises errors.CallError, recorded, for the web room to write down."""
         async with self.recorder.open(inbound) as record:
             caller = record.caller = await self.identify(inbound)
+            record.until_end(self.admission.enter(caller))
             call = record.call = self.decode(inbound, caller)
             verdict = await self.permit(caller, call)
             if isinstance(verdict, Denial):
                 raise Denied(verdict)
             await record.intent(verdict)
             return record.watch(await self.servers[call.server].send(verdict))
+
+    async def refuse(self, inbound: Inbound, error: CallError) -> NoReturn:
+        """For what is refused before it gets here: it leaves a record like everything else. Raises error, recorded."""
+        async with self.recorder.open(inbound):
+            raise error
 
     async def permit(self, caller: Caller, call: Call) -> Permit | Denial:
         """Decide about one call and countersign it. The only place where a Permit is made.
@@ -65,7 +73,10 @@ class Pipeline:
         """
         signer = self.signers.get(call.server)
         if signer is None:
-            return Denial("server_unknown", f"there is no server {call.server!r} for this caller", "servers")
+            what = (
+                f"no server {call.server!r} for this caller" if call.server else "not yet one address for all servers"
+            )
+            return Denial("server_unknown", f"there is {what}: call /mcp/{{server}}", "servers")
         allowed = self.policy.decide(caller, call)
         if isinstance(allowed, Denial):
             return allowed

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 
 from counterseal.audit.sink import Sink
@@ -49,7 +49,7 @@ class Recorder:
 class OpenRecord:
     """The record of one call while it is made. The pipeline fills in `caller`, `call` and the intent as they come to be."""
 
-    __slots__ = ("_clock", "_inbound", "_mac_key", "_sink", "_started", "call", "caller", "id", "intended")
+    __slots__ = ("_clock", "_inbound", "_mac_key", "_release", "_sink", "_started", "call", "caller", "id", "intended")
 
     def __init__(self, sink: Sink, clock: Clock, mac_key: bytes, inbound: Inbound) -> None:
         self._sink = sink
@@ -61,6 +61,11 @@ class OpenRecord:
         self.caller: Caller | None = None
         self.call: Call | None = None
         self.intended = False
+        self._release: Callable[[], None] | None = None
+
+    def until_end(self, release: Callable[[], None]) -> None:
+        """Call this once when the call has ended, however it ends."""
+        self._release = release
 
     async def __aenter__(self) -> OpenRecord:
         return self
@@ -81,6 +86,8 @@ class OpenRecord:
         await self._fail(error)
 
     async def _fail(self, error: CallError) -> None:
+        if not self.intended:
+            self._over()
         error.record = self.id
         if error.id is None and self.call is not None:
             error.id = self.call.id
@@ -114,7 +121,13 @@ class OpenRecord:
             return reply
         return Reply(reply.status, reply.headers, _Watched(self, reply.status, reply.body))
 
+    def _over(self) -> None:
+        if self._release is not None:
+            self._release()
+            self._release = None
+
     def _end(self, how: entries.Outcome, status: int | None, reason: str | None, detail: str | None, size: int) -> None:
+        self._over()
         seconds = self._clock.monotonic() - self._started
         self._sink.post(
             entries.outcome(self.id, how, status=status, reason=reason, detail=detail, size=size, seconds=seconds)

@@ -26,6 +26,7 @@ from counterseal.core.caller import Caller
 from counterseal.core.limits import LIMITS
 from counterseal.core.permit import Allowed
 from counterseal.core.policy import Policy
+from counterseal.gateway.admission import Admission
 from counterseal.gateway.batch import BatchHandler, Handler
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Recorder
@@ -104,6 +105,7 @@ async def open_gateway(config: Path) -> AsyncIterator[Gateway]:
         checks: dict[str, Check] = {"keys": lambda: None, "audit": sink.healthy}
         pipeline = Pipeline(
             identify=await _identify(configuration, store, clock, stack, checks),
+            admission=Admission(LIMITS),
             decode=partial(_decode, sessions, servers),
             policy=policy,
             signers={

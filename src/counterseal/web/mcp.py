@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from counterseal.core.call import Inbound
 from counterseal.core.limits import Limits
 from counterseal.core.reply import Headers, Reply, Stream
 from counterseal.errors import BadCall, CallError
+from counterseal.gateway.batch import Handler
 from counterseal.web.hosts import Hosts
 from counterseal.wire import jsonrpc
 from counterseal.wire.eventstream import Event
@@ -26,12 +27,6 @@ Scope = MutableMapping[str, Any]
 
 _PATH: Final = re.compile(rb"/mcp(?:/([A-Za-z0-9][A-Za-z0-9_-]{0,63}))?")
 _RETRY_AFTER: Final = (b"retry-after", b"2")
-
-
-class Handler(Protocol):
-    """The pipeline, as far as the web room needs it."""
-
-    async def handle(self, inbound: Inbound) -> Reply: ...
 
 
 class CallerLeft(Exception):
@@ -48,18 +43,15 @@ class McpEndpoint:
         self._calls = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._calls += 1
         try:
-            if self._calls >= self._limits.calls_per_worker:
-                raise CallError("overloaded", "the gateway carries as many calls as it may")
-            self._calls += 1
-            try:
-                await self._serve(scope, receive, send)
-            finally:
-                self._calls -= 1
+            await self._serve(scope, receive, send)
         except CallError as error:
             await _refuse(error, send)
         except CallerLeft:
             return
+        finally:
+            self._calls -= 1
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         inbound = await self._inbound(scope, receive)
@@ -67,8 +59,7 @@ class McpEndpoint:
         assert task is not None
         watch = asyncio.ensure_future(_until_left(receive, task))
         try:
-            reply = await self._pipeline.handle(inbound)
-            await _answer(reply, send)
+            await _answer(await self._pipeline.handle(inbound), send)
         except asyncio.CancelledError:
             if watch.done() and not watch.cancelled():
                 task.uncancel()
@@ -78,19 +69,24 @@ class McpEndpoint:
             watch.cancel()
 
     async def _inbound(self, scope: Scope, receive: Receive) -> Inbound:
+        """The request, whole. Raises CallError for one that is refused before its caller is asked for."""
         path = _PATH.fullmatch(scope["raw_path"])
-        if path is None:
-            raise BadCall("server_unknown", "there is no such address: servers are at /mcp/{server}")
-        headers = tuple(scope["headers"])
-        verb: str = scope["method"]
+        server = (path[1] or b"").decode() if path is not None else ""
         peer = scope["client"][0] if scope.get("client") else ""
-        inbound = Inbound(verb, (path[1] or b"").decode(), headers, b"", peer)
-        self._hosts.check(inbound, scope)
-        if verb not in ("POST", "GET", "DELETE"):
-            allow = ((b"allow", b"POST, GET, DELETE"),)
-            raise BadCall("http_method_refused", f"{verb} is not served here", headers=allow)
-        body = await self._body(inbound, receive)
-        return Inbound(verb, inbound.server, headers, body, peer) if body else inbound
+        inbound = Inbound(scope["method"], server, tuple(scope["headers"]), b"", peer)
+        try:
+            if self._calls > self._limits.calls_per_worker:
+                raise CallError("overloaded", "the gateway carries as many calls as it may")
+            if path is None:
+                raise BadCall("server_unknown", "there is no such address: servers are at /mcp/{server}")
+            self._hosts.check(inbound, scope)
+            if inbound.verb not in ("POST", "GET", "DELETE"):
+                allow = ((b"allow", b"POST, GET, DELETE"),)
+                raise BadCall("http_method_refused", f"{inbound.verb} is not served here", headers=allow)
+            body = await self._body(inbound, receive)
+        except CallError as error:
+            await self._pipeline.refuse(inbound, error)
+        return Inbound(inbound.verb, server, inbound.headers, body, peer) if body else inbound
 
     async def _body(self, inbound: Inbound, receive: Receive) -> bytes:
         limit = self._limits.body_bytes
@@ -166,6 +162,8 @@ async def _refuse(error: CallError, send: Send) -> None:
     headers = [(b"content-type", b"application/json"), *error.headers]
     if error.reason.status in (429, 503):
         headers.append(_RETRY_AFTER)
+    if error.reason.status == 413:
+        headers.append((b"connection", b"close"))  # rather than reading the rest of it
     await _whole(
         error.reason.status, tuple(headers), jsonrpc.write(jsonrpc.error_message(error, error.record or "")), send
     )
