@@ -31,9 +31,7 @@ class NotWritten(Exception):
 
 def create(path: Path) -> int:
     """A new file for its owner only. Raises OSError, also if there is one of this name."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    os.fchmod(descriptor, 0o600)
-    return descriptor
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
 
 class ChainFiles:

@@ -88,7 +88,7 @@ def create(
     for option, given in (("subject", subject), ("email", email), ("team", team), ("org", org), ("agent", agent)):
         if given is not None and not given.strip():
             raise click.UsageError(f"--{option} is empty.")
-    configuration = load(config)
+    configuration = _load(config)
     now = SystemClock().wall()
     id, key = make_key(secrets.token_bytes(RANDOM_BYTES))
     holder = partial(
@@ -134,7 +134,7 @@ def list_keys(config: Path, as_json: bool) -> None:
     async def read(store: Store) -> tuple[ApiKeyRow, ...]:
         return (await store.api_keys())[1]
 
-    rows = _with_store(load(config), read)
+    rows = _with_store(_load(config), read)
     if as_json:
         click.echo(json.dumps([_shown(row) for row in rows]))
         return
@@ -177,7 +177,7 @@ def revoke(config: Path, id: str, as_json: bool) -> None:
     async def end(store: Store) -> bool:
         return await store.revoke_api_key(id, now)
 
-    if not _with_store(load(config), end):
+    if not _with_store(_load(config), end):
         raise click.ClickException(f"There is no API key {id!r}; `counterseal apikey list` shows the ids.")
     click.echo(json.dumps({"id": id, "revoked": True}) if as_json else f"Revoked {id}.")
 
@@ -190,8 +190,13 @@ def rotate(config: Path, id: str) -> None:
     raise click.UsageError("`counterseal apikey rotate` is not built yet: create a key, then revoke the old one.")
 
 
+def _load(config: Path) -> Configuration:
+    """Without the secrets of servers, which whoever hands out keys need not have."""
+    return load(config, with_secrets=False)
+
+
 def _with_store(configuration: Configuration, act: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
-    if configuration.store.startswith("memory"):
+    if configuration.store == "memory:":
         raise ConfigError(
             "store: with `memory:` nothing outlives the gateway's own process, so no other process can make, list or revoke "
             "its keys. Use `store: sqlite:counterseal.db`."

@@ -38,7 +38,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file that was read. data: of dict, tuple, str, int, float, bool and None.
+    """A file that was read. data: of dict, tuple, str, int, float, bool and None; a bare object where it could not be read.
 
     values: where each value stands. keys: where the key before it stands, if it has one. spoiled: what could not be read; its
     problem is told already. problems: what is wrong with the YAML itself.
@@ -51,11 +51,11 @@ class Document:
     problems: Sequence[Problem]
 
     def place(self, steps: Steps) -> Place:
-        """A plain value stands where it is written, a mapping or list where its key is, and what is not there where that is
-        in which it should be."""
-        while steps and steps not in self.values and steps not in self.keys:
+        """Where a message points: to a plain value itself, to the key of a mapping or list, and for what is not there to what
+        lacks it."""
+        while steps and steps not in self.values:
             steps = steps[:-1]
-        if steps in self.keys and (steps not in self.values or isinstance(self.at(steps), (dict, tuple))):
+        if steps in self.keys and isinstance(self.at(steps), dict | tuple):
             return self.keys[steps]
         return self.values.get(steps, (1, 1))
 
@@ -163,8 +163,7 @@ class _Reading:
     def _value(self, node: yaml.Node, steps: Steps) -> Any:
         self._values[steps] = _place(node)
         if (what := self._refused.get(id(node))) is not None:
-            self._spoil(node, steps, what)
-            return None
+            return self._spoil(node, steps, what)
         if isinstance(node, yaml.MappingNode):
             return dict(self._members(node, steps))
         if isinstance(node, yaml.SequenceNode):
@@ -172,8 +171,7 @@ class _Reading:
         try:
             return _scalar(node)
         except ValueError as error:
-            self._spoil(node, steps, str(error))
-            return None
+            return self._spoil(node, steps, str(error))
 
     def _members(self, node: yaml.MappingNode, steps: Steps) -> Iterator[tuple[str, Any]]:
         for key, value in node.value:
@@ -194,9 +192,11 @@ class _Reading:
                 self._keys[child] = _place(key)
                 yield str(key.value), self._value(value, child)
 
-    def _spoil(self, node: yaml.Node, steps: Steps, what: str) -> None:
+    def _spoil(self, node: yaml.Node, steps: Steps, what: str) -> object:
+        """Returns a value that is of no key's type."""
         self._problem(node, steps, what)
         self._spoiled.add(steps)
+        return object()
 
     def _problem(self, node: yaml.Node, steps: Steps, what: str) -> None:
         self._problems.append(Problem(*_place(node), path_text(steps), what))

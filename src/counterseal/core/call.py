@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -37,10 +37,24 @@ class Inbound:
     headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)  # they hold the credential
     body: bytes = field(repr=False)
     peer: str
+    _by_name: Mapping[bytes, list[bytes]] | None = field(default=None, repr=False, compare=False)
 
-    def all(self, name: bytes) -> list[bytes]:
+    def __post_init__(self) -> None:
+        if self._by_name is not None:
+            return
+        by_name: dict[bytes, list[bytes]] = {}
+        for name, value in self.headers:
+            by_name.setdefault(name, []).append(value)
+        object.__setattr__(self, "_by_name", by_name)
+
+    def all(self, name: bytes) -> Sequence[bytes]:
         """Every value of a header, in order; name in lower case."""
-        return [value for key, value in self.headers if key == name]
+        assert self._by_name is not None
+        return self._by_name.get(name, ())
+
+    def with_body(self, body: bytes) -> Inbound:
+        """The same request with its body."""
+        return Inbound(self.verb, self.server, self.headers, body, self.peer, self._by_name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,13 +47,7 @@ class BatchHandler:
         async with self._pipeline.recorder.open(inbound) as record:
             caller = record.caller = await self._pipeline.identify(inbound)
             messages = self._messages(inbound, caller)
-        parts = [
-            (
-                Inbound(inbound.verb, inbound.server, inbound.headers, jsonrpc.write(message), inbound.peer),
-                message.get("id"),
-            )
-            for message in messages
-        ]
+        parts = [(inbound.with_body(jsonrpc.write(message)), message.get("id")) for message in messages]
         answers = _Answers(self._pipeline, parts)
         if any("method" in message and "id" in message for message in messages):
             return Reply(200, _HEADERS, answers)

@@ -86,7 +86,7 @@ class McpEndpoint:
             body = await self._body(inbound, receive)
         except CallError as error:
             await self._pipeline.refuse(inbound, error)
-        return Inbound(inbound.verb, server, inbound.headers, body, peer) if body else inbound
+        return inbound.with_body(body) if body else inbound
 
     async def _body(self, inbound: Inbound, receive: Receive) -> bytes:
         limit = self._limits.body_bytes
