@@ -22,6 +22,6 @@ def arguments_digest(arguments: Mapping[str, Any]) -> str:
     """
     try:
         canonical = rfc8785.dumps(arguments)
-    except (rfc8785.CanonicalizationError, RecursionError) as error:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise NotCanonical(str(error)) from None
     return "sha-256:" + base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()

@@ -111,7 +111,9 @@ class StreamableHttp:
         body = None
         verb = "POST"
         if call.message is not None:
-            body = jsonrpc.write(call.message if sent_id == call.message.get("id") else {**call.message, "id": sent_id})
+            # Only our own requests have an id of ours; a caller's reply has the id of the server's request.
+            renamed = call.shape is Shape.REQUEST and sent_id != call.id
+            body = jsonrpc.write({**call.message, "id": sent_id} if renamed else call.message)
             headers += [("Content-Type", "application/json"), ("Accept", _BOTH)]
         elif call.shape is Shape.END:
             verb = "DELETE"
