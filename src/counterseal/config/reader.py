@@ -24,6 +24,10 @@ Place = tuple[int, int]
 _DEPTH: Final = 32
 _DECIMAL: Final = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _FRACTION: Final = re.compile(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,17}")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+_HALF: Final = (
+    "holds an escape for half a character (U+D800 to U+DFFF): write the character itself, or `\\U` and 8 digits"
+)
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -183,6 +187,8 @@ class _Reading:
                 self._problem(key, child, self._refused[id(key)])
             elif key.tag == "tag:yaml.org,2002:merge":
                 self._problem(key, child, "is a merge key: write the keys out")
+            elif _SURROGATE.search(key.value):
+                self._problem(key, child, _HALF)
             elif key.tag != "tag:yaml.org,2002:str":
                 self._problem(key, child, "is a key that YAML does not read as a text: put it in quotes")
             elif child in self._keys:
@@ -209,6 +215,8 @@ def _place(node: yaml.Node) -> Place:
 def _scalar(node: yaml.Node) -> str | int | float | bool | None:
     """Raises ValueError for a form that is read differently elsewhere."""
     kind, text = node.tag.rpartition(":")[2], str(node.value)
+    if _SURROGATE.search(text):
+        raise ValueError(_HALF)
     if kind == "str":
         return text
     if kind == "null":

@@ -191,7 +191,7 @@ def _supported(version: str | None) -> None:
         raise BadCall(
             "unsupported_version",
             f"the protocol version {version!r} is not supported in this form",
-            data={"supported": list(SUPPORTED), "requested": version},
+            data={"supported": [MODERN], "requested": version},
         )
 
 
