@@ -2,7 +2,7 @@
 
     CountersealError                whose fault
     ├── ConfigError                 the operator's: a start-up error, never seen by a caller
-    └── CallError                   holds a Reason, so web/errors.py can answer without asking what happened
+    └── CallError                   holds a Reason, so the web room can answer without asking what happened
         ├── Unauthenticated         the caller's: no credential, or one that proves nothing (401)
         ├── BadCall                 the caller's: the message or its headers are not what the protocol says (4xx)
         ├── ServerError             the server's: it failed, lied or was too slow (502, 504)
@@ -75,14 +75,6 @@ _ROWS: Final = (
         "A routing header (MCP-Protocol-Version, Mcp-Method, Mcp-Name, "
         "Mcp-Param-*) is missing, sent twice, or differs from the body.",
         "Send each routing header once, equal to the body.",
-    ),
-    Reason(
-        "capability_required",
-        400,
-        -32021,
-        "caller",
-        "The call needs a capability that the caller did not declare.",
-        "Declare the capability in `_meta` or don't make the call.",
     ),
     Reason(
         "unsupported_version",

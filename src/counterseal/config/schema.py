@@ -259,11 +259,16 @@ class Selection(Part):
         None
     )
 
+    @field_validator("callers", "servers", "tools", "methods", mode="before")
+    @classmethod
+    def _not_null(cls, value: Any) -> Any:
+        if value is None:  # a rule that lost what stood there would be about everybody and everything
+            raise wrong("is empty: name something, or leave the key out, and the rule does not ask")
+        return value
+
     @field_validator("callers")
     @classmethod
-    def _callers(cls, callers: Mapping[str, tuple[str, ...]] | None) -> Mapping[str, tuple[str, ...]] | None:
-        if callers is None:
-            return None
+    def _callers(cls, callers: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
         if not callers:
             raise wrong("is empty: name a field of the caller, or leave the key out for everybody")
         kinds = get_args(CallerKind)

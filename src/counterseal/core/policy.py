@@ -103,7 +103,7 @@ class Policy:
         for rule in selected:
             if not rule.permits and (rule._covers(method, tool) or rule._covers(asked or method, tool)):
                 return Denial(
-                    "policy_denied", f"{_say(method, name)} on {server!r} is denied by {rule.label}", rule.label
+                    "policy_denied", f"{_say(method, name)} on {server!r} is denied by the policy", rule.label
                 )
         is_open = row.kind is Kind.OPEN if row is not None else method.startswith("notifications/")
         for rule in selected:

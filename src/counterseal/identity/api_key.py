@@ -208,6 +208,7 @@ class ApiKeys:
 
 def _caller(row: KeyRow) -> Caller:
     holder = {
+        "sub": row.subject,
         "user_id": row.subject,
         "email": row.email,
         "team_id": row.team,

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from counterseal.core.limits import Limits
-from counterseal.errors import CallError
+from counterseal.errors import CallError, CannotTell
 from counterseal.issuer.ring import KeyRing
 from counterseal.issuer.signer import Signer
 from counterseal.jose.jws import compact, header_segment
@@ -47,7 +47,15 @@ class Mint:
         Raises CallError `call_token_too_large` over the ceiling, CannotTell where the signer is out of reach.
         """
         signer, header = self._keys[algorithm]
-        token = await compact(header, self._encode(claims), signer.sign)
+        try:
+            token = await compact(header, self._encode(claims), signer.sign)
+        except CallError:
+            raise
+        except Exception as error:
+            # Whatever a signer raises, the call is not signed, and an unsigned call does not leave.
+            raise CannotTell(
+                "signer_unavailable", "the call cannot be signed now", detail=type(error).__name__
+            ) from None
         if len(token) > self._limit:
             raise CallError(
                 "call_token_too_large", f"the call token would take {len(token)} bytes, more than {self._limit}"

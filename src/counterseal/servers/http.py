@@ -21,13 +21,14 @@ from counterseal.errors import ServerError
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent. url: prepared once for each server. listens: a stream that may be quiet for long."""
+    """What is sent. url: prepared once for each server. listens_seconds: a stream that may be quiet, and for how long at most;
+    None for a call, which has the limits of a call."""
 
     verb: str
     url: URL
     headers: Sequence[tuple[str, str]]
     body: bytes | None
-    listens: bool
+    listens_seconds: float | None
 
 
 class Response(Protocol):
@@ -72,9 +73,7 @@ class AiohttpClient:
             sock_connect=limits.server_connect_seconds,
             sock_read=limits.server_idle_seconds,
         )
-        self._stream = aiohttp.ClientTimeout(
-            total=limits.server_stream_seconds, sock_connect=limits.server_connect_seconds
-        )
+        self._connect_seconds = limits.server_connect_seconds
         self._session = aiohttp.ClientSession(
             # Below the five seconds after which common servers close an idle connection: a call is never retried, so it
             # must not meet a connection that is about to close.
@@ -87,6 +86,9 @@ class AiohttpClient:
         )
 
     async def send(self, request: Request) -> AiohttpResponse:
+        timeout = self._call
+        if request.listens_seconds is not None:
+            timeout = aiohttp.ClientTimeout(total=request.listens_seconds, sock_connect=self._connect_seconds)
         try:
             response = await self._session.request(
                 request.verb,
@@ -94,7 +96,7 @@ class AiohttpClient:
                 headers=request.headers,
                 data=request.body,
                 allow_redirects=False,
-                timeout=self._stream if request.listens else self._call,
+                timeout=timeout,
             )
         except TimeoutError as error:
             raise ServerError("server_timeout", "the server did not answer in time", detail=_say(error)) from None

@@ -94,7 +94,9 @@ class StreamableHttp:
         renamed = call.era is Era.MODERN and not listens
         sent_id = permit.claims["jti"] if renamed else call.id
         answer = Answer(call, sent_id, lambda use, name: self._decide(permit.caller, call.server, use, name))
-        response = await self._http.send(self._request(permit, sent_id, listens))
+        response = await self._http.send(
+            self._request(permit, sent_id, self._listens_seconds(permit) if listens else None)
+        )
         try:
             return await self._reply(permit, answer, response, listens)
         except NotAnAnswer as error:
@@ -104,7 +106,13 @@ class StreamableHttp:
             response.abort()
             raise
 
-    def _request(self, permit: Permit, sent_id: str | int | None, listens: bool) -> Request:
+    def _listens_seconds(self, permit: Permit) -> float:
+        """How long a stream may last: to its ceiling, and never past the credential that opened it."""
+        longest = self._limits.server_stream_seconds
+        expires = permit.caller.expires
+        return longest if expires is None else max(0.001, min(longest, expires - permit.claims["iat"]))
+
+    def _request(self, permit: Permit, sent_id: str | int | None, listens_seconds: float | None) -> Request:
         call, token = permit.call, permit.token
         place = self._destination.header
         headers = [(place, f"Bearer {token}" if place.lower() == "authorization" else token), *self._static]
@@ -132,7 +140,7 @@ class StreamableHttp:
                 headers.append(("Mcp-Session-Id", call.session.server_id))
             if call.last_event_id is not None:
                 headers.append(("Last-Event-ID", call.last_event_id))
-        return Request(verb, self._url, headers, body, listens)
+        return Request(verb, self._url, headers, body, listens_seconds)
 
     async def _reply(self, permit: Permit, answer: Answer, response: Response, listens: bool) -> Reply:
         call, status = permit.call, response.status
@@ -238,6 +246,11 @@ class EventBody:
                     yield out
             if not (self._answer.ended or self._listens or self._resumable):
                 raise NotAnAnswer("the stream ended without a response")
+        except ServerError as error:
+            if not (self._listens and error.reason.code == "server_timeout"):
+                raise
+            # Its time is up, which is how a stream ends that nobody ended: the caller opens another, and is asked again who
+            # it is.
         except NotAnAnswer as error:
             raise ServerError("server_answer_invalid", "the server's answer is not valid", detail=str(error)) from None
         finally:
