@@ -1,0 +1,172 @@
+"""The processes of a run: the answering server, nginx and the gateway, each started as its user would start it.
+
+Each is a context manager that yields once it accepts connections and ends the process by its id.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.machine import pinned
+from bench.signing import ALGORITHMS
+
+_START_SECONDS = 30.0
+_LISTENING = re.compile(r"listening on (http://[^\s]+)")
+
+
+class NotStarted(Exception):
+    """A process did not come up; the message holds the end of what it wrote to standard error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A process that accepts connections at `url`. headers: what a call needs to be let in."""
+
+    url: str
+    pid: int
+    headers: dict[str, str]
+
+
+@contextmanager
+def answering_server(core: int, folder: Path) -> Iterator[Started]:
+    """bench/answer.py on one core."""
+    with _process([sys.executable, "-m", "bench.answer"], core, folder / "answer.log") as (process, log):
+        yield Started(_listening(process, log), process.pid, {})
+
+
+def nginx_path() -> str | None:
+    """Where nginx is; Debian keeps it outside an ordinary user's PATH."""
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
+@contextmanager
+def nginx(program: str, server: str, core: int, folder: Path) -> Iterator[Started]:
+    """nginx as a plain reverse proxy with one worker. server: the address that it forwards to."""
+    port = _free_port()
+    configuration = folder / "nginx.conf"
+    configuration.write_text(nginx_configuration(port, server, folder))
+    arguments = [program, "-c", str(configuration), "-p", str(folder), "-e", "stderr"]
+    with _process(arguments, core, folder / "nginx.log") as (process, log):
+        _wait(process, log, lambda: _accepts(port))
+        yield Started(f"http://127.0.0.1:{port}", process.pid, {})
+
+
+def nginx_configuration(port: int, server: str, folder: Path) -> str:
+    """One worker, connections kept on both sides (as many as the heaviest load has), nothing logged."""
+    # Debian's own modules are left out; as root the worker would become `nobody`, who cannot read a private folder.
+    account = "user root;\n" if os.geteuid() == 0 else ""
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    scratch = "".join(f"  {kind}_temp_path {folder / kind};\n" for kind in kinds)
+    return (
+        f"{account}daemon off;\nworker_processes 1;\npid {folder / 'nginx.pid'};\nerror_log stderr error;\n"
+        "events { worker_connections 4096; }\n"
+        f"http {{\n  access_log off;\n  keepalive_requests 1000000000;\n{scratch}"
+        f"  upstream answering {{ server {server.removeprefix('http://')}; keepalive 256;"
+        " keepalive_requests 1000000000; }\n"
+        f"  server {{\n    listen 127.0.0.1:{port};\n    location / {{\n      proxy_pass http://answering;\n"
+        '      proxy_http_version 1.1;\n      proxy_set_header Connection "";\n    }\n  }\n}\n'
+    )
+
+
+@contextmanager
+def gateway(server: str, core: int, folder: Path) -> Iterator[Started]:
+    """`counterseal serve` with one server for each algorithm, named like it in small letters, and one API key."""
+    folder.mkdir()
+    program = _counterseal()
+    configuration = folder / "counterseal.yaml"
+    configuration.write_text(gateway_configuration(_free_port(), server, folder))
+    try:
+        made = subprocess.run(
+            [program, "apikey", "create", "--subject", "bench", "--json", "--config", str(configuration)],
+            capture_output=True,
+            text=True,
+            timeout=_START_SECONDS,
+            check=True,
+        )
+    except subprocess.CalledProcessError as error:
+        raise NotStarted(f"counterseal apikey create: {error.stderr[-2000:]}") from None
+    secret: Any = json.loads(made.stdout)["secret"]
+    with _process([program, "serve", "--config", str(configuration)], core, folder / "gateway.log") as (process, log):
+        yield Started(_listening(process, log), process.pid, {"Authorization": f"Bearer {secret}"})
+
+
+def gateway_configuration(port: int, server: str, folder: Path) -> str:
+    """What the gateway does in production, apart from TLS: a store on disk, a policy, a record of every call."""
+    servers = "".join(
+        f"  {algorithm.lower()}:\n    url: {server}/{algorithm.lower()}\n    signer: {{algorithm: {algorithm}}}\n"
+        for algorithm in ALGORITHMS
+    )
+    return (
+        f"issuer: http://127.0.0.1:{port}\n"
+        f"listen: {{host: 127.0.0.1, port: {port}}}\n"
+        f"store: sqlite:{folder / 'counterseal.db'}\n"
+        f"keys: {{source: store, algorithms: [{', '.join(ALGORITHMS)}]}}\n"
+        "callers: {api_keys: true}\n"
+        f"servers:\n{servers}"
+        'policy:\n  - permit: {servers: ["*"]}\n'
+        f'audit: {{sink: "file:{folder / "audit"}/"}}\n'
+    )
+
+
+def _counterseal() -> str:
+    beside = Path(sys.executable).with_name("counterseal")
+    program = str(beside) if beside.exists() else shutil.which("counterseal")
+    if program is None:
+        raise NotStarted("there is no `counterseal` beside this Python or on the PATH")
+    return program
+
+
+@contextmanager
+def _process(arguments: list[str], core: int, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    with log.open("wb") as file, pinned(core):
+        process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+    try:
+        yield process, log
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _listening(process: subprocess.Popen[bytes], log: Path) -> str:
+    found = _wait(process, log, lambda: _LISTENING.search(log.read_text(errors="replace")))
+    return str(found[1])
+
+
+def _wait(process: subprocess.Popen[bytes], log: Path, ready: Any) -> Any:
+    ends = time.monotonic() + _START_SECONDS
+    while time.monotonic() < ends:
+        found = ready()
+        if found:
+            return found
+        if process.poll() is not None:
+            break
+        time.sleep(0.02)
+    raise NotStarted(f"{Path(process.args[0]).name}: {log.read_text(errors='replace')[-2000:]}")  # type: ignore[index,arg-type]
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

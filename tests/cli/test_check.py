@@ -1,0 +1,161 @@
+"""`counterseal check`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from counterseal.cli.check import check
+from counterseal.issuer.signers.local import generate, to_pem
+
+GOOD = """\
+issuer: https://gateway.example.com
+callers: {issuers: [{name: corp, issuer: "https://idp.example.com", jwks_uri: "https://idp.example.com/jwks"}]}
+servers: {weather: {url: http://127.0.0.1:8000/mcp}}
+policy: [{permit: {callers: {team: data}}}]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MCP_JWT_SIGNING_KEY", raising=False)
+    return tmp_path
+
+
+def run(text: str, *arguments: str, folder: Path, **options: bool) -> Result:
+    (folder / "counterseal.yaml").write_text(text)
+    return CliRunner().invoke(check, list(arguments), **options)  # type: ignore[arg-type]
+
+
+def test_a_good_configuration_is_ok_and_is_summed_up(folder: Path) -> None:
+    result = run(GOOD, folder=folder)
+    assert result.exit_code == 0
+    first, *summary = result.stdout.splitlines()
+    assert first == "counterseal.yaml: ok"
+    assert [line.split(maxsplit=1) for line in summary] == [
+        ["issuer", "https://gateway.example.com"],
+        ["store", f"sqlite:{folder}/counterseal.db"],
+        ["keys", "store"],
+        ["callers", "API keys, tokens of corp"],
+        ["servers", "weather (http://127.0.0.1:8000/mcp)"],
+        ["rules", "1"],
+    ]
+    assert sorted(path.name for path in folder.iterdir()) == ["counterseal.yaml"]
+
+
+def test_problems_are_told_one_a_line_and_it_ends_with_1(folder: Path) -> None:
+    result = run(GOOD.replace("team", "teem").replace("servers:", "server:"), folder=folder)
+    assert result.exit_code == 1
+    first, second = result.stdout.splitlines()
+    assert first == "counterseal.yaml:3:1: server: is an unknown key; did you mean `servers`?"
+    assert second.startswith("counterseal.yaml:4:30: policy[0].permit.callers.teem: ")
+
+
+def test_another_file_is_read_where_one_is_named(folder: Path) -> None:
+    (folder / "prod.yaml").write_text("issuer: https://prod.example.com\n")
+    result = run("not: this\n", "prod.yaml", folder=folder)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("prod.yaml: ok\n")
+
+
+def test_a_file_that_is_not_there_is_a_problem(folder: Path) -> None:
+    result = CliRunner().invoke(check, ["gone.yaml"])
+    assert result.exit_code == 1
+    assert result.stdout.startswith("gone.yaml: there is no such file")
+
+
+def test_warnings_follow_and_it_still_ends_with_0(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCP_JWT_SIGNING_KEY", "c4n4ry")
+    result = run(GOOD, folder=folder)
+    assert result.exit_code == 0
+    assert "warning: MCP_JWT_SIGNING_KEY is set but keys.source is store, so it is not used" in result.stdout
+    assert "c4n4ry" not in result.output
+
+
+def test_for_programs_it_prints_one_object(folder: Path) -> None:
+    good = run(GOOD, "--json", folder=folder)
+    assert good.exit_code == 0
+    assert json.loads(good.stdout) == {
+        "config": "counterseal.yaml",
+        "ok": True,
+        "issuer": "https://gateway.example.com",
+        "store": f"sqlite:{folder}/counterseal.db",
+        "keys": "store",
+        "callers": ["API keys", "tokens of corp"],
+        "servers": {"weather": "http://127.0.0.1:8000/mcp"},
+        "rules": 1,
+        "warnings": [],
+    }
+    bad = run("isuer: x\n", "--json", folder=folder)
+    assert bad.exit_code == 1
+    problems = json.loads(bad.stdout)
+    assert problems["ok"] is False
+    assert len(problems["problems"]) == 2
+
+
+def test_colours_are_for_terminals_alone(folder: Path) -> None:
+    assert "\x1b[" not in run(GOOD, folder=folder).output
+    assert "\x1b[" in run(GOOD, folder=folder, color=True).output
+
+
+def test_asking_the_issuers_is_not_built_yet(folder: Path) -> None:
+    result = run(GOOD, "--online", folder=folder)
+    assert result.exit_code == 2
+    assert "`--online` is not built yet" in result.stderr
+
+
+def test_help_has_an_example(folder: Path) -> None:
+    result = CliRunner().invoke(check, ["--help"])
+    assert result.exit_code == 0
+    assert "counterseal check prod.yaml --json" in result.stdout
+
+
+def key_file(folder: Path, *algorithms: str) -> None:
+    path = folder / "key.pem"
+    path.write_bytes(b"".join(to_pem(generate(algorithm)) for algorithm in algorithms))
+    path.chmod(0o600)
+
+
+BROUGHT = GOOD + "keys: {source: file:key.pem}\n"
+
+
+def test_a_key_that_the_operator_brings_is_tried(folder: Path) -> None:
+    key_file(folder, "ES256")
+    assert run(BROUGHT, folder=folder).exit_code == 0
+    (folder / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\nc4n4ry\n-----END PRIVATE KEY-----\n")
+    result = run(BROUGHT, folder=folder)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("counterseal.yaml:5:16: keys.source: ")
+    assert "c4n4ry" not in result.stdout
+
+
+def test_a_key_in_a_variable_is_tried(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = GOOD + "keys: {source: env:MCP_JWT_SIGNING_KEY}\n"
+    monkeypatch.setenv("MCP_JWT_SIGNING_KEY", to_pem(generate("Ed25519")).decode().replace("\n", "\\n"))
+    assert run(text, folder=folder).exit_code == 0
+    monkeypatch.setenv("MCP_JWT_SIGNING_KEY", "c4n4ry")
+    result = run(text, folder=folder)
+    assert result.exit_code == 1
+    assert "keys.source" in result.stdout
+    assert "c4n4ry" not in result.stdout
+
+
+def test_y_06_a_key_file_that_others_can_read_is_a_problem_at_its_place(folder: Path) -> None:
+    key_file(folder, "ES256")
+    (folder / "key.pem").chmod(0o644)
+    result = run(BROUGHT, folder=folder)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("counterseal.yaml:5:16: keys.source: ")
+    assert "chmod 600" in result.stdout
+
+
+def test_a_server_needs_a_key_of_its_algorithm_among_those_that_the_operator_brings(folder: Path) -> None:
+    key_file(folder, "ES256", "Ed25519")
+    assert run(BROUGHT + "signer: {algorithm: Ed25519}\n", folder=folder).exit_code == 0
+    result = run(BROUGHT + "signer: {algorithm: RS256}\n", folder=folder)
+    assert result.exit_code == 1
+    assert "it has no RS256 key for the server `weather`; use one of ES256, Ed25519" in result.stdout

@@ -1,0 +1,160 @@
+"""Every key of the configuration with a value that is accepted, and a walk over the schema that says what every key is."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from counterseal.config.schema import Configuration, Part
+
+SIGNER: dict[str, Any] = {
+    "algorithm": "ES256",
+    "audience": None,
+    "ttl_seconds": 60,
+    "header": "Authorization",
+    "on_conflict": "error",
+    "end_user_claim_sources": ["sub", "email"],
+    "allowed_tools": ["get_*", "list_*"],
+    "bind_arguments": True,
+    "trust_identity_headers_from": [],
+    "optional_claims": [],
+    "required_claims": [],
+    "add_claims": {},
+    "set_claims": {},
+    "remove_claims": [],
+    "allowed_scopes": None,
+    "channel_token_header": "X-Channel-Token",
+    "channel_token_discovery_uri": None,
+    "channel_token_jwks_uri": None,
+    "channel_token_audience_in": None,
+    "channel_token_required": False,
+    "channel_token_audience": None,
+    "channel_token_ttl": 60,
+    "debug_header": False,
+    "profile": None,
+    "subject": None,
+}
+
+EVERYTHING: dict[str, Any] = {
+    "issuer": "https://gateway.example.com",
+    "listen": {"host": "127.0.0.1", "port": 8460},
+    "store": "sqlite:counterseal.db",
+    "redis": None,
+    "keys": {"source": "store", "algorithms": ["RS256", "ES256", "Ed25519"], "rotate_every": None},
+    "callers": {
+        "api_keys": True,
+        "anonymous": False,
+        "issuers": [
+            {
+                "name": "corp",
+                "issuer": "https://idp.example.com/",
+                "jwks_uri": "https://idp.example.com/jwks.json",
+                "discovery_uri": None,
+                "audience": ["https://gateway.example.com/mcp/weather"],
+                "algorithms": ["RS256", "PS256", "ES384"],
+                "allow_insecure_loopback": False,
+                "introspection": None,
+            }
+        ],
+    },
+    "signer": SIGNER,
+    "servers": {
+        "weather": {
+            "url": "http://127.0.0.1:8000/mcp",
+            "transport": "streamable_http",
+            "description": "Forecasts",
+            "headers": {"X-Tenant-Key": "env:TENANT_KEY"},
+            "signer": SIGNER | {"header": "X-Call-Token", "on_conflict": "replace"},
+            "command": None,
+            "spec": None,
+        }
+    },
+    "policy": [
+        {
+            "permit": {
+                "callers": {"team": "data", "agent": ["planner", "crawler_*"], "kind": "api_key"},
+                "servers": ["weather"],
+                "tools": ["get_*"],
+                "methods": ["tools/call", "resources/*"],
+                "unless": None,
+                "when": None,
+            }
+        },
+        {"deny": {"tools": ["delete_*"]}},
+    ],
+    "hooks": [],
+    "audit": {"sink": "file:audit/", "required": True, "fsync": "none"},
+}
+
+Field = tuple[tuple[str, ...], FieldInfo]
+
+
+def fields(part: type[BaseModel] = Configuration, above: tuple[str, ...] = ()) -> Iterator[Field]:
+    """Every key of the schema: its steps, with `[]` for any position and `<name>` for any key, and its field."""
+    for name, info in part.model_fields.items():
+        yield (*above, name), info
+        steps, hint = _inside((*above, name), info.annotation)
+        if isinstance(hint, type) and issubclass(hint, Part):
+            yield from fields(hint, steps)
+
+
+def plain(hint: Any) -> Any:
+    """A type without validators and None."""
+    if get_origin(hint) is Annotated:
+        return plain(get_args(hint)[0])
+    if get_origin(hint) in (Union, types.UnionType):
+        return plain(next(one for one in get_args(hint) if one is not type(None)))
+    return hint
+
+
+def _inside(steps: tuple[str, ...], hint: Any) -> tuple[tuple[str, ...], Any]:
+    hint = plain(hint)
+    if get_origin(hint) is tuple:
+        return _inside((*steps, "[]"), get_args(hint)[0])
+    if get_origin(hint) is Mapping:
+        return _inside((*steps, "<name>"), get_args(hint)[1])
+    return steps, hint
+
+
+def values(data: Any, steps: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Every key and every list item of a configuration, with its value."""
+    if steps:
+        yield steps, data
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for step, value in items:
+        yield from values(value, (*steps, step))
+
+
+def general(steps: tuple[str | int, ...]) -> tuple[str, ...]:
+    """Steps through a configuration as steps through the schema."""
+    text = tuple("[]" if isinstance(step, int) else step for step in steps)
+    free = (
+        ("servers",),
+        ("servers", "<name>", "headers"),
+        ("policy", "[]", "permit", "callers"),
+        ("signer", "add_claims"),
+    )
+    for index in range(1, len(text)):
+        if text[:index] in free:
+            text = (*text[:index], "<name>", *text[index + 1 :])
+    return text
+
+
+def changed(data: Any, steps: tuple[str | int, ...], value: Any) -> Any:
+    """A copy with another value in one place."""
+    step, *rest = steps
+    copy = list(data) if isinstance(data, list) else dict(data)
+    copy[step] = changed(data[step], tuple(rest), value) if rest else value  # type: ignore[index]
+    return copy
+
+
+def renamed(data: Any, steps: tuple[str | int, ...], name: str) -> Any:
+    """A copy with another name for one key, in the same order."""
+    step, *rest = steps
+    if rest:
+        return changed(data, (step,), renamed(data[step], tuple(rest), name))
+    return {name if key == step else key: value for key, value in data.items()}

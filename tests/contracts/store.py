@@ -1,0 +1,138 @@
+"""What every store keeps to. Derive from `StoreContract` and give it the fixture `store`, and `another`: the same store as
+a second process would open it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+
+import pytest
+
+from counterseal.errors import ConfigError
+from counterseal.store.port import ApiKeyRow, SigningKeyRow, Store
+
+FULL = ApiKeyRow(
+    id="abcdefghijkl",
+    mac=b"\x00\xffmac",
+    subject="alice; DROP TABLE api_keys; --",
+    email="alice@example.com",
+    team="data",
+    org="acme",
+    agent="copilot",
+    metadata={"näme": "wörd \n", "empty": ""},
+    servers=("weather", "files"),
+    tools=(),
+    created=1_800_000_000.125,
+    expires=1_800_000_900.5,
+)
+BARE = ApiKeyRow(id="mnopqrstuvwx", mac=b"other", subject="bob", created=1_800_000_001.0)
+
+
+def signing_key(kid: str, algorithm: str = "ES256", created: float = 1.0) -> SigningKeyRow:
+    return SigningKeyRow(kid=kid, algorithm=algorithm, pem=f"the private key {kid}".encode(), created=created)
+
+
+class StoreContract:
+    async def test_an_api_key_comes_back_as_it_was_stored(self, store: Store, another: Store) -> None:
+        await store.add_api_key(BARE)
+        await store.add_api_key(FULL)
+        _, rows = await another.api_keys()
+        assert rows == (FULL, BARE)  # the oldest first
+        assert (rows[1].servers, rows[1].tools, rows[0].tools) == (None, None, ())
+
+    async def test_an_id_is_given_once(self, store: Store, another: Store) -> None:
+        await store.add_api_key(FULL)
+        with pytest.raises(ValueError, match="abcdefghijkl"):
+            await another.add_api_key(dataclasses.replace(BARE, id=FULL.id))
+        assert (await store.api_keys())[1] == (FULL,)
+
+    async def test_a_revoked_key_stays_with_the_time_of_its_first_revocation(
+        self, store: Store, another: Store
+    ) -> None:
+        await store.add_api_key(FULL)
+        await store.add_api_key(BARE)
+        assert await another.revoke_api_key(FULL.id, 5.0)
+        assert await store.revoke_api_key(FULL.id, 6.0)
+        _, rows = await store.api_keys()
+        assert [row.revoked for row in rows] == [5.0, None]
+
+    async def test_a_key_that_is_not_there_cannot_be_revoked(self, store: Store) -> None:
+        await store.add_api_key(FULL)
+        assert not await store.revoke_api_key("abcdefghijk_", 5.0)
+        assert (await store.api_keys())[1] == (FULL,)
+
+    async def test_every_change_of_who_is_accepted_moves_the_generation_on(self, store: Store, another: Store) -> None:
+        seen = [await another.generation()]
+        await store.add_api_key(FULL)
+        seen.append(await another.generation())
+        await store.revoke_api_key(FULL.id, 5.0)
+        seen.append(await another.generation())
+        assert seen[0] < seen[1] < seen[2]
+        assert (await another.api_keys())[0] == seen[2]
+
+    async def test_what_changes_nothing_leaves_the_generation_alone(self, store: Store) -> None:
+        await store.add_api_key(FULL)
+        await store.revoke_api_key(FULL.id, 5.0)
+        before = await store.generation()
+        await store.revoke_api_key(FULL.id, 6.0)
+        await store.revoke_api_key("nosuchkey000", 6.0)
+        with pytest.raises(ValueError):
+            await store.add_api_key(FULL)
+        await store.note_use({FULL.id: 7.0})
+        await store.secret("a")
+        assert await store.generation() == before
+
+    async def test_the_last_use_of_a_key_is_the_latest_one_that_any_process_saw(
+        self, store: Store, another: Store
+    ) -> None:
+        await store.add_api_key(FULL)
+        await store.add_api_key(BARE)
+        await store.note_use({FULL.id: 20.0, "nosuchkey000": 1.0})
+        await another.note_use({FULL.id: 10.0})
+        _, rows = await store.api_keys()
+        assert [row.last_used for row in rows] == [20.0, None]
+
+    async def test_y_01_the_first_to_need_a_signing_key_makes_it_and_everybody_gets_it(
+        self, store: Store, another: Store
+    ) -> None:
+        made = await asyncio.gather(
+            *(
+                who.add_signing_key_if_absent("ES256", lambda n=number: signing_key(f"kid{n}"))  # type: ignore[misc]
+                for number, who in enumerate([store, another] * 4)
+            )
+        )
+        assert len({row.kid for row in made}) == 1
+        assert await another.signing_keys() == (made[0],)
+
+    async def test_a_signing_key_that_is_there_is_not_made_again(self, store: Store) -> None:
+        first = await store.add_signing_key_if_absent("ES256", lambda: signing_key("one"))
+
+        def must_not() -> SigningKeyRow:
+            raise AssertionError("made again")
+
+        assert await store.add_signing_key_if_absent("ES256", must_not) == first
+
+    async def test_each_algorithm_has_a_key_of_its_own(self, store: Store) -> None:
+        await store.add_signing_key_if_absent("ES256", lambda: signing_key("one", created=2.0))
+        await store.add_signing_key_if_absent("RS256", lambda: signing_key("two", "RS256", created=1.0))
+        assert [row.kid for row in await store.signing_keys()] == ["two", "one"]
+
+    async def test_a_secret_is_drawn_once_and_is_the_same_for_everybody(self, store: Store, another: Store) -> None:
+        drawn = await asyncio.gather(*(who.secret("pepper") for who in [store, another] * 4))
+        assert len(set(drawn)) == 1
+        assert len(drawn[0]) == 32
+        assert await another.secret("seal") not in {drawn[0], bytes(32)}
+
+    async def test_y_13_a_store_takes_the_first_issuer_and_no_other(self, store: Store, another: Store) -> None:
+        await store.bind_issuer("https://gateway.example.com")
+        await another.bind_issuer("https://gateway.example.com")
+        with pytest.raises(ConfigError, match=r"https://gateway\.example\.com/.*Set `issuer: https"):
+            await another.bind_issuer("https://gateway.example.com/")
+
+    async def test_y_05_no_key_material_is_in_what_a_row_prints(self, store: Store) -> None:
+        await store.add_api_key(FULL)
+        await store.add_signing_key_if_absent("ES256", lambda: signing_key("one"))
+        printed = repr(await store.api_keys()) + repr(await store.signing_keys())
+        assert "the private key" not in printed
+        assert "xffmac" not in printed
+        assert "abcdefghijkl" in printed

@@ -1,0 +1,46 @@
+"""What is asked, as values that nobody changes and that tell no secrets."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from counterseal.core.call import Session
+from tests.core.callers import call, inbound
+
+
+def test_all_values_of_a_header_are_found_in_order() -> None:
+    request = inbound(b"", (b"a", b"1"), (b"b", b"2"), (b"a", b"3"), (b"a", b"1"))
+    assert list(request.all(b"a")) == [b"1", b"3", b"1"]
+    assert list(request.all(b"c")) == []
+    assert list(request.all(b"A")) == []
+
+
+def test_a_request_gets_its_body_later_and_stays_the_same_otherwise() -> None:
+    request = inbound(b"", (b"a", b"1"))
+    assert request.with_body(b"{}") == inbound(b"{}", (b"a", b"1"))
+    assert list(request.with_body(b"{}").all(b"a")) == [b"1"]
+    assert request.body == b""
+
+
+def test_nothing_that_is_shown_of_a_request_holds_a_credential_or_what_was_sent() -> None:
+    request = inbound(b'{"secret":1}', (b"authorization", b"Bearer secret"))
+    asked = call(
+        name="get_weather",
+        arguments={"a": "secret"},
+        message={"a": "secret"},
+        param_headers=(("mcp-param-a", "secret"),),
+        session=Session("secret", "2025-11-25", "secret"),
+    )
+    for value in (request, asked, asked.session):
+        assert "secret" not in repr(value)
+        assert "secret" not in str(value)
+    assert "get_weather" in repr(asked)
+
+
+def test_a_decoded_call_stays_as_it_is() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        call().name = "other"  # type: ignore[misc]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        inbound().server = "other"  # type: ignore[misc]

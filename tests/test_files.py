@@ -1,0 +1,72 @@
+"""Whether a file is for its owner alone (threats.md Y-06)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from counterseal.files import check_private_file
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    path = tmp_path / "key.pem"
+    path.write_text("x")
+    path.chmod(0o600)
+    return path
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_y_06_a_file_of_ours_that_nobody_else_can_use_is_private(key: Path, mode: int) -> None:
+    key.chmod(mode)
+    assert check_private_file(key) is None
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o620, 0o610, 0o604, 0o602, 0o601, 0o644, 0o666, 0o440])
+def test_y_06_a_file_that_others_can_use_is_told_with_the_command_that_mends_it(key: Path, mode: int) -> None:
+    key.chmod(mode)
+    problem = check_private_file(key)
+    assert problem is not None
+    assert f"mode {mode:04o}" in problem
+    assert f"chmod 600 {key}" in problem
+
+
+def test_y_06_a_file_of_another_account_is_refused(key: Path) -> None:
+    if os.geteuid() == 0:
+        os.chown(key, 65534, -1)
+        others = key
+    else:
+        others = Path("/etc/passwd")
+    problem = check_private_file(others)
+    assert problem is not None
+    assert "another account" in problem
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o757, 0o702])
+def test_y_06_a_folder_in_which_others_could_exchange_the_file_is_refused_unless_it_is_sticky(
+    key: Path, mode: int
+) -> None:
+    key.parent.chmod(mode)
+    problem = check_private_file(key)
+    assert problem is not None
+    assert f"{key.parent}" in problem
+    key.parent.chmod(mode | 0o1000)
+    assert check_private_file(key) is None
+    key.parent.chmod(0o755)
+    assert check_private_file(key) is None
+
+
+def test_y_06_what_is_no_file_of_its_own_is_refused(key: Path) -> None:
+    (key.parent / "link").symlink_to(key)
+    os.mkfifo(key.parent / "pipe", 0o600)
+    for name, says in (
+        ("link", "symbolic link"),
+        ("pipe", "regular file"),
+        (".", "regular file"),
+        ("gone", "cannot be read"),
+    ):
+        problem = check_private_file(key.parent / name)
+        assert problem is not None
+        assert says in problem

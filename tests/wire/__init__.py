@@ -1,0 +1,1 @@
+"""Tests of `counterseal.wire`: what callers and servers may say, byte by byte."""
