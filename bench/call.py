@@ -49,14 +49,9 @@ def request_headers() -> dict[str, str]:
     }
 
 
-def result_body(id_json: bytes = b"1") -> bytes:
-    """The answer to the call of this id (JSON text of a string or a number), ANSWER_BYTES long for an id of one digit."""
-    head, tail = answer_parts()
-    return head + id_json + tail
-
-
 def answer_parts() -> tuple[bytes, bytes]:
-    """The answer before and after its id, so that a server can answer without building JSON."""
+    """The answer before and after its id, so that a server can answer without building JSON: ANSWER_BYTES together with an id
+    of one digit."""
     text = "Hamburg: 11 degrees, light rain from the west; "
     empty = _compact(_result("")).replace(b'"id":1', b'"id":0')
     padded = (text * 8)[: ANSWER_BYTES - len(empty)]

@@ -18,7 +18,7 @@ from counterseal.core.call import Inbound
 from counterseal.core.caller import Caller
 from counterseal.core.limits import LIMITS
 from counterseal.errors import CallError, CannotTell, Unauthenticated
-from counterseal.identity.api_key import RANDOM_BYTES, ApiKeys, mac, make_key
+from counterseal.identity.api_key import LOOK_AGAIN_SECONDS, RANDOM_BYTES, ApiKeys, mac, make_key
 from counterseal.identity.identify import Authenticator
 from counterseal.store.memory import MemoryStore
 from counterseal.store.port import ApiKeyRow
@@ -28,6 +28,8 @@ PEPPER = b"p" * 32
 NOW = 1_800_000_000.0
 ID, KEY = make_key(bytes(range(RANDOM_BYTES)))
 ROW = ApiKeyRow(id=ID, mac=mac(PEPPER, KEY.encode()), subject="alice", created=NOW - 1)
+
+INBOUND = Inbound("POST", "weather", (), b"", "127.0.0.1")
 
 
 class HeldClock:
@@ -128,6 +130,7 @@ async def test_a_caller_has_everything_that_its_key_says() -> None:
     caller = (await keys_of(row)).holder(KEY.encode(), NOW)
     assert caller is not None
     assert caller.fields == {
+        "sub": "alice",
         "user_id": "alice",
         "email": "alice@example.com",
         "team_id": "data",
@@ -424,3 +427,39 @@ async def test_the_last_use_is_noted_at_once_and_then_once_a_minute(source: Sour
         assert keys.holder(KEY.encode(), clock.wall()) is not None
         await keys._note_use()
         assert (await source.store.api_keys())[1][0].last_used == noted
+
+
+class CountingStore(MemoryStore):
+    """Counts how often it is asked whether anything changed."""
+
+    asked = 0
+
+    async def generation(self) -> int:
+        self.asked += 1
+        return await super().generation()
+
+
+async def test_a_key_works_from_the_moment_that_it_was_made() -> None:
+    store = MemoryStore()
+    keys = ApiKeys(store, PEPPER, HeldClock())
+    await keys.refresh()
+    await store.add_api_key(ROW)
+    caller = await keys.authenticate(KEY.encode(), INBOUND)
+    assert caller is not None
+    assert caller.client_id == ID
+
+
+async def test_made_up_ids_ask_the_store_no_more_than_five_times_a_second() -> None:
+    clock = HeldClock()
+    store = CountingStore()
+    keys = ApiKeys(store, PEPPER, clock)
+    await keys.refresh()
+    asked = store.asked
+    for _ in range(50):
+        with pytest.raises(Unauthenticated):
+            await keys.authenticate(KEY.encode(), INBOUND)
+    assert store.asked == asked + 1
+    clock.seconds += LOOK_AGAIN_SECONDS
+    with pytest.raises(Unauthenticated):
+        await keys.authenticate(KEY.encode(), INBOUND)
+    assert store.asked == asked + 2

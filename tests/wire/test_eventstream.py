@@ -63,6 +63,7 @@ def _verdict(limit: int, *chunks: bytes) -> list[Event] | None:
 
 @PROPERTY
 @given(_streams, _cuts, st.integers(0, 40))
+@example(BOM + b"\n", [1], 0)
 def test_where_a_chunk_ends_never_decides_whether_an_event_is_too_long(
     stream: bytes, cuts: list[int], limit: int
 ) -> None:

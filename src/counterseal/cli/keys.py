@@ -16,7 +16,11 @@ from counterseal.issuer.documents import jwks as jwks_document
 from counterseal.issuer.ring import KeyRing
 
 _config = click.option(
-    "--config", type=click.Path(path_type=Path), default="counterseal.yaml", show_default=True, help="The configuration."
+    "--config",
+    type=click.Path(path_type=Path),
+    default="counterseal.yaml",
+    show_default=True,
+    help="The configuration.",
 )
 
 

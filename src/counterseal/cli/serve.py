@@ -86,10 +86,25 @@ def _say_listening(bound: socket.socket) -> None:
     print(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}", file=sys.stderr, flush=True)
 
 
-def uvicorn_config(config: Path, ready: Callable[[], object]) -> uvicorn.Config:
+class Server(uvicorn.Server):
+    """Says when it accepts connections, and not before."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        # One listening socket gives uvloop one new connection a turn of the loop, and under load a turn is long: several
+        # handles of the same socket give it several.
+        await super().startup(sockets and [handle for one in sockets for handle in (one, *(one.dup() for _ in range(15)))])
+        if self.started:
+            self._ready()
+
+
+def uvicorn_config(config: Path) -> uvicorn.Config:
     """How the gateway's HTTP server is set up, for `serve` and for the demo."""
     return uvicorn.Config(
-        partial(worker, config, ready),
+        partial(worker, config),
         factory=True,
         http=CeilingProtocol,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
@@ -106,7 +121,7 @@ def uvicorn_config(config: Path, ready: Callable[[], object]) -> uvicorn.Config:
 
 
 def _run(config: Path, ready: Callable[[], object], sockets: list[socket.socket]) -> None:
-    server = uvicorn.Server(uvicorn_config(config, ready))
+    server = Server(uvicorn_config(config), ready)
     signal.signal(signal.SIGHUP, _hangup)
     server.run(sockets=sockets)
     if not server.started:

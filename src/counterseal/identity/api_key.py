@@ -14,6 +14,7 @@ from an unknown key; the id is what logs, records and claims may say.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import logging
 import re
@@ -36,6 +37,9 @@ RANDOM_BYTES: Final = 48
 """How many random bytes `make_key` takes: 16 for the id, 32 for the secret."""
 
 POLL_SECONDS: Final = 1.0
+LOOK_AGAIN_SECONDS: Final = 0.2
+"""An id that is not known makes the keys be read again at once, so that a new key works at once; but no sooner than this after
+the last time, so that made-up ids cost the store nothing much."""
 NOTE_USE_SECONDS: Final = 60.0
 
 _SHAPE: Final = re.compile(rb"csk_([a-z0-9]{12})_[0-9A-Za-z]{43}([0-9A-Za-z]{6})")
@@ -131,12 +135,25 @@ class ApiKeys:
         self._fresh: float | None = None
         self._used: dict[str, float] = {}
         self._noted: float | None = None
+        self._looked: float | None = None
         # What an unknown id is compared with. Its MAC is of 32 bytes like any other, and nobody's.
         self._nobody = _Entry(mac(pepper, b""), Caller(kind="api_key", client_id=""), revoked=True)
 
     async def authenticate(self, presented: bytes, inbound: Inbound) -> Caller | None:
         """`holder`, at this moment. The rest of the request doesn't matter to a key."""
+        shape = _SHAPE.fullmatch(presented)
+        if shape is not None and shape[1].decode() not in self._entries:
+            await self._look_again()
         return self.holder(presented, self._clock.wall())
+
+    async def _look_again(self) -> None:
+        """The key may be younger than the last poll."""
+        now = self._clock.monotonic()
+        if self._looked is not None and now - self._looked < LOOK_AGAIN_SECONDS:
+            return
+        self._looked = now
+        with contextlib.suppress(CannotTell):  # then what was read before decides, as long as it is recent enough
+            await self.refresh()
 
     def holder(self, presented: bytes, now: float) -> Caller | None:
         """Who holds this key; None when it is no API key at all. now: seconds since the epoch.

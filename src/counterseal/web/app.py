@@ -22,11 +22,8 @@ from counterseal.web.mcp import McpEndpoint
 class App:
     """One worker's application. The gateway is opened when the server starts and closed when it ends."""
 
-    def __init__(
-        self, gateway: Callable[[], AbstractAsyncContextManager[Gateway]], ready: Callable[[], object]
-    ) -> None:
+    def __init__(self, gateway: Callable[[], AbstractAsyncContextManager[Gateway]]) -> None:
         self._gateway = gateway
-        self._ready = ready
         self._mcp: ASGIApp | None = None
         self._rest: ASGIApp | None = None
 
@@ -46,7 +43,6 @@ class App:
                 self._mcp = McpEndpoint(gateway.handler, Hosts(gateway.issuer), LIMITS)
                 self._rest = _rest(gateway)
                 await send({"type": "lifespan.startup.complete"})
-                self._ready()
                 await receive()
             await send({"type": "lifespan.shutdown.complete"})
         except ConfigError as error:
@@ -65,6 +61,6 @@ async def _not_found(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": "not found" if status == 404 else "method not allowed"}, status_code=status)
 
 
-def worker(config: Path, ready: Callable[[], object]) -> App:
+def worker(config: Path) -> App:
     """The application of one worker process, from the configuration file."""
-    return App(lambda: open_gateway(config), ready)
+    return App(lambda: open_gateway(config))

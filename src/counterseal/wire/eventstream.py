@@ -77,6 +77,8 @@ class Reader:
             line = bytes(self._tail[start : end[0]])
             start = end[1]
             self._size += len(line)
+            if self._size > self._limit:
+                raise EventTooLarge(f"an event is longer than {self._limit} bytes")
             if self._first:
                 line = line.removeprefix(b"\xef\xbb\xbf")
                 self._first = False
@@ -103,8 +105,6 @@ class Reader:
         return (self._lf, self._lf + 1) if self._lf < size else None
 
     def _field(self, line: bytes) -> None:
-        if self._size > self._limit:
-            raise EventTooLarge(f"an event is longer than {self._limit} bytes")
         name, _, value = line.partition(b":")
         if not name:
             self.comments += 1
