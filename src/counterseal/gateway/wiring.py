@@ -30,6 +30,7 @@ from counterseal.gateway.admission import Admission
 from counterseal.gateway.batch import BatchHandler, Handler
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Recorder
+from counterseal.httpclient import Client
 from counterseal.identity.api_key import ApiKeys
 from counterseal.identity.challenge import metadata_url, resource
 from counterseal.identity.fetch import HttpFetch
@@ -40,7 +41,7 @@ from counterseal.issuer import documents, keys
 from counterseal.issuer.mint import Mint
 from counterseal.issuer.ring import KeyRing
 from counterseal.issuer.signers.local import LocalSigner, from_pem, generate, to_pem
-from counterseal.servers.http import AiohttpClient
+from counterseal.servers.http import ServerHttp
 from counterseal.servers.session import Sessions
 from counterseal.servers.streamable_http import Destination, StreamableHttp
 from counterseal.store.open import open_store
@@ -96,8 +97,9 @@ async def open_gateway(config: Path) -> AsyncIterator[Gateway]:
         recorder = Recorder(sink, clock, await store.secret(AUDIT_MAC))
         sessions = Sessions(await store.secret(SESSION_SEAL), clock, LIMITS)
         policy = compile_policy(configuration)
-        http = AiohttpClient(LIMITS)
-        stack.push_async_callback(http.close)
+        client = Client()
+        stack.push_async_callback(client.close)
+        http = ServerHttp(client, LIMITS)
         servers = {
             name: StreamableHttp(_destination(configuration, name), http, sessions, partial(_may, policy), LIMITS)
             for name in configuration.servers
@@ -162,8 +164,9 @@ async def _identify(
         authenticators.append(api_keys)
         checks["store"] = api_keys.healthy
     if configuration.callers.issuers:
-        fetch = HttpFetch(LIMITS, LIMITS.jwks_bytes)
-        stack.push_async_callback(fetch.close)
+        client = Client()
+        stack.push_async_callback(client.close)
+        fetch = HttpFetch(client, LIMITS, LIMITS.jwks_bytes)
         trusted = [_trusted(issuer, fetch, clock, checks) for issuer in configuration.callers.issuers]
         authenticators.append(IdpTokens(trusted, configuration.issuer, clock, LIMITS))
     return Identify(authenticators, anonymous=configuration.callers.anonymous, issuer=configuration.issuer)

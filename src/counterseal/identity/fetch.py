@@ -6,13 +6,19 @@ else (threats.md K-02 to K-04, K-09, K-10).
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
-import aiohttp
-
+from counterseal import httpclient
 from counterseal.core.limits import Limits
+
+_HEADERS: Final = (
+    ("Accept", "application/json, application/jwk-set+json"),
+    ("Accept-Encoding", "identity"),
+    ("User-Agent", "counterseal"),
+)
 
 
 class FetchFailed(Exception):
@@ -34,39 +40,40 @@ class Fetch(Protocol):
 
 
 class HttpFetch:
-    """The protocol over aiohttp. limit: bytes of the largest document."""
+    """The protocol over counterseal.httpclient. limit: bytes of the largest document."""
 
-    def __init__(self, limits: Limits, limit: int) -> None:
+    def __init__(self, client: httpclient.Client, limits: Limits, limit: int) -> None:
+        self._client = client
         self._limit = limit
-        self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(
-                total=limits.fetch_seconds, sock_connect=limits.fetch_connect_seconds, sock_read=limits.fetch_seconds
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            connector=aiohttp.TCPConnector(force_close=True),
-            auto_decompress=False,
-            trust_env=False,
+        self._timeouts = httpclient.Timeouts(
+            connect=limits.fetch_connect_seconds, idle=limits.fetch_seconds, total=limits.fetch_seconds
         )
 
     async def __call__(self, url: str) -> Document:
-        headers = {"accept": "application/json, application/jwk-set+json", "accept-encoding": "identity"}
         try:
-            async with self._session.get(url, headers=headers, allow_redirects=False) as response:
-                if response.status != 200:
-                    raise FetchFailed(f"the answer's status is {response.status}")
-                if response.headers.get("content-encoding", "identity") != "identity":
-                    raise FetchFailed("the answer has a content coding")
-                body = bytearray()
-                async for chunk in response.content.iter_any():
-                    body += chunk
-                    if len(body) > self._limit:
-                        raise FetchFailed(f"the answer has more than {self._limit} bytes")
-                return Document(bytes(body), _max_age(response.headers.getall("cache-control", [])))
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise FetchFailed(f"{type(error).__name__} while fetching") from None
+            async with asyncio.timeout(self._timeouts.total):
+                response = await self._client.send("GET", httpclient.Target(url), _HEADERS, None, self._timeouts)
+                try:
+                    return await self._read(response)
+                finally:
+                    response.abort()
+        except httpclient.HttpError as error:
+            raise FetchFailed(str(error)) from None
+        except TimeoutError:
+            raise FetchFailed("no end in time") from None
 
-    async def close(self) -> None:
-        await self._session.close()
+    async def _read(self, response: httpclient.Response) -> Document:
+        if response.status != 200:
+            raise FetchFailed(f"the answer's status is {response.status}")
+        if any(name == b"content-encoding" and value.lower() != b"identity" for name, value in response.headers):
+            raise FetchFailed("the answer has a content coding")
+        body = bytearray()
+        async for chunk in response.chunks():
+            body += chunk
+            if len(body) > self._limit:
+                raise FetchFailed(f"the answer has more than {self._limit} bytes")
+        life = [value.decode("latin-1") for name, value in response.headers if name == b"cache-control"]
+        return Document(bytes(body), _max_age(life))
 
 
 def _max_age(values: list[str]) -> int | None:

@@ -1,31 +1,23 @@
-"""HTTP to servers, behind a port of ours so that the library can change: send, read or stream, abort.
-
-No redirect is followed, no cookie kept, no proxy taken from the environment, nothing decompressed and nothing retried. A
-connection goes back to the pool only after a whole answer was read from it; after any doubt it is closed, so that no answer
-can meet another caller's request (threats.md H-12).
-"""
+"""HTTP to servers: the client of this package, with the ceilings for servers and its failures as errors of the server."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import aiohttp
-from yarl import URL
-
+from counterseal import httpclient
 from counterseal.core.limits import Limits
 from counterseal.errors import ServerError
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is sent. url: prepared once for each server. listens_seconds: a stream that may be quiet, and for how long at most;
-    None for a call, which has the limits of a call."""
+    """What is sent. target: prepared once for each server. listens_seconds: a stream that may be quiet, and for how long at
+    most; None for a call, which has the limits of a call."""
 
     verb: str
-    url: URL
+    target: httpclient.Target
     headers: Sequence[tuple[str, str]]
     body: bytes | None
     listens_seconds: float | None
@@ -37,8 +29,8 @@ class Response(Protocol):
     @property
     def status(self) -> int: ...
 
-    def header(self, name: str) -> str | None:
-        """A header's only value; None where it is absent. Raises ServerError where it was sent twice."""
+    def header(self, name: bytes) -> str | None:
+        """A header's only value; None where it is absent. name: in lower case. Raises ServerError where it was sent twice."""
         ...
 
     async def read(self, limit: int) -> bytes:
@@ -55,77 +47,51 @@ class Response(Protocol):
 
 
 class Http(Protocol):
-    """The port."""
+    """The port, so that the client can change; tests/contracts/http.py holds one to it."""
 
     async def send(self, request: Request) -> Response:
         """Raises ServerError `server_unreachable` or `server_timeout`."""
         ...
 
-    async def close(self) -> None: ...
 
+class ServerHttp:
+    """The port over counterseal.httpclient."""
 
-class AiohttpClient:
-    """The port over aiohttp: one pool for the life of the process."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._call = aiohttp.ClientTimeout(
-            total=limits.server_total_seconds,
-            sock_connect=limits.server_connect_seconds,
-            sock_read=limits.server_idle_seconds,
-        )
-        self._connect_seconds = limits.server_connect_seconds
-        self._session = aiohttp.ClientSession(
-            # Below the five seconds after which common servers close an idle connection: a call is never retried, so it
-            # must not meet a connection that is about to close.
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4.0, ttl_dns_cache=30),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            read_bufsize=64 * 1024,
+    def __init__(self, client: httpclient.Client, limits: Limits) -> None:
+        self._client = client
+        self._limits = limits
+        self._call = httpclient.Timeouts(
+            connect=limits.server_connect_seconds, idle=limits.server_idle_seconds, total=limits.server_total_seconds
         )
 
-    async def send(self, request: Request) -> AiohttpResponse:
-        timeout = self._call
+    async def send(self, request: Request) -> ServerResponse:
+        timeouts = self._call
         if request.listens_seconds is not None:
-            timeout = aiohttp.ClientTimeout(total=request.listens_seconds, sock_connect=self._connect_seconds)
+            timeouts = httpclient.Timeouts(self._limits.server_connect_seconds, None, request.listens_seconds)
         try:
-            response = await self._session.request(
-                request.verb,
-                request.url,
-                headers=request.headers,
-                data=request.body,
-                allow_redirects=False,
-                timeout=timeout,
-            )
-        except TimeoutError as error:
-            raise ServerError("server_timeout", "the server did not answer in time", detail=_say(error)) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise ServerError("server_unreachable", "the server cannot be reached", detail=_say(error)) from None
-        return AiohttpResponse(response)
-
-    async def close(self) -> None:
-        await self._session.close()
+            response = await self._client.send(request.verb, request.target, request.headers, request.body, timeouts)
+        except httpclient.HttpError as error:
+            raise _failure(error) from None
+        return ServerResponse(response)
 
 
-class AiohttpResponse:
-    """One answer of aiohttp."""
+class ServerResponse:
+    """One answer."""
 
-    __slots__ = ("_response",)
+    __slots__ = ("_response", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: httpclient.Response) -> None:
         self._response = response
+        self.status = response.status
 
-    @property
-    def status(self) -> int:
-        return self._response.status
-
-    def header(self, name: str) -> str | None:
-        values = self._response.headers.getall(name, ())
+    def header(self, name: bytes) -> str | None:
+        values = [value for key, value in self._response.headers if key == name]
         if len(values) > 1:
             self.abort()
-            raise ServerError("server_answer_invalid", "the server's answer is not valid", detail=f"two {name} headers")
-        return values[0] if values else None
+            raise ServerError(
+                "server_answer_invalid", "the server's answer is not valid", detail=f"two {name.decode()} headers"
+            )
+        return values[0].decode("latin-1") if values else None
 
     async def read(self, limit: int) -> bytes:
         parts = []
@@ -141,24 +107,17 @@ class AiohttpResponse:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        content = self._response.content
         try:
-            while chunk := await content.readany():
+            async for chunk in self._response.chunks():
                 yield chunk
-        except TimeoutError as error:
-            raise ServerError("server_timeout", "the server stopped sending", detail=_say(error)) from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise ServerError("server_unreachable", "the server broke its answer off", detail=_say(error)) from None
-        finally:
-            if not content.at_eof() or content.exception() is not None:
-                self._response.close()
+        except httpclient.HttpError as error:
+            raise _failure(error) from None
 
     def abort(self) -> None:
-        self._response.close()
+        self._response.abort()
 
 
-def _say(error: BaseException) -> str:
-    """What happened, for the record: the library's words hold an address at most, never a header."""
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    text = getattr(cause, "strerror", None) or ("timeout" if isinstance(error, asyncio.TimeoutError) else "")
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _failure(error: httpclient.HttpError) -> ServerError:
+    if isinstance(error, httpclient.HttpTimeout):
+        return ServerError("server_timeout", "the server did not answer in time", detail=str(error))
+    return ServerError("server_unreachable", "the server cannot be reached, or broke its answer off", detail=str(error))

@@ -12,8 +12,6 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from yarl import URL
-
 from counterseal.core.call import Call, Era, Shape
 from counterseal.core.caller import Caller
 from counterseal.core.limits import Limits
@@ -21,6 +19,7 @@ from counterseal.core.methods import METHODS
 from counterseal.core.permit import Permit
 from counterseal.core.reply import Headers, Reply
 from counterseal.errors import BadCall, ServerError
+from counterseal.httpclient import Target
 from counterseal.servers.http import Http, Request, Response
 from counterseal.servers.session import Sessions
 from counterseal.wire import headers as wire_headers
@@ -63,7 +62,7 @@ class StreamableHttp:
         self, destination: Destination, http: Http, sessions: Sessions, decide: Decide, limits: Limits
     ) -> None:
         self._destination = destination
-        self._url = URL(destination.url)
+        self._target = Target(destination.url)
         self._http = http
         self._sessions = sessions
         self._decide = decide
@@ -140,21 +139,21 @@ class StreamableHttp:
                 headers.append(("Mcp-Session-Id", call.session.server_id))
             if call.last_event_id is not None:
                 headers.append(("Last-Event-ID", call.last_event_id))
-        return Request(verb, self._url, headers, body, listens_seconds)
+        return Request(verb, self._target, headers, body, listens_seconds)
 
     async def _reply(self, permit: Permit, answer: Answer, response: Response, listens: bool) -> Reply:
         call, status = permit.call, response.status
         if not 200 <= status < 300:
             return await self._refusal(call, answer, response)
         if call.shape in _UNANSWERED:
-            if (response.header("Content-Type") or "").startswith("text/event-stream"):
+            if (response.header(b"content-type") or "").startswith("text/event-stream"):
                 response.abort()
             else:
                 await response.read(self._limits.server_answer_bytes)  # and drop: so that the connection can be kept
             return Reply(status if call.shape is Shape.END else 202, self._session_header(call), b"")
-        if (response.header("Content-Encoding") or "identity") != "identity":
+        if (response.header(b"content-encoding") or "identity") != "identity":
             raise NotAnAnswer("a content coding that was not asked for")
-        media = (response.header("Content-Type") or "").partition(";")[0].strip().lower()
+        media = (response.header(b"content-type") or "").partition(";")[0].strip().lower()
         if media == "application/json" and call.shape is Shape.REQUEST and not listens:
             body = answer.message(await response.read(self._limits.server_answer_bytes))
             if not answer.ended:
@@ -172,7 +171,7 @@ class StreamableHttp:
         return Reply(status, (*_EVENTS, *self._opened(permit, answer, response)), events)
 
     def _opened(self, permit: Permit, answer: Answer, response: Response) -> Headers:
-        server_id = response.header("Mcp-Session-Id")
+        server_id = response.header(b"mcp-session-id")
         if answer.revision is None or server_id is None:
             return self._session_header(permit.call)
         session = self._sessions.seal(permit.caller, permit.call.server, server_id, answer.revision)
@@ -193,7 +192,7 @@ class StreamableHttp:
             raise ServerError(
                 "server_refused", "the server refused the call token", detail=f"the server answered {status}"
             )
-        media = (response.header("Content-Type") or "").partition(";")[0].strip().lower()
+        media = (response.header(b"content-type") or "").partition(";")[0].strip().lower()
         if media != "application/json":
             raise ServerError("server_refused", "the server refused the call", detail=f"the server answered {status}")
         body = answer.refusal(await response.read(self._limits.server_answer_bytes))

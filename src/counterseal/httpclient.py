@@ -1,0 +1,356 @@
+"""HTTP/1.1 requests, on asyncio and llhttp (httptools), with the fewest steps between a call and the wire.
+
+The gateway spends most of a call on HTTP, and general clients spend most of that on what it never uses (docs/decisions/0012).
+What is here: one request at a time on a connection, a pool for each origin, streaming with back-pressure, limits. What is not,
+on purpose: redirects, cookies, proxies, decompression, retries.
+
+A connection goes back to the pool only after a whole answer was read from it and nothing followed; after any doubt it is
+closed, so that no answer can meet another request (threats.md H-12).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final, cast
+
+import httptools
+from yarl import URL
+
+_HEAD_BYTES: Final = 64 * 1024
+_HEAD_COUNT: Final = 256
+_INTERIM: Final = 16
+"""Answers of status 1xx before the real one."""
+_HIGH_WATER: Final = 256 * 1024
+_IDLE_SECONDS: Final = 4.0
+"""Below the five seconds after which common servers close an idle connection: nothing is retried, so a request must not meet a
+connection that is about to close."""
+_IDLE_CONNECTIONS: Final = 256
+"""Kept for each origin."""
+
+
+class HttpError(Exception):
+    """The exchange failed. The text says how, without anything of the request."""
+
+
+class HttpTimeout(HttpError):
+    """It took too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """In seconds. idle: between two arrivals of bytes; None: no limit. total: from the request to the last byte."""
+
+    connect: float
+    idle: float | None
+    total: float
+
+
+class Target:
+    """A URL, prepared once. Raises ValueError for one without a host, or of another scheme than http and https."""
+
+    __slots__ = ("_line", "host", "origin", "port", "tls")
+
+    def __init__(self, url: str) -> None:
+        parsed = URL(url)
+        if parsed.scheme not in ("http", "https") or not parsed.host or parsed.port is None:
+            raise ValueError("an http or https URL with a host is needed")
+        self.host: Final = parsed.host
+        self.port: Final = parsed.port
+        self.tls: Final = parsed.scheme == "https"
+        self.origin: Final = (parsed.scheme, self.host, self.port)
+        name = f"[{self.host}]" if ":" in self.host else self.host
+        host = name if parsed.is_default_port() else f"{name}:{self.port}"
+        self._line: Final = f" {parsed.raw_path_qs} HTTP/1.1\r\nHost: {host}\r\n"
+
+    def head(self, verb: str, headers: Sequence[tuple[str, str]], body: bytes | None) -> bytes:
+        """The request's head as bytes. Raises ValueError where a header holds a line end or NUL, or is not Latin-1."""
+        lines = [f"{name}: {value}\r\n" for name, value in headers]
+        if body is not None:
+            lines.append(f"Content-Length: {len(body)}\r\n")
+        text = "".join(lines)
+        if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
+            raise ValueError("a header holds a line end or NUL")
+        return f"{verb}{self._line}{text}\r\n".encode("latin-1")
+
+
+class Client:
+    """Connections to any number of origins, for the life of a process. For one event loop."""
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        """tls: how servers prove who they are; None for the machine's certificate authorities."""
+        self._pools: dict[tuple[str, str, int], list[_Connection]] = {}
+        self._tls = tls
+        self._open: set[_Connection] = set()
+
+    async def send(
+        self,
+        verb: str,
+        target: Target,
+        headers: Sequence[tuple[str, str]],
+        body: bytes | None,
+        timeouts: Timeouts,
+    ) -> Response:
+        """Send one request and wait for the head of its answer. Raises HttpError, ValueError for a bad header."""
+        head = target.head(verb, headers, body)
+        connection = await self._connection(target, timeouts)
+        try:
+            await connection.ask(head if body is None else head + body, timeouts)
+        except BaseException:
+            connection.close()
+            raise
+        return Response(connection)
+
+    async def close(self) -> None:
+        """Close every connection, whatever it is doing."""
+        for connection in list(self._open):
+            connection.close()
+
+    async def _connection(self, target: Target, timeouts: Timeouts) -> _Connection:
+        pool = self._pools.setdefault(target.origin, [])
+        loop = asyncio.get_running_loop()
+        while pool:
+            connection = pool.pop()
+            if connection.usable(loop.time() - _IDLE_SECONDS):
+                return connection
+            connection.close()
+        if target.tls and self._tls is None:
+            self._tls = ssl.create_default_context()
+        try:
+            async with asyncio.timeout(timeouts.connect):
+                _, connection = await loop.create_connection(
+                    lambda: _Connection(loop, pool, self._open),
+                    target.host,
+                    target.port,
+                    ssl=self._tls if target.tls else None,
+                )
+        except TimeoutError:
+            raise HttpTimeout("no connection in time") from None
+        except OSError as error:  # ssl.SSLError is one
+            raise HttpError(f"no connection: {type(error).__name__}") from None
+        return connection
+
+
+class Response:
+    """One answer, from its head on. Read it to its end or abort it."""
+
+    __slots__ = ("_connection", "_exchange", "headers", "status")
+
+    def __init__(self, connection: _Connection) -> None:
+        self._connection = connection
+        self._exchange = connection.exchange
+        self.status: Final = connection.status
+        self.headers: Final[Sequence[tuple[bytes, bytes]]] = connection.headers
+        """Names in lower case, duplicates kept."""
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it arrives. Raises HttpError."""
+        try:
+            while (chunk := await self._connection.next_chunk()) is not None:
+                yield chunk
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """End the exchange: close the connection, unless the answer came to its end. Harmless after that."""
+        if self._connection.exchange == self._exchange:
+            self._connection.leave()
+
+
+class _Connection(asyncio.Protocol):
+    """One connection and the one exchange on it. `exchange` counts them, so that a late abort doesn't hit the next one."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, pool: list[_Connection], everything: set[_Connection]) -> None:
+        self._loop = loop
+        self._pool = pool
+        self._everything = everything
+        self._transport: asyncio.Transport | None = None
+        self._busy = False
+        self._idle_since = 0.0
+        self.exchange = 0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._interim = 0
+        self._head: asyncio.Future[None] | None = None
+        self._wake: asyncio.Future[None] | None = None
+        self._chunks: deque[bytes] = deque()
+        self._buffered = 0
+        self._paused = False
+        self._ended = False
+        self._keep = False
+        self._error: HttpError | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    # ---- what the client does ----
+
+    def usable(self, idle_after: float) -> bool:
+        """Whether an idle connection may be used: still open, and idle since then at the earliest."""
+        return self._transport is not None and not self._transport.is_closing() and self._idle_since >= idle_after
+
+    async def ask(self, request: bytes, timeouts: Timeouts) -> None:
+        """Send a request; returns when the head of its answer is there. Raises HttpError."""
+        assert self._transport is not None
+        self._reset()
+        self._busy = True
+        self.exchange += 1
+        now = self._loop.time()
+        self._last = now
+        self._idle = timeouts.idle
+        self._until = now + timeouts.total
+        self._timer = self._loop.call_at(min(self._until, now + (self._idle or timeouts.total)), self._look)
+        self._head = self._loop.create_future()
+        self._transport.write(request)
+        await self._head
+
+    async def next_chunk(self) -> bytes | None:
+        """What has arrived of the body; None at its end. Raises HttpError."""
+        while not self._chunks:
+            if self._ended:
+                return None
+            if self._error is not None:
+                raise self._error
+            self._wake = self._loop.create_future()
+            await self._wake
+        chunk = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks.clear()
+        self._buffered = 0
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._transport.resume_reading()
+        return chunk
+
+    def leave(self) -> None:
+        """The exchange is over: back to the pool after a whole answer, else closed."""
+        if not self._busy:
+            return
+        self._busy = False
+        if self._timer is not None:
+            self._timer.cancel()
+        transport = self._transport
+        clean = self._ended and self._keep and not self._chunks
+        # A server may answer before it has read the whole request; what is left of that must not meet the next one.
+        sent = transport is not None and not transport.is_closing() and not transport.get_write_buffer_size()
+        if not (clean and sent and len(self._pool) < _IDLE_CONNECTIONS):
+            self.close()
+            return
+        self._idle_since = self._loop.time()
+        while self._pool and not self._pool[0].usable(self._idle_since - _IDLE_SECONDS):
+            self._pool.pop(0).close()
+        self._pool.append(self)
+
+    def close(self) -> None:
+        self._busy = False
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.abort()
+
+    def _look(self) -> None:
+        """Has it taken too long? One timer for both limits, set anew when it fires."""
+        now = self._loop.time()
+        due = self._until if self._idle is None else min(self._until, self._last + self._idle)
+        if self._paused:
+            due = self._until  # it is we who don't read
+        if now < due:
+            self._timer = self._loop.call_at(due, self._look)
+            return
+        self._fail(HttpTimeout("no end in time" if now >= self._until else "no bytes in time"))
+
+    def _fail(self, error: HttpError) -> None:
+        if self._error is None:
+            self._error = error
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._head is not None and not self._head.done():
+            self._head.set_exception(error)
+        self._notify()
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.abort()
+
+    def _notify(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    # ---- what the transport says ----
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's doesn't say that it is one
+        self._everything.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._busy:
+            self.close()  # bytes that nobody asked for
+            return
+        self._last = self._loop.time()
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail(HttpError("the server changed the protocol"))
+        except httptools.HttpParserError as error:
+            own = error.__context__
+            self._fail(own if isinstance(own, HttpError) else HttpError("not an HTTP/1.1 answer"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._everything.discard(self)
+        if not self._busy or self._ended:
+            return
+        if self.status and not self._framed():
+            self._ended = True  # the body ends with the connection (RFC 9112 section 6.3)
+            self._notify()
+        else:
+            self._fail(HttpError("the server closed the connection"))
+
+    # ---- what the parser says ----
+
+    def on_message_begin(self) -> None:
+        if self._ended:
+            self._keep = False  # more than the one answer
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > _HEAD_BYTES or len(self.headers) >= _HEAD_COUNT:
+            raise HttpError("the head of the answer is too large")
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        if self._ended:
+            return
+        status = self._parser.get_status_code()
+        if 100 <= status < 200:
+            self._interim += 1
+            if status == 101 or self._interim > _INTERIM:
+                raise HttpError("an interim answer that was not asked for")
+            self.headers = []
+            return
+        if any(name == b"transfer-encoding" and value.lower() != b"chunked" for name, value in self.headers):
+            raise HttpError("a transfer coding other than chunked")
+        self.status = status
+        if self._head is not None and not self._head.done():
+            self._head.set_result(None)
+
+    def on_body(self, body: bytes) -> None:
+        if self._ended:
+            return
+        self._chunks.append(body)
+        self._buffered += len(body)
+        if self._buffered > _HIGH_WATER and not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+        self._notify()
+
+    def on_message_complete(self) -> None:
+        if self.status and not self._ended:
+            self._ended = True
+            self._keep = self._parser.should_keep_alive()
+            self._notify()
+
+    def _framed(self) -> bool:
+        return any(name in (b"content-length", b"transfer-encoding") for name, _ in self.headers)
