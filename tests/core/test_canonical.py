@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,3 +127,31 @@ def test_the_order_of_members_and_the_way_over_the_wire_change_nothing(arguments
     turned = dict(reversed(arguments.items()))
     sent = strict_json.read(json.dumps(turned).encode(), depth=64, members=1000)
     assert arguments_digest(arguments) == arguments_digest(turned) == arguments_digest(sent)
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=4),
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.integers(-(2**53) + 1, 2**53 - 1)
+            | st.floats(allow_nan=False, allow_infinity=False)
+            | st.text(max_size=8)
+            | st.text('ab0.eE19-\\"/\x7f\x1f\n', max_size=20),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("aB_é", max_size=3), inner, max_size=3),
+            max_leaves=8,
+        ),
+        max_size=4,
+    )
+)
+@settings(max_examples=1500)
+def test_the_short_way_and_the_long_way_make_the_same_digest(arguments: dict[str, Any]) -> None:
+    """The short way exists for speed alone."""
+    assert arguments_digest(arguments) == digest_of(rfc8785.dumps(arguments))
+
+
+def test_what_is_no_number_is_refused_and_never_taken_for_null() -> None:
+    with pytest.raises(NotCanonical):
+        arguments_digest({"a": float("nan")})
+    assert arguments_digest({"a": None}) == digest_of(b'{"a":null}')

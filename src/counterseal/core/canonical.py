@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 import rfc8785
 
 
@@ -21,7 +23,25 @@ def arguments_digest(arguments: Mapping[str, Any]) -> str:
     section 2.2): readers that hold numbers as doubles would act on another number than the one that was decided on.
     """
     try:
-        canonical = rfc8785.dumps(arguments)
+        canonical = _plain(arguments) or rfc8785.dumps(arguments)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise NotCanonical(str(error)) from None
     return "sha-256:" + base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
+
+
+_sorted: Final = msgspec.json.Encoder(order="sorted").encode
+_MAY_DIFFER: Final = re.compile(rb"[0-9][.eE]|[0-9]{16}|[^ -\x5b\x5d-~]|null")
+
+
+def _plain(arguments: Mapping[str, Any]) -> bytes | None:
+    """The JCS form of arguments that are plain, at a tenth of the cost; None where they may not be.
+
+    Over ASCII, sorting by code point is sorting by UTF-16, and JSON of text without escapes, of booleans and integers
+    below 2^53 has one form. Whatever could be a fraction, a long integer, an escape, another alphabet, or not a number at
+    all (which would be written `null`) takes the long way. A property test holds the two equal.
+    """
+    try:
+        text = _sorted(arguments)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return None if _MAY_DIFFER.search(text) else text

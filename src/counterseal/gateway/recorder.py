@@ -7,7 +7,6 @@ it leaves, and an outcome after its last byte.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 import logging
 import os
@@ -109,7 +108,7 @@ class OpenRecord:
         """Make the intent durable. Raises CannotTell `audit_unavailable`: no record, no effect."""
         details = permit.claims["authorization_details"][0]
         digest = details.get("arguments_digest")
-        mac = digest and hmac.new(self._mac_key, digest.encode(), hashlib.sha256).hexdigest()
+        mac = digest and hmac.digest(self._mac_key, digest.encode(), "sha256").hex()
         await self._sink.write(entries.intent(self.id, self._inbound, permit, mac))
         self.intended = True
 

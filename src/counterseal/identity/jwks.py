@@ -4,6 +4,7 @@
 * A `kid` that the set does not have asks again, at most once a cool-down; until then such tokens are refused at once, so a
   flood of made-up ids costs nothing (threats.md K-05).
 * While the provider fails, the last good keys serve for an hour; after that nobody can tell, which is 503 (K-07, K-08).
+  Nor can anybody tell of a `kid` that they don't have: the provider may have a new key.
 """
 
 from __future__ import annotations
@@ -55,10 +56,24 @@ class RemoteKeys:
             return keys.find(unverified)
         except TokenRefused as refused:
             if refused.code != "key_unknown" or not self._may_ask():
-                raise
+                raise self._in_doubt(refused) from None
         # The provider may have rotated since.
         await self._refresh()
-        return (await self._current()).find(unverified)
+        try:
+            return (await self._current()).find(unverified)
+        except TokenRefused as refused:
+            raise self._in_doubt(refused) from None
+
+    def _in_doubt(self, refused: TokenRefused) -> Exception:
+        """A kid that is not known proves nothing while the last fetch failed."""
+        return self._cannot_tell() if refused.code == "key_unknown" and self._problem is not None else refused
+
+    def _cannot_tell(self) -> CannotTell:
+        return CannotTell(
+            "identity_unavailable",
+            "the identity provider's keys cannot be had now",
+            detail=f"issuer {self._name}: {self._problem}",
+        )
 
     async def _current(self) -> KeySet:
         if self._keys is None or self._age() > self._life:
@@ -69,11 +84,7 @@ class RemoteKeys:
                 self._start()  # good enough for this call; the next one finds newer
         keys = self._keys
         if keys is None or self._age() > self._limits.keys_stale_seconds:
-            raise CannotTell(
-                "identity_unavailable",
-                "the identity provider's keys cannot be had now",
-                detail=f"issuer {self._name}: {self._problem}",
-            )
+            raise self._cannot_tell()
         return keys
 
     def _age(self) -> float:
@@ -106,9 +117,9 @@ class RemoteKeys:
                     _log.warning("issuer %s: key %d of its JWKS is left out: %s", self._name, note.index, note.reason)
             if not keys.keys:
                 raise NotAKeySet("no key in it can be used")
-        except (FetchFailed, NotAKeySet) as error:
-            self._problem = str(error)
-            _log.warning("issuer %s: its keys cannot be had: %s", self._name, error)
+        except Exception as error:  # whatever it was: old keys stay, and whoever needs new ones is told
+            self._problem = str(error) if isinstance(error, FetchFailed | NotAKeySet) else type(error).__name__
+            _log.warning("issuer %s: its keys cannot be had: %s", self._name, self._problem)
         else:
             self._keys, self._problem = keys, None
             self._fetched = self._clock.monotonic()

@@ -16,6 +16,8 @@ from counterseal.errors import BadCall
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::([0-9]{1,5}))?")
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_REMEMBERED: Final = 64
+"""Names that were found to be ours; clients send few."""
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 
 
@@ -28,6 +30,7 @@ class Hosts:
         self._host = f"[{host}]" if ":" in host else host
         self._port = parts.port or _DEFAULT_PORT[parts.scheme]
         self._scheme = parts.scheme
+        self._known: set[tuple[bytes, str, int | None]] = set()
 
     def check(self, inbound: Inbound, scope: MutableMapping[str, Any]) -> None:
         """Raises BadCall `origin_refused`, or `bad_header` where Host or Origin was not sent once."""
@@ -37,11 +40,15 @@ class Hosts:
         hosts = inbound.all(b"host")
         if len(hosts) != 1:
             raise BadCall("bad_header", "send exactly one Host header")
-        match = _HOST.fullmatch(hosts[0].decode("latin-1"))
-        if match is None or not self._is_ours(match[1].lower(), match[2], address, port, loopback):
-            raise BadCall(
-                "origin_refused", "Host is not a name of this gateway: call it by the host name of its issuer"
-            )
+        named = (hosts[0], address, port)
+        if named not in self._known:
+            match = _HOST.fullmatch(hosts[0].decode("latin-1"))
+            if match is None or not self._is_ours(match[1].lower(), match[2], address, port, loopback):
+                raise BadCall(
+                    "origin_refused", "Host is not a name of this gateway: call it by the host name of its issuer"
+                )
+            if len(self._known) < _REMEMBERED:
+                self._known.add(named)
         origins = inbound.all(b"origin")
         if not origins:
             return

@@ -57,7 +57,7 @@ class McpEndpoint:
         inbound = await self._inbound(scope, receive)
         task = asyncio.current_task()
         assert task is not None
-        watch = asyncio.ensure_future(_until_left(receive, task))
+        watch = asyncio.get_running_loop().create_task(_until_left(receive, task))
         try:
             await _answer(await self._pipeline.handle(inbound), send)
         except asyncio.CancelledError:

@@ -128,7 +128,7 @@ class Answer:
                 return _write({"jsonrpc": "2.0", "id": message.id, "error": message.error})
             result = self._result(message.result, None)
             return _write({"jsonrpc": "2.0", "id": message.id, "result": result})
-        own = identity is not None and identity == self.sent_id and type(identity) is type(self.sent_id)
+        own = identity is not None and identity == self.sent_id
         refused_unread = identity is None and message.error is not UNSET
         if self.ended or not (own or refused_unread):
             raise NotAnAnswer("a response to another request")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from counterseal.core.call import Call, Era, Inbound, Session, Shape
@@ -77,15 +78,19 @@ def _media(inbound: Inbound) -> None:
 
 
 def _accepts(inbound: Inbound, *wanted: str) -> None:
+    if not _takes(tuple(inbound.all(b"accept")), wanted):
+        raise BadCall("not_acceptable", f"Accept must list {' and '.join(wanted)}")
+
+
+@lru_cache(maxsize=32)  # a client sends the same text with every call
+def _takes(values: tuple[bytes, ...], wanted: tuple[str, ...]) -> bool:
     listed = set()
-    for value in inbound.all(b"accept"):
+    for value in values:
         for item in value.decode("latin-1").lower().split(","):
             media, _, parameters = item.partition(";")
             if not re.search(r"\bq=0(\.0*)?\s*$", parameters):
                 listed.add(media.strip())
-    for media in wanted:
-        if not listed & {media, media.partition("/")[0] + "/*", "*/*"}:
-            raise BadCall("not_acceptable", f"Accept must list {' and '.join(wanted)}")
+    return all(listed & {media, media.partition("/")[0] + "/*", "*/*"} for media in wanted)
 
 
 def _meta(message: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -65,7 +65,7 @@ def single(inbound: Inbound, name: bytes) -> str | None:
 
 def _text(name: bytes, value: bytes) -> str:
     text = value.decode("latin-1").strip(" \t")
-    if not _PLAIN.fullmatch(text):
+    if not (text.isascii() and text.isprintable()):
         raise BadCall("bad_header", f"the header {name.decode()} holds characters other than printable ASCII")
     return text
 
