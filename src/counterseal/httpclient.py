@@ -171,10 +171,10 @@ class _Connection(asyncio.Protocol):
         self._busy = False
         self._idle_since = 0.0
         self.exchange = 0
+        self._parser = httptools.HttpResponseParser(self)
         self._reset()
 
     def _reset(self) -> None:
-        self._parser = httptools.HttpResponseParser(self)
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import pytest
 
+from counterseal.core.call import Call, Era, Shape
 from counterseal.core.methods import LEGACY, METHODS, MODERN, SUPPORTED
 from counterseal.wire.answer import Answer, NotAnAnswer
 from tests.wire.answers import SENT, answer, legacy, refuses, result, stream, text
@@ -65,6 +66,12 @@ def test_a_second_response_is_refused(second: bytes) -> None:
     reader = answer()
     reader.message(result({}))
     refuses(reader, second)
+
+
+def test_what_asks_for_nothing_is_answered_by_nothing() -> None:
+    """M-24: a message that went out without an id has no response, not even one without an id."""
+    call = Call(server="s", era=Era.LEGACY, revision=LEGACY[-1], shape=Shape.NOTIFICATION, method="notifications/x")
+    refuses(Answer(call, None, lambda use, name: True), result({}, None))
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,7 @@ def test_a_name_that_no_header_can_hold_is_mirrored_encoded_only(name: str) -> N
     message = tool_call(name)
     assert of(message).head("Mcp-Name", sentinel(name)).decode().name == name
     bare = name.encode().decode("latin-1")
+    is_refused(of(message).head("Mcp-Name").refusal(), 400, -32020, "header_mismatch")
     if bare:
         is_refused(of(message).head("Mcp-Name", bare).refusal(), 400, -32020, "header_mismatch")
 

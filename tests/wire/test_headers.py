@@ -193,9 +193,9 @@ def test_a_schema_deep_and_wide_is_walked_in_bounded_time_and_space() -> None:
     for _ in range(2_000):
         node = {"properties": {"a": node}}
     node["properties"]["first"] = {"type": "string", "x-mcp-header": "First"}
-    started = time.monotonic()
+    started = time.process_time()
     assert headers.annotated(node) == {("first",): "mcp-param-first"}
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_a_deep_property_has_its_whole_path() -> None:
@@ -258,6 +258,8 @@ _sent_value = st.one_of(
 
 @settings(max_examples=150, deadline=None)
 @given(_arguments, st.dictionaries(st.sampled_from(["text", "number", "flag", "at-text"]), _sent_value))
+@example({"text": "42"}, {"text": "42.0"})
+@example({"number": 1.5}, {})
 def test_no_header_is_accepted_that_the_sdks_server_refuses(arguments: dict[str, Any], other: dict[str, str]) -> None:
     """M-03: the right headers with some of them replaced or added."""
     wanted = headers.annotated(SCHEMA)

@@ -280,6 +280,32 @@ def test_a_message_is_returned_as_it_is(value: dict[str, Any]) -> None:
     assert jsonrpc.read(value) is value
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        *({"id": id} for id in (None, True, False, 1.0, 2**53, "a" * 257, [1], {})),
+        *({"method": method} for method in (None, 1, ["tools/list"])),
+        *({"params": params} for params in (None, [], "a")),
+        *({"jsonrpc": version} for version in (None, "1.0", 2.0)),
+    ],
+)
+def test_a_member_of_another_type_is_refused(members: dict[str, Any]) -> None:
+    """M-07: the twin is a request like any other."""
+    assert jsonrpc.read(REQUEST) is REQUEST
+    with pytest.raises(BadCall) as refused:
+        jsonrpc.read({**REQUEST, **members})
+    assert refused.value.reason.code == "invalid_request"
+    assert refused.value.id == (None if "id" in members else 1)
+
+
+@pytest.mark.parametrize("error", [None, "no", -32600, [], True])
+def test_an_error_is_an_object(error: Any) -> None:
+    """M-06."""
+    assert jsonrpc.read({"jsonrpc": "2.0", "id": 1, "error": {}})
+    with pytest.raises(BadCall):
+        jsonrpc.read({"jsonrpc": "2.0", "id": 1, "error": error})
+
+
 @pytest.mark.parametrize("value", [[], [REQUEST], [[]], [1]])
 def test_a_list_is_a_batch_and_not_a_message(value: list[Any]) -> None:
     """M-05."""

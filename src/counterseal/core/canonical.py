@@ -19,8 +19,9 @@ class NotCanonical(ValueError):
 def arguments_digest(arguments: Mapping[str, Any]) -> str:
     """`sha-256:` and the base64url of the SHA-256 of the JCS form (RFC 8785) of the arguments.
 
-    Absent arguments are `{}`. Raises NotCanonical for integers beyond 2^53 (RFC 8785 section 3.2.2.3, RFC 7493
-    section 2.2): readers that hold numbers as doubles would act on another number than the one that was decided on.
+    Absent arguments are `{}`; values are of the types that a JSON reader makes. Raises NotCanonical for integers beyond
+    2^53 (RFC 8785 section 3.2.2.3, RFC 7493 section 2.2): readers that hold numbers as doubles would act on another number
+    than the one that was decided on.
     """
     try:
         canonical = _plain(arguments) or rfc8785.dumps(arguments)
@@ -30,7 +31,7 @@ def arguments_digest(arguments: Mapping[str, Any]) -> str:
 
 
 _sorted: Final = msgspec.json.Encoder(order="sorted").encode
-_MAY_DIFFER: Final = re.compile(rb"[0-9][.eE]|[0-9]{16}|[^ -\x5b\x5d-~]|null")
+_MAY_DIFFER: Final = re.compile(rb"[0-9n\x00-\x1f\x5c\x7f-\xff](?:(?<=[0-9])(?:[.eE]|[0-9]{15})|(?<=n)ull|(?<![0-9n]))")
 
 
 def _plain(arguments: Mapping[str, Any]) -> bytes | None:

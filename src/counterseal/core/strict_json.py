@@ -25,7 +25,7 @@ class TooBig(ValueError):
 
 # A double overflows from 1e309 on. Texts without a three-digit exponent or 200 digits in a row cannot hold one (199 digits
 # and e99 come to 1e298), which spares nearly every text the walk. Matches inside strings only cost the walk.
-_MAY_OVERFLOW = re.compile(rb"[eE]\+?0*[0-9]{3}|[0-9]{200}")
+_MAY_OVERFLOW = re.compile(rb"[0-9](?:[eE]\+?0*[0-9]{3}|[0-9]{199})")
 
 
 def read(text: bytes, *, depth: int, members: int) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-import os
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 
@@ -34,15 +33,16 @@ class Denied(BadCall):
 
 
 class Recorder:
-    """mac_key: 32 bytes; arguments are recorded as a MAC under it, never as they are."""
+    """mac_key: 32 bytes; arguments are recorded as a MAC under it, never as they are. new_id: as the pipeline's."""
 
-    def __init__(self, sink: Sink, clock: Clock, mac_key: bytes) -> None:
+    def __init__(self, sink: Sink, clock: Clock, mac_key: bytes, new_id: Callable[[], str]) -> None:
         self._sink = sink
         self._clock = clock
         self._mac_key = mac_key
+        self._new_id = new_id
 
     def open(self, inbound: Inbound) -> OpenRecord:
-        return OpenRecord(self._sink, self._clock, self._mac_key, inbound)
+        return OpenRecord(self._sink, self._clock, self._mac_key, self._new_id(), inbound)
 
 
 class OpenRecord:
@@ -50,13 +50,13 @@ class OpenRecord:
 
     __slots__ = ("_clock", "_inbound", "_mac_key", "_release", "_sink", "_started", "call", "caller", "id", "intended")
 
-    def __init__(self, sink: Sink, clock: Clock, mac_key: bytes, inbound: Inbound) -> None:
+    def __init__(self, sink: Sink, clock: Clock, mac_key: bytes, new_id: str, inbound: Inbound) -> None:
         self._sink = sink
         self._clock = clock
         self._mac_key = mac_key
         self._inbound = inbound
         self._started = clock.monotonic()
-        self.id = "rec_" + os.urandom(12).hex()
+        self.id = "rec_" + new_id
         self.caller: Caller | None = None
         self.call: Call | None = None
         self.intended = False

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from counterseal.core.permit import Allowed
 from counterseal.core.policy import Policy
 from counterseal.gateway.admission import Admission
 from counterseal.gateway.batch import BatchHandler, Handler
+from counterseal.gateway.ids import Ids
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Recorder
 from counterseal.httpclient import Client
@@ -94,7 +94,8 @@ async def open_gateway(config: Path) -> AsyncIterator[Gateway]:
         )
         stack.push_async_callback(sink.close)
         await sink.start()
-        recorder = Recorder(sink, clock, await store.secret(AUDIT_MAC))
+        new_id = Ids().new
+        recorder = Recorder(sink, clock, await store.secret(AUDIT_MAC), new_id)
         sessions = Sessions(await store.secret(SESSION_SEAL), clock, LIMITS)
         policy = compile_policy(configuration)
         client = Client()
@@ -118,7 +119,7 @@ async def open_gateway(config: Path) -> AsyncIterator[Gateway]:
             servers=servers,
             recorder=recorder,
             clock=clock,
-            new_id=partial(secrets.token_urlsafe, 16),
+            new_id=new_id,
         )
         for settings in pipeline.signers.values():
             ring.signer(settings.algorithm)

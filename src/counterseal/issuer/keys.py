@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from counterseal.errors import ConfigError
 from counterseal.files import check_private_file
 from counterseal.issuer.signers.local import LocalSigner, algorithms_of, from_pem
+from counterseal.jose.jwk import thumbprint
 
 _BLOCK = re.compile(rb"-----BEGIN [^-]+-----.*?-----END [^-]+-----", re.DOTALL)
 
@@ -62,6 +63,6 @@ def _signers(pem: bytes, where: str, wanted: Sequence[str] | None) -> list[Local
                 f"the keys there are for {there}: name exactly these, or leave keys.algorithms out"
             )
         signers.append(LocalSigner(fitting[0], algorithm))
-    if len(signers) < len(keys):
+    if {signer.kid for signer in signers} < {thumbprint(key.public_key()) for key in keys}:
         raise ConfigError(f"{where}: a key that keys.algorithms does not name; name its algorithm or remove the key")
     return signers

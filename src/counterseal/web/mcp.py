@@ -17,6 +17,7 @@ from counterseal.core.reply import Headers, Reply, Stream
 from counterseal.errors import BadCall, CallError
 from counterseal.gateway.batch import Handler
 from counterseal.web.hosts import Hosts
+from counterseal.web.protocol import LEFT
 from counterseal.wire import jsonrpc
 from counterseal.wire.eventstream import Event
 
@@ -57,16 +58,17 @@ class McpEndpoint:
         inbound = await self._inbound(scope, receive)
         task = asyncio.current_task()
         assert task is not None
-        watch = asyncio.get_running_loop().create_task(_until_left(receive, task))
+        watch = _Watch(task)
+        watch.start(scope, receive)
         try:
             await _answer(await self._pipeline.handle(inbound), send)
         except asyncio.CancelledError:
-            if watch.done() and not watch.cancelled():
+            if watch.left:
                 task.uncancel()
                 raise CallerLeft from None
             raise
         finally:
-            watch.cancel()
+            watch.stop()
 
     async def _inbound(self, scope: Scope, receive: Receive) -> Inbound:
         """The request, whole. Raises CallError for one that is refused before its caller is asked for."""
@@ -122,11 +124,42 @@ async def _collect(message: Message, receive: Receive, limit: int) -> bytes:
         message = await receive()
 
 
-async def _until_left(receive: Receive, task: asyncio.Task[Any]) -> None:
-    """Ends the call when the caller's connection ends: a disconnect is a cancellation (mcp.md 1.1)."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    task.cancel()
+class _Watch:
+    """Ends the call when the caller's connection ends: a disconnect is a cancellation (mcp.md 1.1).
+
+    Our own protocol says so by a callback; under another server a task waits for ASGI's message.
+    """
+
+    __slots__ = ("_call", "_task", "_when_left", "left")
+
+    def __init__(self, call: asyncio.Task[Any]) -> None:
+        self._call = call
+        self._task: asyncio.Task[None] | None = None
+        self._when_left: Callable[[Callable[[], object] | None], None] | None = None
+        self.left = False
+
+    def start(self, scope: Scope, receive: Receive) -> None:
+        extension = scope.get("extensions", {}).get(LEFT)
+        if extension is not None:
+            self._when_left = extension["when_left"]
+            self._when_left(self._end)
+        else:
+            self._task = asyncio.get_running_loop().create_task(self._wait(receive))
+
+    def stop(self) -> None:
+        if self._when_left is not None:
+            self._when_left(None)
+        if self._task is not None:
+            self._task.cancel()
+
+    def _end(self) -> None:
+        self.left = True
+        self._call.cancel()
+
+    async def _wait(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._end()
 
 
 async def _answer(reply: Reply, send: Send) -> None:

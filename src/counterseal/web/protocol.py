@@ -8,6 +8,7 @@ H-09).
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -18,6 +19,10 @@ _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-type: text/plain\r\n"
     b"content-length: 36\r\n\r\nthe header block is over the ceiling"
 )
+
+
+LEFT = "counterseal.left"
+"""The ASGI extension by which a request hears at once, and without a task of its own, that its caller has left."""
 
 
 class CeilingProtocol(HttpToolsProtocol):
@@ -31,6 +36,15 @@ class CeilingProtocol(HttpToolsProtocol):
         self._count = 0
         self._refused = False
         self._deadline: asyncio.TimerHandle | None = None
+        self._left: Callable[[], object] | None = None
+        self._gone = False
+
+    def when_left(self, callback: Callable[[], object] | None) -> None:
+        """Call this when the connection ends, at once if it has; None: no more. The request in hand finds it in its scope,
+        under LEFT."""
+        self._left = callback
+        if self._gone and callback is not None:
+            callback()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -39,6 +53,9 @@ class CeilingProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         super().connection_lost(exc)
+        self._gone = True
+        if self._left is not None:
+            self._left()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -75,6 +92,7 @@ class CeilingProtocol(HttpToolsProtocol):
         if self._size > LIMITS.header_bytes or self._count > LIMITS.header_count:
             self._refuse()
         else:
+            self.scope["extensions"] = {LEFT: {"when_left": self.when_left}}
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:

@@ -11,11 +11,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from counterseal.errors import ConfigError
+from counterseal.jose.algorithms import UnfitKey, fitting
 from counterseal.jose.jwk import public_jwk
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 _PROBE: Final = b"counterseal self-test"
+_REMEDY: Final = "make one with: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048"
 
 
 def generate(algorithm: str) -> PrivateKey:
@@ -42,17 +44,14 @@ def from_pem(pem: bytes, where: str) -> PrivateKey:
         raise ConfigError(
             f"{where}: the key has a passphrase; remove it: openssl pkey -in KEY -out PLAIN_KEY"
         ) from None
-    except (ValueError, Exception) as error:  # the library raises several types for unsupported keys
+    except Exception as error:  # the library raises several types for unsupported keys
         kind = "a public key" if b"PUBLIC KEY" in pem or b"CERTIFICATE" in pem else "not a private key in PEM"
-        raise ConfigError(
-            f"{where}: {kind} ({type(error).__name__}); make one with: openssl genpkey -algorithm RSA "
-            "-pkeyopt rsa_keygen_bits:2048"
-        ) from None
+        raise ConfigError(f"{where}: {kind} ({type(error).__name__}); {_REMEDY}") from None
     if isinstance(key, rsa.RSAPrivateKey):
-        if key.key_size < 2048:
-            raise ConfigError(f"{where}: an RSA key of {key.key_size} bits; use 2048 bits or more")
-        if key.public_key().public_numbers().e < 65537:
-            raise ConfigError(f"{where}: an RSA key with a small public exponent; make a new one with 65537")
+        try:
+            fitting(key.public_key())
+        except UnfitKey as error:
+            raise ConfigError(f"{where}: {error}; {_REMEDY}") from None
         return key
     if isinstance(key, ec.EllipticCurvePrivateKey):
         if not isinstance(key.curve, ec.SECP256R1):
