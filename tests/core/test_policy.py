@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 
+from counterseal.core.call import Call, Era, Shape
 from counterseal.core.caller import Caller
 from counterseal.core.methods import METHODS, Kind
 from counterseal.core.patterns import Patterns
@@ -317,3 +318,25 @@ def test_a_list_shows_exactly_the_tools_that_may_be_called() -> None:
             if called:  # whoever may call one may ask for the list, unless a rule denies just that
                 denied = any(not permits and _any(m, "tools/list") and (m or t is None) for permits, t, m in rules)
                 assert allows(decider.decide(caller, call("tools/list"))) is not denied
+
+
+def test_m_23_following_resources_is_decided_like_reading_them() -> None:
+    """Whoever may only call tools may listen for changes of lists, and not for changes of resources."""
+    rules = Policy((Rule("policy[0]", True, tools=Patterns.of(["get_*"])),), {})
+    caller = Caller(kind="anonymous", client_id="anonymous")
+
+    def listening(**wanted: object) -> Call:
+        return Call(
+            server="weather",
+            era=Era.MODERN,
+            revision="2026-07-28",
+            shape=Shape.REQUEST,
+            method="subscriptions/listen",
+            id=1,
+            message={"params": {"notifications": wanted}},
+        )
+
+    assert isinstance(rules.decide(caller, listening(toolsListChanged=True)), Allowed)
+    assert isinstance(rules.decide(caller, listening(resourceSubscriptions=["file:///a"])), Denial)
+    everything = Policy((Rule("policy[0]", True),), {})
+    assert isinstance(everything.decide(caller, listening(resourceSubscriptions=["file:///a"])), Allowed)

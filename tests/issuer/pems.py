@@ -43,15 +43,6 @@ def _rsa(bits: int, exponent: int) -> str:
     return of_key(rsa.generate_private_key(public_exponent=exponent, key_size=bits))
 
 
-def huge_rsa_key() -> rsa.RSAPrivateKey:
-    """8,676 bits, of two Mersenne primes, because generating such a key takes minutes."""
-    p, q, e = 2**4423 - 1, 2**4253 - 1, 65537
-    d = pow(e, -1, (p - 1) * (q - 1))
-    public = rsa.RSAPublicNumbers(e, p * q)
-    numbers = rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
-    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
-
-
 def ec_key(curve: ec.EllipticCurve) -> str:
     return of_key(ec.generate_private_key(curve))
 

@@ -216,7 +216,7 @@ def test_y_06_a_file_of_another_account_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["missing.pem", "."])
 def test_what_is_no_file_is_refused(folder: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match="cannot be read|regular file"):
+    with pytest.raises(ConfigError, match=r"cannot be read|regular file"):
         keys.from_file(folder / name, "keys.source", None)
 
 

@@ -171,6 +171,8 @@ class HostileServer:
 
     def __init__(self, answer: Answering = plain) -> None:
         self.answer = answer
+        self.early = False
+        """Answer before the body was read, and read nothing after it."""
         self.seen: list[Heard] = []
         self.lines = 0
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -219,16 +221,19 @@ class HostileServer:
     def _serve(self, connected: socket.socket, line: Line) -> None:
         try:
             with connected, connected.makefile("rb") as stream:
-                while not line.ended and (heard := _read(stream, line.number)) is not None:
+                while not line.ended and (heard := _read(stream, line.number, early=self.early)) is not None:
+                    early = self.early
                     self.seen.append(heard)
                     self.answer(heard, line)
+                    if early:
+                        return
         except OSError:
             pass
         finally:
             self._open.discard(connected)
 
 
-def _read(stream: Any, number: int) -> Heard | None:
+def _read(stream: Any, number: int, *, early: bool) -> Heard | None:
     request = stream.readline().decode("latin-1").split()
     if len(request) != 3:
         return None
@@ -237,5 +242,5 @@ def _read(stream: Any, number: int) -> Heard | None:
         name, _, value = text.partition(":")
         headers.append((name, value.strip()))
     lengths = [int(value) for name, value in headers if name.lower() == "content-length"]
-    body = stream.read(lengths[0]) if lengths else b""
+    body = stream.read(lengths[0]) if lengths and not early else b""
     return Heard(request[0], request[1], tuple(headers), body, number)

@@ -97,7 +97,9 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         # One listening socket gives uvloop one new connection a turn of the loop, and under load a turn is long: several
         # handles of the same socket give it several.
-        await super().startup(sockets and [handle for one in sockets for handle in (one, *(one.dup() for _ in range(15)))])
+        await super().startup(
+            sockets and [handle for one in sockets for handle in (one, *(one.dup() for _ in range(15)))]
+        )
         if self.started:
             self._ready()
 

@@ -113,9 +113,14 @@ class Policy:
 
 
 def _operation(call: Call) -> tuple[str, str | None]:
-    """A completion reveals what the prompt or resource it is for would, so it is decided as using that."""
+    """What a call is decided as. A completion reveals what the prompt or resource it is for would, and listening for changes
+    of resources is following them: side doors are decided like the front door (threats.md M-23)."""
+    params = (call.message or {}).get("params") or {}
+    if call.method == "subscriptions/listen":
+        wanted = params.get("notifications")
+        follows = isinstance(wanted, Mapping) and wanted.get("resourceSubscriptions")
+        return ("resources/read" if follows else call.method), None
     if call.method == "completion/complete":
-        params = (call.message or {}).get("params") or {}
         kind = (params.get("ref") or {}).get("type")
         return ("prompts/get" if kind == "ref/prompt" else "resources/read"), call.name
     return call.method, call.name

@@ -87,6 +87,9 @@ class IdpTokens:
 
 
 def _caller(trusted: TrustedIssuer, claims: Mapping[str, Any]) -> Caller:
+    if claims["sub"] == "anonymous" or claims["sub"].startswith("apikey:"):
+        # So the gateway itself names callers without a person; a provider's subject must not pass for one (J-19).
+        raise TokenRefused("subject", "`sub` has a form that the gateway keeps for itself")
     act = claims.get("act")
     if act is not None:
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from counterseal.core.call import Call, Era, Shape
@@ -36,6 +37,8 @@ _EVENTS: Final = (
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 )
+_WARNINGS: Final = 20
+"""Tools of one list that are named in the log."""
 _LEARNED: Final = 10_000
 """Tools of one server whose headers are remembered."""
 _UNANSWERED: Final = frozenset({Shape.NOTIFICATION, Shape.REPLY, Shape.END})
@@ -199,8 +202,8 @@ class StreamableHttp:
         return Reply(status if status < 500 else 502, _JSON, body, is_error=True, note=f"the server answered {status}")
 
     def _learn(self, answer: Answer) -> None:
-        for tool, reason in answer.left_out.items():
-            _log.warning("server %s: tool %r is left out of lists: %s", self._destination.name, tool, reason)
+        for tool, reason in islice(answer.left_out.items(), _WARNINGS):
+            _log.warning("server %s: tool %.80r is left out of lists: %s", self._destination.name, tool, reason)
         if len(self._learned) + len(answer.learned) > _LEARNED:
             self._learned.clear()
         self._learned.update(answer.learned)

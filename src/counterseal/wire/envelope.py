@@ -26,6 +26,8 @@ CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
 OURS: Final = "io.counterseal/"
 """The prefix of our own `_meta` keys, whose copies a caller may not send, and of the pseudo methods (core/methods.py)."""
 
+_NAME_LENGTH: Final = 2048
+"""Of a tool, prompt or resource. Names go into tokens and records."""
 _OLDEST: Final = "2024-11-05"
 _HANDSHAKE: Final = frozenset({_OLDEST, *LEGACY})
 _JSON: Final = re.compile(r"application/json(?:\s*;\s*charset=\"?utf-8\"?)?", re.IGNORECASE)
@@ -120,6 +122,8 @@ def _named(row: Method, message: Mapping[str, Any]) -> tuple[str | None, Mapping
     except ValueError as error:
         raise BadCall("invalid_params", str(error)) from None
     name = operation.name
+    if name is not None and len(name) > _NAME_LENGTH:
+        raise BadCall("invalid_params", f"the name is longer than {_NAME_LENGTH} characters")
     if name is not None and row.name_field == "name" and not unicodedata.is_normalized("NFC", name):
         raise BadCall(
             "invalid_params", "the name is not in Unicode's normal form C, so two readers could take it for two"

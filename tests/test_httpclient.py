@@ -1,0 +1,299 @@
+"""The HTTP client: what it takes from a server, and that nothing of one exchange reaches the next."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from counterseal.httpclient import Client, HttpError, HttpTimeout, Response, Target, Timeouts
+
+SOON = Timeouts(connect=2, idle=2, total=5)
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+Behaviour = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Server:
+    """Answers each connection by a behaviour, and counts connections and requests."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self._behaviour = behaviour
+        self.connections = 0
+        self.heads: list[bytes] = []
+        self.url = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            await self._behaviour(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    async def request(self, reader: asyncio.StreamReader) -> bytes:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.heads.append(head)
+        for line in head.split(b"\r\n"):
+            if line.lower().startswith(b"content-length:"):
+                await reader.readexactly(int(line.split(b":")[1]))
+        return head
+
+
+@asynccontextmanager
+async def server(*answers: bytes, then: bytes | None = None) -> AsyncIterator[Server]:
+    """A server that gives these answers one after the other on each connection, and then, where `then` is None, waits for
+    the client to close; else sends that and closes."""
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for answer in answers:
+            await one.request(reader)
+            writer.write(answer)
+            await writer.drain()
+        if then is None:
+            await reader.read()
+        else:
+            writer.write(then)
+
+    one = Server(behave)
+    listening = await asyncio.start_server(one.serve, "127.0.0.1", 0)
+    one.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/mcp?x=1"
+    async with listening:
+        yield one
+
+
+@asynccontextmanager
+async def client() -> AsyncIterator[Client]:
+    one = Client()
+    try:
+        yield one
+    finally:
+        await one.close()
+
+
+async def body(response: Response) -> bytes:
+    return b"".join([chunk async for chunk in response.chunks()])
+
+
+async def get(one: Client, url: str, timeouts: Timeouts = SOON) -> Response:
+    return await one.send("GET", Target(url), (("Accept", "text/plain"),), None, timeouts)
+
+
+async def test_a_request_is_sent_as_it_is_said_and_its_answer_read() -> None:
+    async with server(OK) as at, client() as one:
+        response = await one.send("POST", Target(at.url), (("X-One", "1"),), b"body", SOON)
+        assert (response.status, await body(response)) == (200, b"ok")
+        host = at.url.split("/")[2].encode()
+        assert at.heads == [b"POST /mcp?x=1 HTTP/1.1\r\nHost: " + host + b"\r\nX-One: 1\r\nContent-Length: 4\r\n\r\n"]
+
+
+async def test_a_connection_serves_one_request_after_the_other() -> None:
+    async with server(OK, OK, OK) as at, client() as one:
+        for _ in range(3):
+            assert await body(await get(one, at.url)) == b"ok"
+        assert at.connections == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        OK + b"more than was asked for",
+        OK + OK,
+    ],
+)
+async def test_h_12_a_connection_that_is_in_doubt_is_not_used_again(answer: bytes) -> None:
+    async with server(answer, OK) as at, client() as one:
+        assert await body(await get(one, at.url)) == b"ok"
+        assert await body(await get(one, at.url)) == b"ok"
+        assert at.connections == 2
+
+
+async def test_h_12_an_answer_that_was_not_read_to_its_end_never_meets_the_next_request() -> None:
+    async with server(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfirst"), client() as one:
+        pass
+    async with server(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfirst") as at, client() as one:
+        first = await get(one, at.url)
+        first.abort()
+        second = await get(one, at.url)
+        first.abort()  # late, and of another exchange: nothing happens
+        assert second.status == 200
+        assert at.connections == 2
+        second.abort()
+
+
+async def test_bytes_that_nobody_asked_for_close_an_idle_connection() -> None:
+    async with server(OK, then=OK) as at, client() as one:
+        assert await body(await get(one, at.url)) == b"ok"
+        while at.connections == 1:
+            assert await body(await get(one, at.url)) == b"ok"
+
+
+async def test_chunks_arrive_as_they_are_sent() -> None:
+    sent = asyncio.Event()
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await at.request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n")
+        await sent.wait()
+        writer.write(b"3\r\ntwo\r\n0\r\n\r\n")
+        await reader.read()
+
+    at = Server(behave)
+    listening = await asyncio.start_server(at.serve, "127.0.0.1", 0)
+    async with listening, client() as one:
+        response = await get(one, f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/")
+        chunks = response.chunks()
+        assert await anext(chunks) == b"one"
+        sent.set()
+        assert await anext(chunks) == b"two"
+        assert await anext(chunks, None) is None
+
+
+async def test_a_body_without_a_length_ends_with_the_connection() -> None:
+    async with server(b"HTTP/1.1 200 OK\r\n\r\nall", then=b" of it") as at, client() as one:
+        assert await body(await get(one, at.url)) == b"all of it"
+
+
+async def test_interim_answers_are_passed_over() -> None:
+    async with server(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 16 + OK) as at, client() as one:
+        response = await get(one, at.url)
+        assert await body(response) == b"ok"
+        assert response.headers == [(b"content-length", b"2")]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" * 17 + OK,
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok",
+        b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 300 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nX : y\r\n\r\n",
+        b"not http at all\r\n\r\n",
+        b"\x00" * 100,
+    ],
+)
+async def test_h_11_an_answer_that_two_readers_could_frame_differently_is_none(answer: bytes) -> None:
+    async with server(answer) as at, client() as one:
+        with pytest.raises(HttpError):
+            await body(await get(one, at.url))
+        with pytest.raises(HttpError):  # and nothing of it is left for the next
+            await body(await get(one, at.url))
+        assert at.connections == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 200",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n",
+    ],
+)
+async def test_an_answer_that_breaks_off_is_an_error_and_is_not_asked_for_again(answer: bytes) -> None:
+    async with server(answer, then=b"") as at, client() as one:
+        with pytest.raises(HttpError):
+            await body(await get(one, at.url))
+        assert len(at.heads) == 1
+
+
+async def test_a_server_that_says_nothing_is_given_up_in_time() -> None:
+    async with server() as at, client() as one:
+        with pytest.raises(HttpTimeout):
+            await get(one, at.url, Timeouts(connect=1, idle=0.05, total=5))
+        with pytest.raises(HttpTimeout):
+            await get(one, at.url, Timeouts(connect=1, idle=None, total=0.05))
+
+
+async def test_a_body_that_stops_is_given_up_and_one_that_goes_on_is_not() -> None:
+    async with server(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfirst") as at, client() as one:
+        response = await get(one, at.url, Timeouts(connect=1, idle=0.05, total=5))
+        with pytest.raises(HttpTimeout):
+            await body(response)
+
+
+async def test_nobody_listens() -> None:
+    async with server(OK) as at:
+        url = at.url
+    async with client() as one:
+        with pytest.raises(HttpError):
+            await get(one, url)
+
+
+async def test_m_29_whoever_is_cancelled_closes_the_connection() -> None:
+    gone = asyncio.Event()
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await at.request(reader)
+        asked.set()
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        gone.set()
+
+    at = Server(behave)
+    asked = asyncio.Event()
+    listening = await asyncio.start_server(at.serve, "127.0.0.1", 0)
+    async with listening, client() as one:
+        task = asyncio.ensure_future(get(one, f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"))
+        await asked.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.wait_for(gone.wait(), 5)
+
+
+async def test_a_slow_reader_slows_the_server_down() -> None:
+    """Back-pressure: a large body that nobody reads is not kept in memory."""
+    size = 64 * 1024 * 1024
+    written = 0
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal written
+        await at.request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        while written < size:
+            writer.write(b"x" * 65536)
+            await writer.drain()
+            written += 65536
+            full.set() if written > 32 * 1024 * 1024 else None
+
+    at = Server(behave)
+    full = asyncio.Event()
+    listening = await asyncio.start_server(at.serve, "127.0.0.1", 0)
+    async with listening, client() as one:
+        response = await get(one, f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(full.wait(), 0.3)
+        total = 0
+        async for chunk in response.chunks():
+            total += len(chunk)
+        assert total == size
+
+
+@pytest.mark.parametrize(
+    "header", [("X", "a\r\nB: c"), ("X", "a\nb"), ("X\r\nY", "a"), ("X", "a\0"), ("X", "a\rb"), ("X", "\u20ac")]
+)
+async def test_no_header_can_hold_a_second_line(header: tuple[str, str]) -> None:
+    async with server(OK) as at, client() as one:
+        with pytest.raises(ValueError):
+            await one.send("GET", Target(at.url), (header,), None, SOON)
+        assert at.heads == []
+        assert await body(await one.send("GET", Target(at.url), (("X", "a"),), None, SOON)) == b"ok"
+
+
+@pytest.mark.parametrize("url", ["ftp://a/", "http:///x", "/mcp", "file:///etc/passwd"])
+def test_only_http_has_a_target(url: str) -> None:
+    with pytest.raises(ValueError):
+        Target(url)
