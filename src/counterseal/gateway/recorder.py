@@ -38,22 +38,22 @@ class Recorder:
     def __init__(self, sink: Sink, clock: Clock, mac_key: bytes, new_id: Callable[[], str]) -> None:
         self._sink = sink
         self._clock = clock
-        self._mac_key = mac_key
+        self._keyed = hmac.new(mac_key, digestmod="sha256")
         self._new_id = new_id
 
     def open(self, inbound: Inbound) -> OpenRecord:
-        return OpenRecord(self._sink, self._clock, self._mac_key, self._new_id(), inbound)
+        return OpenRecord(self._sink, self._clock, self._keyed, self._new_id(), inbound)
 
 
 class OpenRecord:
     """The record of one call while it is made. The pipeline fills in `caller`, `call` and the intent as they come to be."""
 
-    __slots__ = ("_clock", "_inbound", "_mac_key", "_release", "_sink", "_started", "call", "caller", "id", "intended")
+    __slots__ = ("_clock", "_inbound", "_keyed", "_release", "_sink", "_started", "call", "caller", "id", "intended")
 
-    def __init__(self, sink: Sink, clock: Clock, mac_key: bytes, new_id: str, inbound: Inbound) -> None:
+    def __init__(self, sink: Sink, clock: Clock, keyed: hmac.HMAC, new_id: str, inbound: Inbound) -> None:
         self._sink = sink
         self._clock = clock
-        self._mac_key = mac_key
+        self._keyed = keyed
         self._inbound = inbound
         self._started = clock.monotonic()
         self.id = "rec_" + new_id
@@ -108,7 +108,11 @@ class OpenRecord:
         """Make the intent durable. Raises CannotTell `audit_unavailable`: no record, no effect."""
         details = permit.claims["authorization_details"][0]
         digest = details.get("arguments_digest")
-        mac = digest and hmac.digest(self._mac_key, digest.encode(), "sha256").hex()
+        mac = None
+        if digest is not None:
+            keyed = self._keyed.copy()
+            keyed.update(digest.encode())
+            mac = keyed.hexdigest()
         await self._sink.write(entries.intent(self.id, self._inbound, permit, mac))
         self.intended = True
 
