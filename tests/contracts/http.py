@@ -4,6 +4,7 @@ this module, and `server`."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import gzip
 import random
@@ -314,7 +315,7 @@ class HttpContract:
         assert failed.value.reason.code == "server_timeout"
         assert loop.time() - began >= 2 * LIMITS.server_idle_seconds - 0.01
 
-    # ---- connections (H-12)
+    # ---- connections
 
     async def test_a_connection_is_used_again_after_a_whole_answer(self, http: Http, server: HostileServer) -> None:
         server.answer = tagged
@@ -420,10 +421,8 @@ class HttpContract:
                 await asyncio.sleep(0)
             if chance.random() < 0.5:
                 asking.cancel()
-            try:
+            with contextlib.suppress(asyncio.CancelledError):
                 assert await asking == b"%d" % number
-            except asyncio.CancelledError:
-                pass
 
         for start in range(0, 400, 20):
             await asyncio.gather(*map(one, range(start, start + 20)))

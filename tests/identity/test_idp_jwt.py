@@ -358,7 +358,12 @@ async def test_j_19_a_subject_is_a_plain_string(sub: Any) -> None:
     assert (await refusal(token(claims(sub=sub)))).startswith("subject")
 
 
-@pytest.mark.parametrize("sub", ["apikey:k1", "system", "anonymous", "a" * 255, "ålice"])
+@pytest.mark.parametrize("sub", ["apikey:k1", "apikey:", "anonymous"])
+async def test_j_19_a_subject_of_a_provider_does_not_pass_for_a_caller_without_a_person(sub: str) -> None:
+    assert (await refusal(token(claims(sub=sub)))).startswith("subject")
+
+
+@pytest.mark.parametrize("sub", ["apikey", "Anonymous", "system", "a" * 255, "ålice"])
 async def test_j_19_a_subject_is_never_more_than_the_subject_of_its_issuer(sub: str) -> None:
     caller = await who(token(claims(sub=sub)))
     assert caller is not None
