@@ -42,8 +42,10 @@ from tests.support.tokens import FixedClock, private_key
 
 ISSUER: Final = "https://gateway.example.com"
 SEAL: Final = bytes(range(32))
-ALICE: Final = Caller(kind="api_key", client_id="k-alice", subject="alice", fields={"agent_id": "agent-7"})
-BOB: Final = Caller(kind="api_key", client_id="k-bob", subject="bob")
+ALICE: Final = Caller(
+    kind="api_key", client_id="k-alice", subject="alice", fields={"user_id": "alice", "agent_id": "agent-7"}
+)
+BOB: Final = Caller(kind="api_key", client_id="k-bob", subject="bob", fields={"user_id": "bob"})
 CALLERS: Final[Mapping[bytes, Caller]] = {b"key-of-alice": ALICE, b"key-of-bob": BOB}
 PERMIT_ALL: Final = Policy((Rule("policy[0]", permits=True),), {})
 DENY_ALL: Final = Policy((Rule("policy[0]", permits=False), Rule("policy[1]", permits=True)), {})
@@ -129,7 +131,7 @@ async def built(
         decode=decode,
         policy=policy,
         signers={
-            name: SignerSettings(ISSUER, one.url, "ES256", 60, ("sub",), bind_arguments)
+            name: SignerSettings(ISSUER, one.url, "ES256", 60, ("sub", "user_id"), bind_arguments)
             for name, one in destinations.items()
         },
         mint=Mint(ring, limits),

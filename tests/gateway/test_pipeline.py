@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import dataclasses
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
+import jwt
 import pytest
 
 from counterseal.core.call import Era, Inbound
@@ -67,7 +70,7 @@ async def test_s18_every_message_to_a_server_carries_a_token_for_exactly_that_op
     server: HostileServer, cell: tuple[Era, str]
 ) -> None:
     """G4: the table of methods, not a list of this test's."""
-    era, method = cell
+    _, method = cell
     async with built(server) as gateway:
         inbound = request_of(cell, gateway)
         await read(await gateway.handler.handle(inbound))
@@ -189,11 +192,11 @@ async def test_a_number_of_any_size_anywhere_is_no_defect(server: HostileServer,
             modern("tools/list", {"cursor": number}),
             modern(params={"name": "get_weather", "arguments": {"n": number}}),
         ):
-            try:
-                await read(await gateway.handler.handle(inbound))
-            except BadCall as error:
-                assert error.reason.status == 400
+            told = (await asyncio.gather(gateway.handler.handle(inbound), return_exceptions=True))[0]
+            if isinstance(told, BadCall):
+                assert told.reason.status == 400
             else:
+                assert not isinstance(told, BaseException)
                 assert str(number).encode() in server.seen[-1].body
 
 
@@ -202,7 +205,7 @@ async def test_s_01_a_tool_name_never_makes_a_second_scope(server: HostileServer
         for name in ("a b", 'a"b', "a\\b", "x mcp:tools/call:y", "*", "../a", "ünï"):
             inbound = modern(params={"name": name}, id=2)
             headers = [(key, value) for key, value in inbound.headers if key != b"mcp-name"]
-            encoded = b"=?base64?" + __import__("base64").b64encode(name.encode()) + b"?="
+            encoded = b"=?base64?" + base64.b64encode(name.encode()) + b"?="
             inbound = dataclasses.replace(inbound, headers=(*headers, (b"mcp-name", encoded)), _by_name=None)
             await gateway.handler.handle(inbound)
             assert len(verified(server.seen[-1], server.url)["scope"].split()) == 1
@@ -210,8 +213,6 @@ async def test_s_01_a_tool_name_never_makes_a_second_scope(server: HostileServer
 
 async def test_the_token_is_for_the_server_and_no_other_one_takes_it(server: HostileServer) -> None:
     """J-21."""
-    import jwt
-
     async with built(server) as gateway:
         await gateway.handler.handle(modern())
         with pytest.raises(jwt.InvalidAudienceError):
@@ -306,7 +307,7 @@ async def test_anonymous_is_recorded_as_what_it_is(server: HostileServer) -> Non
 
 
 async def test_one_caller_does_not_get_all_of_a_worker(server: HostileServer) -> None:
-    gate = __import__("threading").Event()
+    gate = threading.Event()
     plain = server.answer
 
     def slow(heard: Any, line: Any) -> None:
