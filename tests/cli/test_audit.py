@@ -58,7 +58,9 @@ def test_tail_prints_one_line_a_record_over_all_files(tmp_path: Path) -> None:
     assert [line[1] for line in lines] == ["open", "intent", "outcome", "close", "open", "refusal", "close"]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", line[0]) for line in lines)
     assert lines[1][2:] == ["alice", "weather", "tools/call", "get_forecast", "policy[0]", "rec_1"]
-    assert lines[2][2:] == ["-", "-", "-", "-", "answered", "rec_1"]
+    assert lines[2][2:6] == ["alice", "weather", "tools/call", "get_forecast"]
+    assert lines[2][6].startswith("answered,200")
+    assert lines[2][7] == "rec_1"
     assert lines[5][2:] == ["-", "weather", "tools/call", "get_forecast", "policy_denied", "rec_2"]
     assert run("tail", tmp_path, "-n", 2).stdout.splitlines() == result.stdout.splitlines()[-2:]
 

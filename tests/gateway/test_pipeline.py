@@ -41,7 +41,6 @@ from tests.support.tokens import NOW, digest
 
 CELLS = inventory()
 IDS = [f"{era.value} {method}" for era, method in CELLS]
-DROPPED = {(Era.MODERN, name) for name, row in METHODS.items() if row.notification}
 
 
 @pytest.fixture
@@ -95,7 +94,7 @@ async def test_s18_every_message_to_a_server_carries_a_token_for_exactly_that_op
 
 def test_the_inventory_is_the_table_of_methods() -> None:
     assert {method for _, method in CELLS} == set(METHODS)
-    assert len(CELLS) > 30
+    assert len(CELLS) >= 30
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=IDS)
@@ -221,9 +220,9 @@ async def test_the_token_is_for_the_server_and_no_other_one_takes_it(server: Hos
 
 async def test_a_token_that_would_be_too_large_is_not_sent(server: HostileServer) -> None:
     async with built(server) as gateway:
-        error = await refused(gateway, modern("resources/read", {"uri": "file:///" + "x" * 2040}))
+        error = await refused(gateway, modern(params={"name": "(" * 2000}))
         assert error.reason.code == "call_token_too_large"
-        await gateway.handler.handle(modern("resources/read", {"uri": "file:///" + "x" * 1000}))
+        await gateway.handler.handle(modern(params={"name": "(" * 800}))
         assert server.calls == 1
 
 

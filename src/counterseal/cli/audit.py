@@ -14,6 +14,8 @@ import click
 from counterseal.audit import reader
 
 _FOLLOW_SECONDS: Final = 0.5
+_UNENDED: Final = 10_000
+"""Calls under way that `tail` remembers."""
 _COLOURS: Final = {"refusal": "yellow", "failed": "red", "unreadable": "red", "error": "yellow", "aborted": "yellow"}
 
 _folder = click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -44,11 +46,12 @@ def tail(folder: Path, as_json: bool, follow: bool, count: int) -> None:
       counterseal audit tail audit/ --json | grep rec_5f0c
     """
     end = reader.Tail(folder)
-    _print(end.last(count), as_json)
+    intents: dict[str, Mapping[str, Any]] = {}
+    _print(end.last(count), as_json, intents)
     with contextlib.suppress(KeyboardInterrupt):
         while follow:
             time.sleep(_FOLLOW_SECONDS)
-            _print(end.more(), as_json)
+            _print(end.more(), as_json, intents)
 
 
 @audit.command()
@@ -108,20 +111,33 @@ def export() -> None:
     )
 
 
-def _print(records: Iterable[Mapping[str, Any]], as_json: bool) -> None:
+def _print(records: Iterable[Mapping[str, Any]], as_json: bool, intents: dict[str, Mapping[str, Any]]) -> None:
+    """intents: those printed so far whose calls have not ended, by record id, so that an outcome can say whose it is."""
     for record in records:
         # ensure_ascii keeps what callers named things away from the terminal (threats.md U-05).
-        click.echo(json.dumps(record, separators=(",", ":")) if as_json else _sentence(record))
+        click.echo(json.dumps(record, separators=(",", ":")) if as_json else _sentence(record, intents))
 
 
-def _sentence(record: Mapping[str, Any]) -> str:
-    """time, event, caller, server, method, name, outcome or reason, record id; `-` for what a record doesn't say."""
-    event = str(record.get("event", "-"))
-    how = record.get("outcome") or record.get("reason") or record.get("rule") or record.get("detail")
-    caller = record.get("caller")
+def _sentence(record: Mapping[str, Any], intents: dict[str, Mapping[str, Any]]) -> str:
+    """time, event, caller, server, method, name, how, record id; `-` for what a record doesn't say.
+
+    how: for an intent the rule, for a refusal the reason, for an outcome how it ended, its status or reason, and how long.
+    """
+    event, call = str(record.get("event", "-")), str(record.get("record"))
+    what, how = record, record.get("reason") or record.get("detail")
+    if event == "intent":
+        how = str(record.get("rule")).partition(" ")[0]
+        intents[call] = record
+        if len(intents) > _UNENDED:
+            del intents[next(iter(intents))]
+    elif event == "outcome":
+        what = intents.pop(call, record)
+        parts = (record.get("outcome"), record.get("reason") or record.get("status"), _milliseconds(record))
+        how = ",".join(str(part) for part in parts if part is not None)
+    caller = what.get("caller")
     who = (caller.get("subject") or caller.get("client_id")) if isinstance(caller, Mapping) else None
     colour = _COLOURS.get(event) or _COLOURS.get(str(record.get("outcome")))
-    words = (who, record.get("server"), record.get("method"), record.get("name"))
+    words = (who, what.get("server"), what.get("method"), what.get("name"))
     return " ".join(
         [
             _plain(record.get("time")),
@@ -131,6 +147,11 @@ def _sentence(record: Mapping[str, Any]) -> str:
             _plain(record.get("record")),
         ]
     )
+
+
+def _milliseconds(record: Mapping[str, Any]) -> str | None:
+    seconds = record.get("seconds")
+    return f"{seconds * 1000:.1f}ms" if isinstance(seconds, int | float) else None
 
 
 def _plain(word: object) -> str:
