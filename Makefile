@@ -24,7 +24,7 @@ bench: $(VENV)/.ready
 # Programs that this project did not write and its flow tests talk to: Node packages, nothing of it needed to run Counterseal.
 parties: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement tests/parties/requirements.txt
-	bash tests/parties/install.sh
+	PYTHON=$(BIN)/python sh tests/parties/install.sh
 
 # Every dependency at one version, by hash, without an address.
 lock: $(VENV)/.ready
