@@ -15,7 +15,7 @@ from counterseal.core.limits import Limits
 from counterseal.core.reply import Reply, Stream
 from counterseal.errors import BadCall, CallError
 from counterseal.gateway.pipeline import Pipeline
-from counterseal.wire import headers, jsonrpc
+from counterseal.wire import envelope, headers, jsonrpc
 from counterseal.wire.eventstream import Event
 
 _REVISION: Final = "2025-03-26"
@@ -61,6 +61,7 @@ class BatchHandler:
 
     def _messages(self, inbound: Inbound, caller: Caller) -> list[Mapping[str, Any]]:
         """Every message, read. Raises BadCall where a batch has no place, or holds what has no place in one."""
+        envelope.check_media(inbound)
         value = jsonrpc.parse(inbound.body, self._limits)
         sealed = headers.single(inbound, b"mcp-session-id")
         if sealed is None or self._open_session(caller, inbound.server, sealed).revision != _REVISION:

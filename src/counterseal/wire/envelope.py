@@ -44,7 +44,7 @@ Schemas = Callable[[str], "Mapping[headers.Path, str] | None"]
 def decode(inbound: Inbound, limits: Limits, open_session: OpenSession, schemas: Schemas) -> Call:
     """The call that a request makes. Raises BadCall with the id of the request, as far as one could be read."""
     if inbound.verb == "POST":
-        _media(inbound)
+        check_media(inbound)
         return decode_message(inbound, jsonrpc.parse(inbound.body, limits), open_session, schemas)
     if inbound.body:
         raise BadCall("invalid_request", f"{inbound.verb} has no body")
@@ -70,8 +70,8 @@ def decode_message(inbound: Inbound, value: Any, open_session: OpenSession, sche
 # ---- both eras ----------------------------------------------------------------------------------------------------
 
 
-def _media(inbound: Inbound) -> None:
-    """Row 5: what comes is JSON, and the caller takes both kinds of answer."""
+def check_media(inbound: Inbound) -> None:
+    """Row 5: what comes is JSON, and the caller takes both kinds of answer. Raises BadCall."""
     if headers.single(inbound, b"content-encoding") not in (None, "identity"):
         raise BadCall("unsupported_media_type", "the body has a content coding: send it as it is")
     if not _JSON.fullmatch(headers.single(inbound, b"content-type") or ""):
