@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
-from counterseal.cli.serve import uvicorn_config
+from counterseal.cli.serve import Server, uvicorn_config
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +58,10 @@ class Wire:
     def __exit__(self, *_: object) -> None:
         self._stream.close()
         self._socket.close()
+
+    def settimeout(self, seconds: float) -> None:
+        """How long waits may take from now on."""
+        self._socket.settimeout(seconds)
 
     def send(self, data: bytes) -> None:
         """Send it, or as much of it as the other side takes."""
@@ -138,7 +140,7 @@ def ask(port: int, request: bytes, *, seconds: float = 10) -> Answer | None:
         return wire.answer(request.partition(b" ")[0].decode("latin-1"))
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """Without handlers for signals: those are for the main thread."""
 
     @contextlib.contextmanager
@@ -153,11 +155,11 @@ def serving(app: Any = None, *, config: Path | None = None, bound: socket.socket
     app: an ASGI application in place of the gateway of a configuration file. bound: a socket to listen on.
     """
     bound = bound or socket.create_server(("127.0.0.1", 0))
-    started = threading.Event()
-    settings = uvicorn_config(config or Path(), started.set)
+    settings = uvicorn_config(config or Path())
     if app is not None:
-        settings.app, settings.factory, settings.lifespan = app, False, "off"
-    server = _Server(settings)
+        settings.app, settings.factory = app, False
+    done = threading.Event()
+    server = _Server(settings, done.set)
     problems: list[BaseException] = []
 
     def run() -> None:
@@ -166,16 +168,13 @@ def serving(app: Any = None, *, config: Path | None = None, bound: socket.socket
         except BaseException as error:
             problems.append(error)
         finally:
-            started.set()
+            done.set()
 
     thread = threading.Thread(target=run, name="our HTTP server")
     thread.start()
     try:
-        if app is None:
-            started.wait(20)
-        while app is not None and not server.started and thread.is_alive():
-            started.wait(0.01)
-        assert not problems, problems
+        assert done.wait(20), "our HTTP server did not start in time"
+        assert server.started, problems
         yield bound.getsockname()[1]
     finally:
         server.should_exit = True

@@ -27,6 +27,9 @@ from counterseal.core.limits import LIMITS
 from counterseal.errors import CannotTell, ConfigError
 
 RETRY_SECONDS: Final = 1.0
+BUSY_ENTRIES: Final = 3
+"""A batch of so many entries means that there is load, and that the next one may wait for company."""
+GATHER_SECONDS: Final = 0.002
 KEPT_ENTRIES: Final = 10_000
 """How many posted entries wait for a sink that has failed. Each is the end of a call, so there are not many."""
 
@@ -78,6 +81,7 @@ class FileSink:
         self._pending: list[_Item] = []
         self._flight: _Batch | None = None
         self._scheduled = False
+        self._busy = False
         self._lost = 0
         self._to_thread: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._watch: asyncio.TimerHandle | None = None
@@ -141,8 +145,15 @@ class FileSink:
             raise _unavailable(str(error)) from None
         self._pending.append(_Item(self._wall(), text, self._loop.time() + self._seconds, done))
         if self._flight is None and not self._scheduled and self._problem is None:
-            # Not at once: the tasks that are ready now may have entries for the same batch.
-            self._scheduled = True
+            self._schedule()
+
+    def _schedule(self) -> None:
+        """Not at once: the tasks that are ready now may have entries for the same batch. Under load it is worth a moment's wait:
+        a batch costs two changes of thread, however many entries it has."""
+        self._scheduled = True
+        if self._busy:
+            self._loop.call_later(GATHER_SECONDS, self._hand_over)
+        else:
             self._loop.call_soon(self._hand_over)
 
     def _hand_over(self) -> None:
@@ -150,6 +161,7 @@ class FileSink:
         if self._flight is not None or self._ended is not None:
             return
         self._flight = self._batch(closing=False)
+        self._busy = len(self._flight.items) >= BUSY_ENTRIES
         self._to_thread.put(self._flight)
         if self._watch is None:
             self._watch = self._loop.call_at(self._flight.due, self._look)
@@ -203,8 +215,8 @@ class FileSink:
         if self._lost:
             lost, self._lost = self._lost, 0
             self.post({"event": "lost", "entries": lost})
-        if self._pending:
-            self._hand_over()
+        if self._pending and not self._scheduled:
+            self._schedule()
 
     def _fail(self, problem: str, items: Sequence[_Item]) -> None:
         """Refuse everybody who waits; keep what was posted."""
