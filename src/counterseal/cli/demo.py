@@ -11,12 +11,12 @@ import asyncio
 import contextlib
 import json
 import logging
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import textwrap
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -282,20 +282,19 @@ def _say(text: str) -> None:
 
 
 def _say_next(issuer: str, key: str, config: Path, url: str) -> None:
+    command = "counterseal" if shutil.which("counterseal") else str(Path(sys.argv[0]).resolve())
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "curl", "version": "1"}}
+    message = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello})
     _say("Everything stays up. Things to try in another terminal:")
-    click.echo(
-        textwrap.indent(
-            "\n".join(
-                (
-                    f"curl {issuer}/.well-known/jwks.json",
-                    f"counterseal apikey create --subject bob --team demo --config {config}",
-                    f"counterseal audit tail {config.parent / 'audit'}",
-                    f"counterseal keys list --config {config}",
-                    f"curl -i -X POST {url}        # the server itself refuses you",
-                    f"export KEY={key}             # good until this demo ends",
-                )
-            ),
-            "   ",
-        )
-    )
+    for line in (
+        f"curl {issuer}/.well-known/jwks.json",
+        f"curl -i -X POST {url}        # the server itself refuses you; through the gateway it does not:",
+        f"curl -i {issuer}/mcp/weather -H 'Authorization: Bearer {key}' \\",
+        f"     -H 'Content-Type: application/json' -H 'Accept: {_HEADERS['Accept']}' \\",
+        f"     -d '{message}'",
+        f"{command} audit tail {config.parent / 'audit'}",
+        f"{command} keys list --config {config}",
+        f"{command} apikey create --subject bob --team demo --config {config}",
+    ):
+        click.echo(f"   {line}")
     click.echo("\nCtrl-C ends it and leaves nothing behind.")

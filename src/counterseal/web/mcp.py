@@ -85,33 +85,33 @@ class McpEndpoint:
             if inbound.verb not in ("POST", "GET", "DELETE"):
                 allow = ((b"allow", b"POST, GET, DELETE"),)
                 raise BadCall("http_method_refused", f"{inbound.verb} is not served here", headers=allow)
-            body = await self._body(inbound, receive)
+            body = await self._body(inbound, scope, receive)
         except CallError as error:
+            # Nobody reads the rest of a body that is refused, so nothing may follow it on this connection (threats.md H-07).
+            error.headers += ((b"connection", b"close"),)
             await self._pipeline.refuse(inbound, error)
         return inbound.with_body(body) if body else inbound
 
-    async def _body(self, inbound: Inbound, receive: Receive) -> bytes:
+    async def _body(self, inbound: Inbound, scope: Scope, receive: Receive) -> bytes:
         limit = self._limits.body_bytes
         declared = inbound.all(b"content-length")
         if declared and int(declared[0]) > limit:  # the HTTP parser took digits only, and one of them
             raise BadCall("too_large", f"the body has more than {limit} bytes")
-        message = await receive()
-        body: bytes = message.get("body", b"")
-        if message["type"] == "http.request" and not message.get("more_body"):
-            if len(body) > limit:
-                raise BadCall("too_large", f"the body has more than {limit} bytes")
-            return body
+        extension = scope.get("extensions", {}).get(LEFT)
+        if extension is not None and extension["arrived"]():
+            return await _collect(receive, limit)
         try:
             async with asyncio.timeout(self._limits.body_seconds):
-                return await _collect(message, receive, limit)
+                return await _collect(receive, limit)
         except TimeoutError:
             raise BadCall("invalid_request", "the body did not arrive in time") from None
 
 
-async def _collect(message: Message, receive: Receive, limit: int) -> bytes:
+async def _collect(receive: Receive, limit: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise CallerLeft
         part: bytes = message.get("body", b"")
@@ -120,8 +120,7 @@ async def _collect(message: Message, receive: Receive, limit: int) -> bytes:
             raise BadCall("too_large", f"the body has more than {limit} bytes")
         parts.append(part)
         if not message.get("more_body"):
-            return b"".join(parts)
-        message = await receive()
+            return part if len(parts) == 1 else b"".join(parts)
 
 
 class _Watch:
@@ -195,8 +194,6 @@ async def _refuse(error: CallError, send: Send) -> None:
     headers = [(b"content-type", b"application/json"), *error.headers]
     if error.reason.status in (429, 503):
         headers.append(_RETRY_AFTER)
-    if error.reason.status == 413:
-        headers.append((b"connection", b"close"))  # rather than reading the rest of it
     await _whole(
         error.reason.status, tuple(headers), jsonrpc.write(jsonrpc.error_message(error, error.record or "")), send
     )

@@ -2,7 +2,8 @@
 
 llhttp (through httptools) refuses request smuggling, but keeps any number of header bytes for any length of time. Here a
 header block over the ceiling is answered with 431, and one that does not end in time closes the connection (threats.md H-08,
-H-09).
+H-09). It also takes more than HTTP/1.1 as MCP uses it: other versions, other transfer codings than `chunked`, and targets
+that name a host; those are 400 (H-01, H-04, H-16).
 """
 
 from __future__ import annotations
@@ -20,9 +21,16 @@ _TOO_LARGE = (
     b"content-length: 36\r\n\r\nthe header block is over the ceiling"
 )
 
+_CODING = b"transfer-encoding"
+_CODING_LENGTH = len(_CODING)
 
 LEFT = "counterseal.left"
-"""The ASGI extension by which a request hears at once, and without a task of its own, that its caller has left."""
+"""The ASGI extension by which a request hears at once, and without a task of its own, that its caller has left, and whether all
+of it has arrived."""
+
+
+class _NotTaken(Exception):
+    """Out of a callback of the parser: the answer is 400, and the connection ends."""
 
 
 class CeilingProtocol(HttpToolsProtocol):
@@ -46,6 +54,10 @@ class CeilingProtocol(HttpToolsProtocol):
         if self._gone and callback is not None:
             callback()
 
+    def arrived(self) -> bool:
+        """Whether the body of the request in hand is here to its end, so that nobody need wait for it."""
+        return not self.cycle.more_body
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._deadline = self.loop.call_later(LIMITS.header_seconds, transport.close)
@@ -63,9 +75,10 @@ class CeilingProtocol(HttpToolsProtocol):
         super().data_received(data)
         if not self._in_head:
             return
-        # A header line is reported only once it ended, so what has no end yet is counted here.
+        # A header line is reported only once it ended, so what has no end yet is counted here; roughly, because the end of
+        # another request may be in the same bytes.
         self._unfinished += len(data)
-        if self._unfinished > LIMITS.header_bytes:
+        if self._unfinished > 2 * LIMITS.header_bytes:
             self._refuse()
         elif self._deadline is None and not self.transport.is_closing():
             self._deadline = self.loop.call_later(LIMITS.header_seconds, self.transport.close)
@@ -84,6 +97,8 @@ class CeilingProtocol(HttpToolsProtocol):
         self._size += len(name) + len(value) + 4
         if len(value) > LIMITS.header_value_bytes:
             self._size = LIMITS.header_bytes + 1
+        if len(name) == _CODING_LENGTH and name.lower() == _CODING and value.lower() != b"chunked":
+            raise _NotTaken
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -91,8 +106,10 @@ class CeilingProtocol(HttpToolsProtocol):
         self._stop_waiting()
         if self._size > LIMITS.header_bytes or self._count > LIMITS.header_count:
             self._refuse()
+        elif self.url[:1] != b"/" or self.parser.get_http_version() not in ("1.1", "1.0"):
+            raise _NotTaken
         else:
-            self.scope["extensions"] = {LEFT: {"when_left": self.when_left}}
+            self.scope["extensions"] = {LEFT: {"when_left": self.when_left, "arrived": self.arrived}}
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
