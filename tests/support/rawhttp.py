@@ -59,10 +59,6 @@ class Wire:
         self._stream.close()
         self._socket.close()
 
-    def settimeout(self, seconds: float) -> None:
-        """How long waits may take from now on."""
-        self._socket.settimeout(seconds)
-
     def send(self, data: bytes) -> None:
         """Send it, or as much of it as the other side takes."""
         with contextlib.suppress(ConnectionError):

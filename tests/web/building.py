@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -61,6 +62,15 @@ class Running:
     def wire(self, seconds: float = 10) -> Wire:
         return Wire(self.port, seconds)
 
+    def server_heard(self, calls: int) -> bool:
+        """Whether the server hears of so many calls in time."""
+        return _until(lambda: self.server.calls >= calls)
+
+    def settled(self) -> bool:
+        """Whether every call that was made ends in time."""
+        events = self.gateway.events
+        return _until(lambda: events().count("outcome") == events().count("intent"))
+
     def good(self) -> None:
         """A good call is answered."""
         calls = self.server.calls
@@ -75,6 +85,15 @@ class Running:
         assert (answer.status if answer is not None else 0) in statuses, answer
         assert self.server.calls == calls, "the server was called"
         return answer
+
+
+def _until(true: Callable[[], bool]) -> bool:
+    pause = threading.Event()
+    for _ in range(500):
+        if true():
+            return True
+        pause.wait(0.01)
+    return true()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Iterator
 
@@ -62,6 +63,7 @@ FRAMING = {
     "gzip": (b"Transfer-Encoding: gzip", BODY),
     "space before the colon": (b"Transfer-Encoding : chunked", CHUNKS),
     "folded": (b"Transfer-Encoding:\r\n chunked", CHUNKS),
+    "chunked in two lines": (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", CHUNKS),
     "two codings": (b"Transfer-Encoding: identity\r\nTransfer-Encoding: chunked", CHUNKS),
     "chunk size": (b"Transfer-Encoding: chunked", b"zz\r\n" + BODY + b"\r\n0\r\n\r\n"),
     "signed chunk size": (b"Transfer-Encoding: chunked", b"+" + CHUNKS),
@@ -123,7 +125,6 @@ HEADS = {
     "unknown method": lambda head: head.replace(b"POST", b"PWN", 1),
     "lower-case method": lambda head: head.replace(b"POST", b"post", 1),
     "no target": lambda head: head.replace(b" /mcp/weather ", b" ", 1),
-    "two spaces": lambda head: head.replace(b"POST ", b"POST  ", 1).replace(b" HTTP", b"  HTTP", 1),
     "tab": lambda head: head.replace(b"POST ", b"POST\t", 1),
     "HTTP/0.9": lambda head: head.replace(b" HTTP/1.1", b"", 1),
     "HTTP/1.2": lambda head: head.replace(b"HTTP/1.1", b"HTTP/1.2", 1),
@@ -163,18 +164,6 @@ def test_h_07_requests_on_one_connection_are_answered_in_order(web: Running) -> 
         wire.send(b"".join(web.request(body=BODY.replace(b"mine", b"id-%d" % number)) for number in range(20)))
         answers = [wire.answer() for _ in range(20)]
         assert [each.message["id"] for each in answers if each] == [f"id-{number}" for number in range(20)]
-
-
-def test_h_07_after_a_framing_error_nothing_that_follows_is_read(web: Running) -> None:
-    calls = web.server.calls
-    with web.wire() as wire:
-        wire.send(web.request() + web.head(b"Content-Length: x") + web.request() * 3)
-        first = wire.answer()
-        second = wire.answer()
-        assert first is None or first.status in (200, 400)
-        assert second is None or second.status == 400
-        assert wire.closed()
-    assert web.server.calls <= calls + 1
 
 
 def test_h_07_a_refused_request_whose_body_was_not_read_ends_its_connection(web: Running) -> None:
@@ -240,7 +229,7 @@ def head_bytes(head: bytes) -> int:
 
 
 def test_h_08_a_head_may_be_as_large_as_the_ceiling_and_no_larger(web: Running) -> None:
-    lines = [b"X-%d: %s" % (number, b"y" * 8000) for number in range(3)]
+    lines = [b"X-%d: %s" % (number, b"y" * 7000) for number in range(4)]
     room = LIMITS.header_bytes - head_bytes(web.head(LENGTH, *lines, b"X-Last: "))
     fits = web.head(LENGTH, *lines, b"X-Last: " + b"y" * room)
     assert head_bytes(fits) == LIMITS.header_bytes
@@ -327,17 +316,29 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
         yield one
 
 
+def test_h_07_after_a_framing_error_nothing_that_follows_is_read(quick: Running) -> None:
+    with quick.wire() as wire:
+        wire.send(quick.request() + quick.head(b"Content-Length: x") + quick.request() * 3)
+        first = wire.answer()
+        second = wire.answer()
+        assert first is None or first.status in (200, 400)
+        assert second is None or second.status == 400
+        assert wire.closed()
+    assert quick.settled()
+    assert quick.server.calls <= 1
+
+
+HEAD_STARTS = [b"P", b"POST /mcp/weather HTTP/1.1\r\n", b"POST /mcp/weather HTTP/1.1\r\nhost: x\r\nx: "]
+
+
 @pytest.mark.parametrize(
-    "start",
-    [b"", b"P", b"POST /mcp/weather HTTP/1.1\r\n", b"POST /mcp/weather HTTP/1.1\r\nhost: x\r\nx: ", b"\r\n"],
-    ids=["nothing", "a letter", "a line", "a header", "an empty line"],
+    ("start", "after_another"),
+    [(b"", False), (b"\r\n", False), *((start, after) for start in HEAD_STARTS for after in (False, True))],
 )
-@pytest.mark.parametrize("after_another", [False, True])
 def test_h_09_a_head_that_does_not_end_in_time_closes_the_connection(
     quick: Running, start: bytes, after_another: bool
 ) -> None:
-    if after_another and start in (b"", b"\r\n"):
-        pytest.skip("an idle connection is kept for longer")
+    """Between two requests a connection may be idle for longer."""
     with quick.wire(5) as wire:
         if after_another:
             wire.send(GET)
@@ -350,18 +351,21 @@ def test_h_09_a_head_that_does_not_end_in_time_closes_the_connection(
 
 
 def test_h_09_a_head_that_drips_closes_the_connection_all_the_same(quick: Running) -> None:
+    ended = threading.Event()
     with quick.wire(5) as wire:
-        wire.send(b"POST /mcp/weather HTTP/1.1\r\n")
-        deadline = time.monotonic() + 3
-        while time.monotonic() < deadline:
-            wire.send(b"x: y\r\n")
-            try:
-                wire.settimeout(0.05)
-                if wire.closed():
-                    break
-            finally:
-                wire.settimeout(5)
-        assert time.monotonic() < deadline
+
+        def drip() -> None:
+            wire.send(b"POST /mcp/weather HTTP/1.1\r\n")
+            while not ended.wait(0.05):
+                wire.send(b"x: y\r\n")
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        try:
+            assert wire.closed()
+        finally:
+            ended.set()
+            dripping.join()
 
 
 @pytest.mark.parametrize("part", [b"", BODY[:10]], ids=["none of it", "some of it"])

@@ -50,10 +50,12 @@ class App:
 
 
 def _rest(gateway: Gateway) -> ASGIApp:
-    return Starlette(
+    app = Starlette(
         routes=[*wellknown.routes(gateway.documents), *health.routes(gateway.checks)],
         exception_handlers={404: _not_found, 405: _not_found},
     )
+    app.router.redirect_slashes = False  # the address that it would send to is made of the Host header (threats.md H-04)
+    return app
 
 
 async def _not_found(_: Request, error: Exception) -> Response:

@@ -55,7 +55,12 @@ class McpEndpoint:
             self._calls -= 1
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        inbound = await self._inbound(scope, receive)
+        try:
+            inbound = await self._inbound(scope, receive)
+        except CallError as error:
+            # Nobody reads the rest of its body, so nothing may follow on this connection (threats.md H-07).
+            error.headers += ((b"connection", b"close"),)
+            raise
         task = asyncio.current_task()
         assert task is not None
         watch = _Watch(task)
@@ -87,8 +92,6 @@ class McpEndpoint:
                 raise BadCall("http_method_refused", f"{inbound.verb} is not served here", headers=allow)
             body = await self._body(inbound, scope, receive)
         except CallError as error:
-            # Nobody reads the rest of a body that is refused, so nothing may follow it on this connection (threats.md H-07).
-            error.headers += ((b"connection", b"close"),)
             await self._pipeline.refuse(inbound, error)
         return inbound.with_body(body) if body else inbound
 

@@ -3,7 +3,7 @@
 llhttp (through httptools) refuses request smuggling, but keeps any number of header bytes for any length of time. Here a
 header block over the ceiling is answered with 431, and one that does not end in time closes the connection (threats.md H-08,
 H-09). It also takes more than HTTP/1.1 as MCP uses it: other versions, other transfer codings than `chunked`, and targets
-that name a host; those are 400 (H-01, H-04, H-16).
+that are not a path; those are 400 (H-01, H-04, H-16).
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class CeilingProtocol(HttpToolsProtocol):
         self._stop_waiting()
         if self._size > LIMITS.header_bytes or self._count > LIMITS.header_count:
             self._refuse()
-        elif self.url[:1] != b"/" or self.parser.get_http_version() not in ("1.1", "1.0"):
+        elif self.url[:1] != b"/" or b"#" in self.url or self.parser.get_http_version() not in ("1.1", "1.0"):
             raise _NotTaken
         else:
             self.scope["extensions"] = {LEFT: {"when_left": self.when_left, "arrived": self.arrived}}

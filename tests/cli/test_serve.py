@@ -1,0 +1,170 @@
+"""`counterseal serve` as processes: workers share keys and socket, one that dies is replaced, and all end together."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from counterseal.cli.serve import serve
+from counterseal.errors import ConfigError
+from tests.support.gateway import COMMAND, Gateway, configuration
+from tests.support.process import LISTENING, ROOT, Program, free_port
+
+SERVERS = {"weather": {"url": "http://127.0.0.1:1/mcp"}}
+
+
+def written(folder: Path, **changes: Any) -> Path:
+    path = folder / "counterseal.yaml"
+    path.write_text(yaml.safe_dump(configuration(free_port(), folder, SERVERS, **changes)))
+    return path
+
+
+def fetched(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        body: bytes = answer.read()
+        return body
+
+
+def workers_of(pid: int) -> set[int]:
+    """The worker processes of a supervisor; multiprocessing's own helper is none."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return {int(child) for child in children if b"spawn_main" in _command(int(child))}
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def until(true: Callable[[], bool], seconds: float = 15) -> bool:
+    pause = threading.Event()
+    for _ in range(int(seconds * 50)):
+        if true():
+            return True
+        pause.wait(0.02)
+    return true()
+
+
+def test_workers_show_one_jwks_replace_who_dies_and_end_together(tmp_path: Path) -> None:
+    """Y-01, H-14, K-18."""
+    with Gateway(tmp_path, SERVERS, arguments=["--workers", "2"]) as gateway:
+        supervisor = gateway.program.pid
+        first = workers_of(supervisor)
+        assert len(first) == 2
+        bodies = {fetched(gateway.jwks) for _ in range(100)}
+        assert len(bodies) == 1
+        assert [key["alg"] for key in json.loads(bodies.pop())["keys"]] == ["RS256", "ES256", "Ed25519"]
+        dead = min(first)
+        os.kill(dead, signal.SIGKILL)
+        assert until(lambda: len(workers_of(supervisor) - first) == 1 and dead not in workers_of(supervisor))
+        assert until(lambda: "starting another" in gateway.program.output)
+        again = workers_of(supervisor)
+        assert len(again) == 2
+        assert len({fetched(gateway.jwks) for _ in range(50)}) == 1
+        assert gateway.program.output.count("listening on") == 1
+        gateway.stop()
+        assert until(lambda: not any(map(_command, again)))
+        chains = {path.name for path in gateway.audit.iterdir() if path.suffix == ".jsonl"}
+        assert len(chains) >= 3 or len(list(gateway.audit.iterdir())) >= 3, "one file of records a worker"
+
+
+def test_y_01_gateways_that_start_at_once_on_an_empty_store_have_one_key(tmp_path: Path) -> None:
+    """Two replicas of two workers each."""
+    config = written(tmp_path)
+    command = [COMMAND, "serve", "--config", str(config), "--port", "0", "--workers", "2"]
+    with Program("one replica", command) as one, Program("another replica", command) as other:
+        urls = [replica.wait_for(LISTENING)[1] for replica in (one, other)]
+        bodies = {fetched(f"{url}/.well-known/jwks.json") for url in urls for _ in range(20)}
+        assert len(bodies) == 1
+        listed = subprocess.run(
+            [COMMAND, "keys", "jwks", "--config", str(config)], cwd=ROOT, capture_output=True, timeout=30, check=True
+        )
+        assert listed.stdout.strip() == bodies.pop()
+
+
+def test_y_01_any_number_of_first_starts_make_one_key(tmp_path: Path) -> None:
+    config = written(tmp_path)
+    command = [COMMAND, "keys", "jwks", "--config", str(config)]
+    starting = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(6)]
+    told = {process.communicate(timeout=60)[0] for process in starting}
+    assert {process.returncode for process in starting} == {0}
+    assert len(told) == 1
+
+
+def test_y_01_a_store_in_memory_is_for_one_process(tmp_path: Path) -> None:
+    config = written(tmp_path, store="memory:")
+    done = CliRunner().invoke(serve, ["--config", str(config), "--workers", "2"])
+    assert isinstance(done.exception, ConfigError)
+    assert "memory:" in str(done.exception)
+    assert "sqlite" in str(done.exception)
+    with Gateway(tmp_path, SERVERS, store="memory:") as gateway:
+        assert json.loads(fetched(gateway.jwks))["keys"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_ends_everything_without_a_traceback(tmp_path: Path, number: signal.Signals, workers: str) -> None:
+    config = written(tmp_path)
+    program = Program("the gateway", [COMMAND, "serve", "--config", str(config), "--workers", workers])
+    program.wait_for(LISTENING)
+    pids = {program.pid, *workers_of(program.pid)}
+    os.kill(program.pid, number)
+    assert until(lambda: not any(map(_command, pids)))
+    assert "ERROR" not in program.stop()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"issuer": "http://gateway.example.com"}, r"counterseal\.yaml:1:\d+: issuer: .*https"),
+        ({"store": "postgresql://x/y"}, "not built yet"),
+        ({"keys": {"source": "env:NO_SUCH_KEY"}}, "NO_SUCH_KEY"),
+        ({"audit": {"sink": "file:/proc/nowhere"}}, "/proc/nowhere"),
+    ],
+    ids=["issuer", "store", "key", "audit"],
+)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_is_wrong_is_a_sentence_and_exit_code_1(
+    tmp_path: Path, changes: dict[str, Any], says: str, workers: str
+) -> None:
+    command = [COMMAND, "serve", "--config", str(written(tmp_path, **changes)), "--port", "0", "--workers", workers]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert re.search(says, done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "listening" not in done.stderr
+
+
+def test_an_address_that_is_taken_is_a_sentence_and_exit_code_1(tmp_path: Path) -> None:
+    with Gateway(tmp_path, SERVERS) as gateway:
+        port = gateway.url.rpartition(":")[2]
+        done = subprocess.run(
+            [COMMAND, "serve", "--config", str(gateway.config), "--port", port],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+        assert re.search(rf"cannot listen on 127\.0\.0\.1:{port}: .*--port", done.stderr), done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--workers", "0"], ["--workers", "65"], ["--port", "65536"], ["--watch"], ["--x"]])
+def test_wrong_usage_is_exit_code_2(tmp_path: Path, arguments: list[str]) -> None:
+    done = CliRunner().invoke(serve, ["--config", str(written(tmp_path)), *arguments])
+    assert done.exit_code == 2

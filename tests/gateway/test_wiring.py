@@ -1,0 +1,253 @@
+"""From a configuration file to a gateway that works, or a sentence that says why it does not start."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+import yaml
+
+from counterseal.config.load import load
+from counterseal.core.call import Inbound
+from counterseal.errors import CallError, ConfigError
+from counterseal.gateway.wiring import Gateway, open_gateway, open_ring, prepare
+from tests.gateway.building import modern, read
+from tests.issuer.pems import pem
+from tests.support.gateway import configuration
+from tests.support.hostile import HostileServer, response, whole
+from tests.support.jwks_server import JwksServer
+from tests.support.tokens import jwks, token
+
+PORT = 8460
+ISSUER = f"http://127.0.0.1:{PORT}"
+
+
+@pytest.fixture
+def server() -> Iterator[HostileServer]:
+    with HostileServer() as running:
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    tmp_path.chmod(0o700)
+    return tmp_path
+
+
+def written(folder: Path, server: HostileServer, entry: dict[str, Any] | None = None, **changes: Any) -> Path:
+    """A configuration with one server and anonymous callers; changes replace top-level keys."""
+    path = folder / "counterseal.yaml"
+    usual = {
+        "callers": {"api_keys": False, "anonymous": True},
+        "keys": {"source": "store", "algorithms": ["ES256"]},
+    }
+    servers = {"weather": {"url": server.url, **(entry or {})}}
+    path.write_text(yaml.safe_dump(configuration(PORT, folder, servers, **{**usual, **changes})))
+    return path
+
+
+def document(gateway: Gateway, path: str) -> Any:
+    return json.loads(gateway.documents[f"/.well-known/{path}"])
+
+
+def verified(gateway: Gateway, server: HostileServer, header: str = "authorization", **changes: Any) -> dict[str, Any]:
+    """The claims of the last call token that the server got, verified with what the gateway publishes."""
+    (value,) = server.seen[-1].all(header)
+    presented = value.removeprefix("Bearer ")
+    keys = jwt.PyJWKSet.from_dict(document(gateway, "jwks.json"))
+    key = keys[jwt.get_unverified_header(presented)["kid"]]
+    claims: dict[str, Any] = jwt.decode(
+        presented, key, ["ES256", "RS256", "EdDSA"], audience=changes.get("audience", server.url), issuer=ISSUER
+    )
+    return claims
+
+
+async def call(gateway: Gateway, **changes: Any) -> dict[str, Any]:
+    reply = await gateway.handler.handle(modern(**{"key": None, **changes}))
+    message: dict[str, Any] = json.loads(await read(reply))
+    return message
+
+
+async def test_a_configuration_becomes_a_gateway_that_countersigns(folder: Path, server: HostileServer) -> None:
+    async with open_gateway(written(folder, server)) as gateway:
+        assert "result" in await call(gateway)
+        claims = verified(gateway, server)
+        assert (claims["sub"], claims["scope"]) == ("anonymous", "mcp:tools/call:get_weather")
+        assert claims["exp"] - claims["iat"] == 60
+        assert abs(claims["iat"] - time.time()) < 5
+        assert all(check() is None for check in gateway.checks.values())
+        assert set(gateway.checks) == {"keys", "audit"}
+
+
+async def test_what_is_published_is_what_is_configured(folder: Path, server: HostileServer) -> None:
+    idp = {"name": "corp", "issuer": "https://idp.example.com", "jwks_uri": "https://idp.example.com/jwks"}
+    keys = {"source": "store", "algorithms": ["RS256", "ES256", "Ed25519"]}
+    path = written(folder, server, callers={"api_keys": True, "issuers": [idp]}, keys=keys)
+    async with open_gateway(path) as gateway:
+        assert gateway.issuer == ISSUER
+        assert [key["alg"] for key in document(gateway, "jwks.json")["keys"]] == ["RS256", "ES256", "Ed25519"]
+        for name in ("openid-configuration", "oauth-authorization-server"):
+            assert document(gateway, name)["issuer"] == ISSUER
+        resource = document(gateway, "oauth-protected-resource/mcp/weather")
+        assert resource["resource"] == f"{ISSUER}/mcp/weather"
+        assert resource["authorization_servers"] == ["https://idp.example.com"]
+        assert set(gateway.checks) == {"keys", "audit", "store", "issuer corp"}
+
+
+async def test_the_signers_settings_of_a_server_are_its_own(folder: Path, server: HostileServer) -> None:
+    signer = {"audience": "urn:weather", "ttl_seconds": 7, "header": "X-Call-Token", "algorithm": "ES256"}
+    static = folder / "static"
+    static.write_text("Bearer static-credential\n")
+    static.chmod(0o600)
+    entry = {"signer": signer, "headers": {"Authorization": f"file:{static}"}}
+    keys = {"source": "store", "algorithms": ["RS256", "ES256"]}
+    async with open_gateway(written(folder, server, entry, keys=keys)) as gateway:
+        await call(gateway)
+        claims = verified(gateway, server, "x-call-token", audience="urn:weather")
+        assert (claims["aud"], claims["exp"] - claims["iat"]) == ("urn:weather", 7)
+        assert server.seen[0].all("authorization") == ["Bearer static-credential"]
+
+
+async def test_where_no_algorithm_is_named_the_first_key_that_was_brought_signs(
+    folder: Path, server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MCP_JWT_SIGNING_KEY", pem("ES256").replace("\n", "\\n"))
+    path = written(folder, server, keys={"source": "env:MCP_JWT_SIGNING_KEY"})
+    async with open_gateway(path) as gateway:
+        await call(gateway)
+        verified(gateway, server)
+        assert [key["alg"] for key in document(gateway, "jwks.json")["keys"]] == ["ES256"]
+
+
+async def test_y_07_an_algorithm_without_a_key_keeps_the_gateway_from_starting(
+    folder: Path, server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MCP_JWT_SIGNING_KEY", pem("ES256"))
+    path = written(folder, server, {"signer": {"algorithm": "RS256"}}, keys={"source": "env:MCP_JWT_SIGNING_KEY"})
+    with pytest.raises(ConfigError, match="no RS256 key; the key ring has ES256"):
+        await prepare(path)
+    monkeypatch.setenv("MCP_JWT_SIGNING_KEY", "changeme")
+    with pytest.raises(ConfigError, match=r"MCP_JWT_SIGNING_KEY.*not a private key"):
+        await prepare(written(folder, server, keys={"source": "env:MCP_JWT_SIGNING_KEY"}))
+
+
+async def test_y_01_the_keys_are_made_once_and_kept(folder: Path, server: HostileServer) -> None:
+    path = written(folder, server)
+    await prepare(path)
+    async with open_gateway(path) as one, open_gateway(path) as other:
+        assert one.documents == other.documents
+    ring = await open_ring(load(path))
+    assert [key["kid"] for key in document(one, "jwks.json")["keys"]] == [signer.kid for signer in ring.signers]
+
+
+async def test_y_13_a_store_of_another_issuer_keeps_the_gateway_from_starting(
+    folder: Path, server: HostileServer
+) -> None:
+    await prepare(written(folder, server))
+    with pytest.raises(ConfigError, match="the store belongs to"):
+        await prepare(written(folder, server, issuer="http://127.0.0.1:9999"))
+    await prepare(written(folder, server))
+
+
+async def test_u_01_records_that_cannot_be_written_keep_the_gateway_from_starting(
+    folder: Path, server: HostileServer
+) -> None:
+    (folder / "audit").write_text("a file")
+    with pytest.raises(ConfigError):
+        await prepare(written(folder, server))
+
+
+async def test_an_idps_token_makes_a_caller_and_its_keys_are_fetched_once(folder: Path, server: HostileServer) -> None:
+    """S1, and J-17: the audience is the address that is called."""
+    with JwksServer(jwks("ES256")) as idp:
+        trusted = {
+            "name": "corp",
+            "issuer": idp.origin,
+            "jwks_uri": idp.url,
+            "allow_insecure_loopback": True,
+        }
+        path = written(folder, server, callers={"api_keys": True, "issuers": [trusted]})
+        async with open_gateway(path) as gateway:
+            assert gateway.checks["issuer corp"]() is None
+            now = int(time.time())
+            claims = {"iss": idp.origin, "aud": f"{ISSUER}/mcp/weather", "sub": "alice", "client_id": "ide"}
+            presented = token({**claims, "iat": now, "exp": now + 60})
+            for _ in range(20):
+                await call(gateway, key=presented.encode())
+            made = verified(gateway, server)
+            assert (made["sub"], made["client_id"]) == ("alice", "ide")
+            assert idp.count == 1
+            own = server.seen[-1].token
+            for bad in (presented[:-4] + "AAAA", own):
+                with pytest.raises(CallError) as refused:
+                    await call(gateway, key=bad.encode())
+                assert refused.value.reason.code == "credential_invalid"
+            assert server.calls == 20
+
+
+async def test_lists_and_calls_are_decided_by_the_same_policy(folder: Path, server: HostileServer) -> None:
+    """S-08: what is shown is what may be called."""
+    async with open_gateway(written(folder, server, policy=[{"permit": {"tools": ["get_*"]}}])) as gateway:
+        shown = {tool["name"] for tool in (await call(gateway, method="tools/list"))["result"]["tools"]}
+        assert shown == {"get_weather"}
+        for name in ("get_weather", "delete_all"):
+            params = {"name": name}
+            if name in shown:
+                assert "result" in await call(gateway, params=params)
+            else:
+                with pytest.raises(CallError):
+                    await call(gateway, params=params)
+
+
+async def test_m_03_what_a_list_taught_is_held_against_the_headers_of_calls(
+    folder: Path, server: HostileServer
+) -> None:
+    plain = server.answer
+    schema = {"type": "object", "properties": {"city": {"type": "string", "x-mcp-header": "City"}}}
+
+    def answer(heard: Any, line: Any) -> None:
+        if heard.call["method"] == "tools/list":
+            line.send(whole(response(heard, {"tools": [{"name": "get_weather", "inputSchema": schema}]})))
+        else:
+            plain(heard, line)
+
+    server.answer = answer
+
+    def asked(*more: tuple[bytes, bytes]) -> Inbound:
+        return modern("tools/call", {"name": "get_weather", "arguments": {"city": "Oslo"}}, *more, key=None)
+
+    async with open_gateway(written(folder, server)) as gateway:
+        await read(await gateway.handler.handle(asked()))
+        await call(gateway, method="tools/list")
+        calls = server.calls
+        for more in ((), ((b"mcp-param-city", b"Paris"),), ((b"mcp-param-city", b"Oslo"),) * 2):
+            with pytest.raises(CallError) as refused:
+                await gateway.handler.handle(asked(*more))
+            assert (refused.value.reason.code, refused.value.reason.rpc) == ("header_mismatch", -32020)
+        assert server.calls == calls
+        await read(await gateway.handler.handle(asked((b"mcp-param-city", b"Oslo"))))
+        assert server.seen[-1].all("mcp-param-city") == ["Oslo"]
+
+
+async def test_y_05_no_private_key_can_be_seen_from_a_gateway(folder: Path, server: HostileServer) -> None:
+    async with open_gateway(written(folder, server)) as gateway:
+        text = repr(gateway) + json.dumps({path: body.decode() for path, body in gateway.documents.items()})
+        assert "PRIVATE" not in text
+        assert '"d"' not in text
+
+
+async def test_a_gateway_that_was_closed_leaves_nothing_running(folder: Path, server: HostileServer) -> None:
+    before = asyncio.all_tasks()
+    async with open_gateway(written(folder, server, callers={"api_keys": True})) as gateway:
+        with pytest.raises(CallError):
+            await call(gateway)
+    assert asyncio.all_tasks() == before
+    with pytest.raises(CallError) as refused:
+        await call(gateway)
+    assert refused.value.reason.code == "audit_unavailable"
