@@ -247,6 +247,8 @@ class _Connection(asyncio.Protocol):
         self._pool.append(self)
 
     def close(self) -> None:
+        if self._busy and not self._ended:
+            self._fail(HttpError("the connection was closed"))  # whoever waits for it hears of it
         self._busy = False
         if self._timer is not None:
             self._timer.cancel()
@@ -315,6 +317,8 @@ class _Connection(asyncio.Protocol):
             self._keep = False  # more than the one answer
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.status:
+            return  # a trailer: the headers were read, and don't change any more
         self._head_bytes += len(name) + len(value) + 4
         if self._head_bytes > _HEAD_BYTES or len(self.headers) >= _HEAD_COUNT:
             raise HttpError("the head of the answer is too large")

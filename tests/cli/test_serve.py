@@ -164,7 +164,9 @@ def test_an_address_that_is_taken_is_a_sentence_and_exit_code_1(tmp_path: Path) 
         assert re.search(rf"cannot listen on 127\.0\.0\.1:{port}: .*--port", done.stderr), done.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--workers", "0"], ["--workers", "65"], ["--port", "65536"], ["--watch"], ["--x"]])
+@pytest.mark.parametrize(
+    "arguments", [["--workers", "0"], ["--workers", "65"], ["--port", "65536"], ["--watch"], ["--x"]]
+)
 def test_wrong_usage_is_exit_code_2(tmp_path: Path, arguments: list[str]) -> None:
     done = CliRunner().invoke(serve, ["--config", str(written(tmp_path)), *arguments])
     assert done.exit_code == 2

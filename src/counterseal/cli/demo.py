@@ -68,14 +68,18 @@ def demo(once: bool, port: int) -> None:
     except ImportError:
         raise ConfigError("the demo needs the official MCP SDK: pip install 'counterseal[demo]'") from None
     logging.basicConfig(level=logging.CRITICAL, stream=sys.stderr)
+    finished = False
     with (
         tempfile.TemporaryDirectory(prefix="counterseal-demo-") as folder,
         contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError),
     ):
         try:
             asyncio.run(_demo(Path(folder), port, once=once))
+            finished = True
         except (ExceptionGroup, OSError) as error:
             raise ConfigError(f"the demo failed: {_innermost(error)}") from None
+    if once and not finished:
+        raise ConfigError("the demo was ended before it had shown everything")
 
 
 class _Server(uvicorn.Server):

@@ -31,15 +31,15 @@ def arguments_digest(arguments: Mapping[str, Any]) -> str:
 
 
 _sorted: Final = msgspec.json.Encoder(order="sorted").encode
-_MAY_DIFFER: Final = re.compile(rb"[0-9n\x00-\x1f\x5c\x7f-\xff](?:(?<=[0-9])(?:[.eE]|[0-9]{15})|(?<=n)ull|(?<![0-9n]))")
+_MAY_DIFFER: Final = re.compile(rb"[0-9n\xf0-\xff](?:(?<=[0-9])(?:[.eE]|[0-9]{15})|(?<=n)ull|(?<![0-9n]))")
 
 
 def _plain(arguments: Mapping[str, Any]) -> bytes | None:
     """The JCS form of arguments that are plain, at a tenth of the cost; None where they may not be.
 
-    Over ASCII, sorting by code point is sorting by UTF-16, and JSON of text without escapes, of booleans and integers
-    below 2^53 has one form. Whatever could be a fraction, a long integer, an escape, another alphabet, or not a number at
-    all (which would be written `null`) takes the long way. A property test holds the two equal.
+    Within the Basic Multilingual Plane, sorting by code point is sorting by UTF-16; text, booleans and integers below 2^53 have
+    one form in both. Whatever could be a fraction, a long integer, a character beyond that plane, or not a number at all
+    (which would be written `null`) takes the long way. A property test holds the two equal.
     """
     try:
         text = _sorted(arguments)

@@ -6,6 +6,7 @@ pipeline make the same claims from the same code.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -36,6 +37,8 @@ RESERVED: Final = frozenset(
 )
 """What the gateway alone decides. A configuration that names one of these in a claim operation is refused at start."""
 
+SUBJECT_LENGTH: Final = 255
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 ACT_DEPTH: Final = 4
 """The longest actor chain that leaves the gateway, ours included."""
 
@@ -95,10 +98,26 @@ def subject(caller: Caller, sources: tuple[str, ...]) -> str:
     for source in sources:
         value = caller.email if source == "email" else caller.claims.get(source, caller.fields.get(source))
         if isinstance(value, str) and value:
-            return value
+            return _fit(caller, value)
     if caller.kind == "anonymous":
         return "anonymous"
-    return f"apikey:{caller.client_id}" if caller.kind == "api_key" else caller.client_id
+    return f"apikey:{caller.client_id}" if caller.kind == "api_key" else _fit(caller, caller.client_id)
+
+
+class UnfitSubject(ValueError):
+    """What would be the subject must not be one. The text says why, without it."""
+
+
+def _fit(caller: Caller, value: str) -> str:
+    """What a provider says, whichever claim it comes from, must not pass for a caller that the gateway itself names, and holds
+    nothing that a reader could not see (threats.md J-19, I-05)."""
+    if caller.kind != "token":
+        return value
+    if value == "anonymous" or value.startswith("apikey:"):
+        raise UnfitSubject("the subject has a form that the gateway keeps for itself")
+    if len(value) > SUBJECT_LENGTH or any(unicodedata.category(char) in _UNSEEN for char in value):
+        raise UnfitSubject("the subject is too long or holds characters that nobody sees")
+    return value
 
 
 def actor(caller: Caller, issuer: str) -> dict[str, Any]:

@@ -9,24 +9,26 @@ from counterseal.core.caller import Caller
 from counterseal.core.limits import Limits
 from counterseal.errors import BadCall
 
+_Who = tuple[str, str | None, str, str | None]
+
 
 class Admission:
     """Counts calls from the moment that their caller is known until their last byte."""
 
     def __init__(self, limits: Limits) -> None:
         self._limit = limits.calls_per_caller
-        self._calls: dict[tuple[str | None, str], int] = {}
+        self._calls: dict[_Who, int] = {}
 
     def enter(self, caller: Caller) -> Callable[[], None]:
         """Count one call in; what is returned counts it out, and is called once. Raises BadCall `too_many`."""
-        who = (caller.issuer, caller.client_id)
+        who = (caller.kind, caller.issuer, caller.client_id, caller.subject)
         count = self._calls.get(who, 0)
         if count >= self._limit:
             raise BadCall("too_many", f"{count} calls of this caller are in flight already")
         self._calls[who] = count + 1
         return partial(self._leave, who)
 
-    def _leave(self, who: tuple[str | None, str]) -> None:
+    def _leave(self, who: _Who) -> None:
         if self._calls[who] == 1:
             del self._calls[who]
         else:

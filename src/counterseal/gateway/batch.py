@@ -29,6 +29,8 @@ class Handler(Protocol):
 
     async def handle(self, inbound: Inbound) -> Reply: ...
 
+    async def identify(self, inbound: Inbound) -> Caller: ...
+
     async def refuse(self, inbound: Inbound, error: CallError) -> NoReturn: ...
 
 
@@ -54,6 +56,10 @@ class BatchHandler:
         async for _ in answers:
             pass  # only notifications and responses: nothing is answered
         return Reply(202, (), b"")
+
+    async def identify(self, inbound: Inbound) -> Caller:
+        """Who calls, from the headers alone: for a body that is still to come."""
+        return await self._pipeline.identify(inbound)
 
     async def refuse(self, inbound: Inbound, error: CallError) -> NoReturn:
         """As `Pipeline.refuse`."""

@@ -16,13 +16,14 @@ from counterseal.clock import Clock
 from counterseal.core.call import Call, Inbound
 from counterseal.core.caller import Caller
 from counterseal.core.canonical import NotCanonical
-from counterseal.core.claims import SignerSettings, build_claims
+from counterseal.core.claims import SignerSettings, UnfitSubject, build_claims
 from counterseal.core.permit import Denial, Permit
 from counterseal.core.policy import Policy
 from counterseal.core.reply import Reply
-from counterseal.errors import BadCall, CallError
+from counterseal.errors import BadCall, CallError, Unauthenticated
 from counterseal.gateway.admission import Admission
 from counterseal.gateway.recorder import Denied, Recorder
+from counterseal.identity.credentials import REFUSED
 from counterseal.identity.identify import Identify
 from counterseal.issuer.mint import Mint
 
@@ -84,6 +85,8 @@ class Pipeline:
             claims = build_claims(
                 caller, call, signer, now=int(self.clock.wall()), jti=self.new_id(), txn=self.new_id()
             )
+        except UnfitSubject as error:
+            raise Unauthenticated("credential_invalid", REFUSED, detail=str(error)) from None
         except NotCanonical as error:
             raise BadCall("invalid_params", f"the arguments cannot be bound into a token: {error}") from None
         minted = await self.mint.mint(claims, signer.algorithm)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from counterseal import httpclient
@@ -18,8 +18,8 @@ class Request:
 
     verb: str
     target: httpclient.Target
-    headers: Sequence[tuple[str, str]]
-    body: bytes | None
+    headers: Sequence[tuple[str, str]] = field(repr=False)
+    body: bytes | None = field(repr=False)
     listens_seconds: float | None
 
 

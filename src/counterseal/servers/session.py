@@ -45,8 +45,6 @@ class Sessions:
                 detail="a session id that is not visible ASCII",
             )
         end = int(self._clock.wall()) + self._life
-        if caller.expires is not None:
-            end = min(end, int(caller.expires))
         head = _FORMAT.pack(_VERSION, LEGACY.index(revision), end, caller.fingerprint())
         nonce = os.urandom(_NONCE)
         box = nonce + self._aead.encrypt(nonce, head + server_id.encode(), server.encode())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
@@ -54,7 +54,7 @@ class Destination:
     name: str
     url: str
     header: str
-    static: Sequence[tuple[str, str]]
+    static: Sequence[tuple[str, str]] = field(repr=False)
     user_agent: str
 
 

@@ -54,7 +54,9 @@ def _rest(gateway: Gateway) -> ASGIApp:
         routes=[*wellknown.routes(gateway.documents), *health.routes(gateway.checks)],
         exception_handlers={404: _not_found, 405: _not_found},
     )
-    app.router.redirect_slashes = False  # the address that it would send to is made of the Host header (threats.md H-04)
+    app.router.redirect_slashes = (
+        False  # the address that it would send to is made of the Host header (threats.md H-04)
+    )
     return app
 
 

@@ -103,6 +103,8 @@ class McpEndpoint:
         extension = scope.get("extensions", {}).get(LEFT)
         if extension is not None and extension["arrived"]():
             return await _collect(receive, limit)
+        # Nobody's bytes are kept before it is known whose they are.
+        await self._pipeline.identify(inbound)
         try:
             async with asyncio.timeout(self._limits.body_seconds):
                 return await _collect(receive, limit)

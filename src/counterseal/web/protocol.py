@@ -33,6 +33,9 @@ class _NotTaken(Exception):
     """Out of a callback of the parser: the answer is 400, and the connection ends."""
 
 
+_MOST_AFTER_HEAD = 2 * LIMITS.body_bytes + 1024 * 1024
+
+
 class CeilingProtocol(HttpToolsProtocol):
     """One connection, held to the ceilings of core.limits."""
 
@@ -40,6 +43,7 @@ class CeilingProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._in_head = False
         self._unfinished = 0
+        self._after_head = 0
         self._size = 0
         self._count = 0
         self._refused = False
@@ -74,6 +78,11 @@ class CeilingProtocol(HttpToolsProtocol):
             return
         super().data_received(data)
         if not self._in_head:
+            # What follows a head is a body in its framing, and framing is no way around the ceiling for bodies either.
+            self._after_head += len(data)
+            if self._after_head > _MOST_AFTER_HEAD:
+                self._refused = True
+                self.transport.close()
             return
         # A header line is reported only once it ended, so what has no end yet is counted here; roughly, because the end of
         # another request may be in the same bytes.
@@ -85,7 +94,7 @@ class CeilingProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._in_head = True
-        self._unfinished = self._size = self._count = 0
+        self._unfinished = self._size = self._count = self._after_head = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -93,6 +102,8 @@ class CeilingProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            raise _NotTaken  # a trailer: it came after the headers were decided on, and must not pass for one (threats.md H-02)
         self._count += 1
         self._size += len(name) + len(value) + 4
         if len(value) > LIMITS.header_value_bytes:
@@ -108,6 +119,8 @@ class CeilingProtocol(HttpToolsProtocol):
             self._refuse()
         elif self.url[:1] != b"/" or b"#" in self.url or self.parser.get_http_version() not in ("1.1", "1.0"):
             raise _NotTaken
+        elif self.parser.should_upgrade():
+            raise _NotTaken  # the parser stops here, so that the body would be read as the next request (H-01)
         else:
             self.scope["extensions"] = {LEFT: {"when_left": self.when_left, "arrived": self.arrived}}
             super().on_headers_complete()
