@@ -297,3 +297,23 @@ async def test_no_header_can_hold_a_second_line(header: tuple[str, str]) -> None
 def test_only_http_has_a_target(url: str) -> None:
     with pytest.raises(ValueError):
         Target(url)
+
+
+async def test_trailers_of_an_answer_are_not_its_headers() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nMcp-Session-Id: late\r\n\r\n"
+    async with server(answer) as at, client() as one:
+        response = await get(one, at.url)
+        assert await body(response) == b"ok"
+        assert response.headers == [(b"transfer-encoding", b"chunked")]
+
+
+async def test_whoever_waits_hears_that_the_client_was_closed() -> None:
+    async with server(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfirst") as at, client() as one:
+        response = await get(one, at.url)
+        chunks = response.chunks()
+        assert await anext(chunks) == b"first"
+        waiting = asyncio.ensure_future(anext(chunks))
+        await asyncio.sleep(0)
+        await one.close()
+        with pytest.raises(HttpError):
+            await asyncio.wait_for(waiting, 2)

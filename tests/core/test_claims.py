@@ -14,6 +14,7 @@ from counterseal.core.claims import (
     ACT_DEPTH,
     RESERVED,
     SignerSettings,
+    UnfitSubject,
     actor,
     build_claims,
     chain_depth,
@@ -244,3 +245,16 @@ def test_a_chain_is_counted_or_refused_and_nothing_else(act: dict[str, Any]) -> 
         assert isinstance(node.get("sub", node.get("client_id")), str)
         node = node.get("act")
     assert node is None
+
+
+@pytest.mark.parametrize("value", ["apikey:abcdefghijkl", "anonymous", "a\nb", "a\u202eb", "x" * 256])
+@pytest.mark.parametrize("source", ["sub", "preferred_username", "user_id"])
+def test_j_19_no_claim_of_a_provider_makes_a_subject_that_is_ours_or_unseen(source: str, value: str) -> None:
+    def caller(claim: str) -> Caller:
+        return Caller(kind="token", client_id="ide", issuer="https://idp.example.com", claims={source: claim})
+
+    with pytest.raises(UnfitSubject):
+        subject(caller(value), (source,))
+    with pytest.raises(UnfitSubject):  # nor does the client that is left when there is no claim
+        subject(Caller(kind="token", client_id=value, issuer="https://idp.example.com"), (source,))
+    assert subject(caller("alice"), (source,)) == "alice"

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from counterseal.core.caller import Caller
-from counterseal.core.limits import LIMITS
+from counterseal.core.limits import LIMITS, Limits
 from counterseal.errors import BadCall
 from counterseal.gateway.admission import Admission
 
@@ -39,3 +39,13 @@ def test_nothing_is_kept_of_callers_who_left() -> None:
     for number in range(1000):
         admission.enter(dataclasses.replace(ALICE, client_id=f"c{number}"))()
     assert admission._calls == {}
+
+
+def test_one_person_of_a_client_does_not_take_the_places_of_another() -> None:
+    admission = Admission(Limits(calls_per_caller=1))
+    mallory = Caller(kind="token", client_id="ide", issuer="https://idp.example.com", subject="mallory")
+    alice = dataclasses.replace(mallory, subject="alice")
+    admission.enter(mallory)
+    with pytest.raises(BadCall):
+        admission.enter(mallory)
+    admission.enter(alice)()

@@ -131,9 +131,10 @@ def _run(config: Path, ready: Callable[[], object], sockets: list[socket.socket]
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
-    server.run(sockets=sockets)
-    if not server.started:
-        raise ConfigError("the gateway did not start; the lines above say why")
+    try:
+        server.run(sockets=sockets)
+    except SystemExit:  # uvicorn's own, with a code of its own
+        raise ConfigError("the gateway did not start; the lines above say why") from None
 
 
 def _hangup(number: int, frame: object) -> None:
@@ -145,7 +146,10 @@ def _hangup(number: int, frame: object) -> None:
 def _worker(config: Path, started: threading.Semaphore, bound: socket.socket) -> None:
     """One worker process."""
     _log_to_stderr()
-    _run(config, started.release, [bound])
+    try:
+        _run(config, started.release, [bound])
+    except ConfigError:
+        sys.exit(1)
 
 
 def _supervise(config: Path, bound: socket.socket, workers: int) -> None:
