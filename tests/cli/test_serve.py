@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,16 @@ from tests.support.gateway import COMMAND, Gateway, configuration
 from tests.support.process import LISTENING, ROOT, Program, free_port
 
 SERVERS = {"weather": {"url": "http://127.0.0.1:1/mcp"}}
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """The command sets up logging for a process of its own."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def written(folder: Path, **changes: Any) -> Path:
@@ -78,8 +90,7 @@ def test_workers_show_one_jwks_replace_who_dies_and_end_together(tmp_path: Path)
         assert gateway.program.output.count("listening on") == 1
         gateway.stop()
         assert until(lambda: not any(map(_command, again)))
-        chains = {path.name for path in gateway.audit.iterdir() if path.suffix == ".jsonl"}
-        assert len(chains) >= 3 or len(list(gateway.audit.iterdir())) >= 3, "one file of records a worker"
+        assert len(list(gateway.audit.glob("*.jsonl"))) >= 3, "each worker has a file of records of its own"
 
 
 def test_y_01_gateways_that_start_at_once_on_an_empty_store_have_one_key(tmp_path: Path) -> None:
@@ -96,27 +107,15 @@ def test_y_01_gateways_that_start_at_once_on_an_empty_store_have_one_key(tmp_pat
         assert listed.stdout.strip() == bodies.pop()
 
 
-def test_y_01_any_number_of_first_starts_make_one_key(tmp_path: Path) -> None:
-    config = written(tmp_path)
-    command = [COMMAND, "keys", "jwks", "--config", str(config)]
-    starting = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(6)]
-    told = {process.communicate(timeout=60)[0] for process in starting}
-    assert {process.returncode for process in starting} == {0}
-    assert len(told) == 1
-
-
 def test_y_01_a_store_in_memory_is_for_one_process(tmp_path: Path) -> None:
     config = written(tmp_path, store="memory:")
     done = CliRunner().invoke(serve, ["--config", str(config), "--workers", "2"])
     assert isinstance(done.exception, ConfigError)
     assert "memory:" in str(done.exception)
     assert "sqlite" in str(done.exception)
-    with Gateway(tmp_path, SERVERS, store="memory:") as gateway:
-        assert json.loads(fetched(gateway.jwks))["keys"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, "1"), (signal.SIGINT, "2")])
 def test_a_signal_ends_everything_without_a_traceback(tmp_path: Path, number: signal.Signals, workers: str) -> None:
     config = written(tmp_path)
     program = Program("the gateway", [COMMAND, "serve", "--config", str(config), "--workers", workers])
@@ -130,38 +129,35 @@ def test_a_signal_ends_everything_without_a_traceback(tmp_path: Path, number: si
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"issuer": "http://gateway.example.com"}, r"counterseal\.yaml:1:\d+: issuer: .*https"),
+        ({"issuer": "http://gateway.example.com"}, r"counterseal\.yaml:\d+:\d+: issuer: .*https"),
         ({"store": "postgresql://x/y"}, "not built yet"),
         ({"keys": {"source": "env:NO_SUCH_KEY"}}, "NO_SUCH_KEY"),
-        ({"audit": {"sink": "file:/proc/nowhere"}}, "/proc/nowhere"),
     ],
-    ids=["issuer", "store", "key", "audit"],
+    ids=["issuer", "store", "key"],
 )
+def test_a_wrong_configuration_is_a_sentence(tmp_path: Path, changes: dict[str, Any], says: str) -> None:
+    done = CliRunner().invoke(serve, ["--config", str(written(tmp_path, **changes)), "--port", "0"])
+    assert isinstance(done.exception, ConfigError)
+    assert re.search(says, str(done.exception)), done.exception
+
+
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_what_is_wrong_is_a_sentence_and_exit_code_1(
-    tmp_path: Path, changes: dict[str, Any], says: str, workers: str
-) -> None:
-    command = [COMMAND, "serve", "--config", str(written(tmp_path, **changes)), "--port", "0", "--workers", workers]
+def test_what_is_found_wrong_at_the_start_is_a_sentence_and_exit_code_1(tmp_path: Path, workers: str) -> None:
+    config = written(tmp_path, audit={"sink": "file:/proc/nowhere"})
+    command = [COMMAND, "serve", "--config", str(config), "--port", "0", "--workers", workers]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    assert re.search(says, done.stderr), done.stderr
+    assert done.returncode == 1, done.stderr
+    assert "/proc/nowhere" in done.stderr
     assert "Traceback" not in done.stderr
     assert "listening" not in done.stderr
 
 
-def test_an_address_that_is_taken_is_a_sentence_and_exit_code_1(tmp_path: Path) -> None:
-    with Gateway(tmp_path, SERVERS) as gateway:
-        port = gateway.url.rpartition(":")[2]
-        done = subprocess.run(
-            [COMMAND, "serve", "--config", str(gateway.config), "--port", port],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert (done.returncode, "Traceback" in done.stderr) == (1, False)
-        assert re.search(rf"cannot listen on 127\.0\.0\.1:{port}: .*--port", done.stderr), done.stderr
+def test_an_address_that_is_taken_is_a_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = CliRunner().invoke(serve, ["--config", str(written(tmp_path)), "--port", str(port)])
+    assert isinstance(done.exception, ConfigError)
+    assert re.search(rf"cannot listen on 127\.0\.0\.1:{port}: .*--port", str(done.exception))
 
 
 @pytest.mark.parametrize(

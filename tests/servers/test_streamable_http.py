@@ -378,10 +378,12 @@ async def test_m_29_closing_a_stream_ends_the_servers_request(server: HostileSer
     async with sending(server) as room:
         reply = await room.send(permit())
         assert not isinstance(reply.body, bytes)
-        await anext(aiter(reply.body))
+        stream = aiter(reply.body)
+        await anext(stream)
         await reply.body.aclose()
         await reply.body.aclose()
         assert await until(lambda: gone == [True])
+        del stream  # held until here: it is not its end that ended the request
 
 
 async def test_m_29_a_caller_who_leaves_before_the_answer_ends_the_servers_request(server: HostileServer) -> None:

@@ -166,6 +166,26 @@ def test_h_07_requests_on_one_connection_are_answered_in_order(web: Running) -> 
         assert [each.message["id"] for each in answers if each] == [f"id-{number}" for number in range(20)]
 
 
+def test_h_07_a_refusal_of_a_whole_request_leaves_its_connection_as_it_is(web: Running) -> None:
+    with web.wire() as wire:
+        for changes in ({"authorization": None}, {"mcp_name": b"other"}, {"body": b"{"}, {}):
+            wire.send(web.request(**changes))
+            answer = wire.answer()
+            assert answer is not None
+            assert answer.header("connection") is None
+        assert answer.status == 200
+
+
+def test_a_connection_may_carry_any_number_of_large_bodies(web: Running) -> None:
+    padded = BODY + b" " * (LIMITS.body_bytes - len(BODY))
+    with web.wire() as wire:
+        for _ in range(5):
+            wire.send(web.request(body=padded))
+            answer = wire.answer()
+            assert answer is not None
+            assert answer.status == 200
+
+
 def test_h_07_a_refused_request_whose_body_was_not_read_ends_its_connection(web: Running) -> None:
     """Or it reads the whole body first: never is it read as a request."""
     calls = web.server.calls

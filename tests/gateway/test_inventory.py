@@ -1,0 +1,100 @@
+"""Shapes of the code that keep the promises (threats.md section 9): there is one place for each dangerous thing."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import counterseal
+
+SOURCE = Path(counterseal.__file__).parent
+TREES = {str(path.relative_to(SOURCE)): ast.parse(path.read_text()) for path in sorted(SOURCE.rglob("*.py"))}
+
+
+def name_of(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def callers_of(name: str) -> set[str]:
+    """The files in which something of this name is called."""
+    return {
+        file
+        for file, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and name_of(node.func) == name
+    }
+
+
+def importers_of(name: str) -> set[str]:
+    return {
+        file
+        for file, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name == name
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("Permit", {"gateway/pipeline.py"}),
+        ("compact", {"issuer/mint.py"}),
+        ("Minted", {"issuer/mint.py"}),
+        ("build_claims", {"gateway/pipeline.py"}),
+        ("Verified", {"jose/jws.py", "verify/verifier.py"}),
+        ("ANONYMOUS", set()),
+        ("ServerHttp", {"gateway/wiring.py"}),
+        ("StreamableHttp", {"gateway/wiring.py"}),
+        ("load_pem_private_key", {"issuer/signers/local.py"}),
+        ("private_bytes", {"issuer/signers/local.py"}),
+    ],
+)
+def test_y_08_s18_there_is_one_place_for_it(name: str, files: set[str]) -> None:
+    """Invariants 1, 3, 6 and S18: what signs, decides or sends."""
+    assert callers_of(name) == files
+
+
+def test_a_caller_is_made_where_a_credential_was_checked_and_nowhere_else() -> None:
+    """Invariant 3."""
+    assert callers_of("Caller") == {"identity/api_key.py", "identity/identify.py", "identity/idp_jwt.py"}
+
+
+def test_a_request_to_a_server_is_made_in_one_place_from_a_permit() -> None:
+    """Invariant 5."""
+    assert {file for file in callers_of("Request") if file.startswith(("servers", "gateway"))} == {
+        "servers/streamable_http.py"
+    }
+
+
+def test_a_token_that_nobody_checked_is_only_shown() -> None:
+    """Invariant 1."""
+    assert importers_of("for_display_only") <= {"cli/token.py", "cli/demo.py"}
+
+
+def test_time_is_read_in_one_file() -> None:
+    reading = {
+        file
+        for file, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import) and any(alias.name in ("time", "datetime") for alias in node.names)
+    }
+    assert {
+        file for file in reading if file.split("/")[0] in ("gateway", "identity", "issuer", "servers", "web")
+    } == set()
+
+
+def test_no_error_is_swallowed_without_a_word() -> None:
+    """Invariant 4: an `except` for everything that does nothing is how systems fail open."""
+    silent = [
+        f"{file}:{node.lineno}"
+        for file, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or name_of(node.type) in ("Exception", "BaseException"))
+        and all(isinstance(step, ast.Pass | ast.Continue) for step in node.body)
+    ]
+    assert silent == []
