@@ -45,10 +45,15 @@ class Answer:
 
 
 class Wire:
-    """One connection to an address. `with` ends it. Every wait is bounded by `seconds`."""
+    """One connection to an address. `with` ends it. Every wait is bounded by `seconds`. takes: bytes that the system takes
+    for us while we don't read; None for as many as it likes."""
 
-    def __init__(self, port: int, seconds: float = 10) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
+    def __init__(self, port: int, seconds: float = 10, *, takes: int | None = None) -> None:
+        self._socket = socket.socket()
+        self._socket.settimeout(seconds)
+        if takes is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
+        self._socket.connect(("127.0.0.1", port))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._stream = self._socket.makefile("rb")
 

@@ -11,7 +11,8 @@ import pytest
 
 from counterseal.core.limits import LIMITS
 from counterseal.web import app, protocol
-from tests.support.hostile import HostileServer
+from tests.support.hostile import Heard, HostileServer, Line, chunk, chunked, event, plain, response
+from tests.support.rawhttp import Wire
 from tests.web.building import BODY, Running, running
 
 GET = b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
@@ -401,6 +402,36 @@ def test_h_09_a_body_that_does_not_end_in_time_is_refused(quick: Running, part: 
         assert answer is None or wire.closed(), "the connection goes on"
     assert quick.server.calls == 0
     quick.good()
+
+
+def flood(heard: Heard, line: Line) -> None:
+    """Events up to a little below the ceiling for an answer, as fast as they are taken."""
+    line.send(chunked(end=False))
+    note = event({"jsonrpc": "2.0", "method": "notifications/message", "params": {"data": "x" * 60_000}})
+    for _ in range(LIMITS.server_answer_bytes // len(note) - 1):
+        line.send(chunk(note))
+    line.send(chunk(event(response(heard))) + b"0\r\n\r\n")
+
+
+def test_h_09_a_caller_who_reads_nothing_ends_its_call(quick: Running) -> None:
+    quick.server.answer = flood
+    with Wire(quick.port, takes=4096) as wire:
+        wire.send(quick.request())
+        assert quick.server_heard(1)
+        assert quick.settled(), "the call goes on"
+        assert [entry.get("outcome") for entry in quick.gateway.entries] == [None, "aborted"]
+    quick.server.answer = plain
+    quick.good()
+
+
+def test_h_09_a_caller_who_reads_slowly_gets_it_all(quick: Running) -> None:
+    quick.server.answer = flood
+    with Wire(quick.port, takes=4096) as wire:
+        wire.send(quick.request())
+        answer = wire.answer()
+        assert answer is not None
+        assert answer.message["id"] == "mine"
+        assert len(answer.body) > 15_000_000
 
 
 def test_h_09_many_who_send_nothing_hold_up_nobody(quick: Running) -> None:

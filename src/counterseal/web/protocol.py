@@ -1,9 +1,9 @@
 """HTTP/1.1 with ceilings: the server's own parser, plus what it leaves out.
 
 llhttp (through httptools) refuses request smuggling, but keeps any number of header bytes for any length of time. Here a
-header block over the ceiling is answered with 431, and one that does not end in time closes the connection (threats.md H-08,
-H-09). It also takes more than HTTP/1.1 as MCP uses it: other versions, other transfer codings than `chunked`, and targets
-that are not a path; those are 400 (H-01, H-04, H-16).
+header block over the ceiling is answered with 431, and one that does not end in time closes the connection, as does an answer
+that its caller does not take (threats.md H-08, H-09). It also takes more than HTTP/1.1 as MCP uses it: other versions, other
+transfer codings than `chunked`, and targets that are not a path; those are 400 (H-01, H-04, H-16).
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class CeilingProtocol(HttpToolsProtocol):
         self._count = 0
         self._refused = False
         self._deadline: asyncio.TimerHandle | None = None
+        self._untaken: asyncio.TimerHandle | None = None
         self._left: Callable[[], object] | None = None
         self._gone = False
 
@@ -66,8 +67,33 @@ class CeilingProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._deadline = self.loop.call_later(LIMITS.header_seconds, transport.close)
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._wait_for_reader(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        self._stop_waiting_for_reader()
+        super().resume_writing()
+
+    def _wait_for_reader(self, size: int) -> None:
+        self._untaken = self.loop.call_later(LIMITS.body_seconds, self._look_at_reader, size)
+
+    def _look_at_reader(self, before: int) -> None:
+        """A caller who takes nothing of its answer for as long as it may take to send a body has left."""
+        size = self.transport.get_write_buffer_size()
+        if size < before:
+            self._wait_for_reader(size)
+        else:
+            self.transport.abort()
+
+    def _stop_waiting_for_reader(self) -> None:
+        if self._untaken is not None:
+            self._untaken.cancel()
+            self._untaken = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._stop_waiting_for_reader()
         super().connection_lost(exc)
         self._gone = True
         if self._left is not None:
