@@ -152,6 +152,40 @@ _ROWS: Final = (
         "or names a host that is not this gateway (DNS rebinding).",
         "Call the gateway by the host name of its `issuer`.",
     ),
+    Reason(
+        "insufficient_scope",
+        403,
+        40304,
+        "caller",
+        "The access token is good but lacks a scope that its issuer's `required_scopes` ask for.",
+        "Get a token with all the scopes that the message and `WWW-Authenticate` name.",
+    ),
+    Reason(
+        "channel_token_missing",
+        403,
+        40305,
+        "caller",
+        "The server asks for a channel token and the call has none.",
+        "Send one in the header that `signer.channel_token_header` names, `X-Channel-Token` unless configured.",
+    ),
+    Reason(
+        "channel_token_invalid",
+        403,
+        40306,
+        "caller",
+        "The channel token proves nothing here: expired, not for this address, or not signed by its configured issuer. "
+        "The record says which.",
+        "Get a new channel token; look the record up with `counterseal audit tail`.",
+    ),
+    Reason(
+        "actor_refused",
+        403,
+        40307,
+        "caller",
+        "Who acts must not act for this subject: the access token's `may_act` names somebody else, or there would be more "
+        "than four actors.",
+        "Get a token whose `may_act` names this actor, or call through fewer.",
+    ),
     # 404 and the other statuses of the address itself
     Reason(
         "server_unknown",

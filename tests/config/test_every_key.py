@@ -17,8 +17,19 @@ from tests.config.writing import accepted, problems, write
 
 Steps = tuple[str | int, ...]
 
-NOT_IN_EVERYTHING = ("introspection", "deny")
-"""Below these, `EVERYTHING` has nothing: the first is not built yet, the second has the shape of `permit`."""
+NOT_IN_EVERYTHING = ("deny",)
+"""Below this, `EVERYTHING` has nothing: it has the shape of `permit`."""
+
+NEEDED: dict[Steps, str] = {
+    ("servers",): "is not the name of a server",
+    ("callers", "issuers", 0, "issuer"): "is for an `issuer` that holds",
+    ("callers", "issuers", 0, "discovery_uri"): "has no keys and nobody to ask",
+    ("callers", "issuers", 0, "tenants"): "is missing: add it",
+    ("callers", "issuers", 1, "introspection"): "has no keys and nobody to ask",
+    ("callers", "issuers", 1, "issuer"): "is missing: add it",
+    ("callers", "issuers", 1, "introspection", "client_secret"): "is missing: add it",
+}
+"""What other keys of `EVERYTHING` cannot do without, and what is said of one of them without it."""
 
 SCHEMA = {steps: info for steps, info in fields() if not set(steps[:-1]) & set(NOT_IN_EVERYTHING)}
 KEYS = [steps for steps, _ in values(EVERYTHING) if isinstance(steps[-1], str) and general(steps) in SCHEMA]
@@ -61,7 +72,7 @@ def test_c_01_a_misspelt_key_is_told_at_its_place_with_the_key_that_was_meant(st
     assert first.startswith(told(written.keys[misspelt], misspelt, "is an unknown key"))
     assert f"`{steps[-1]}`" in first or ", " in first
     # What is left comes from the key itself not being there now.
-    missing = "is not the name of a server" if steps == ("servers",) else f" {path_text(steps)}: is missing: add it"
+    missing = NEEDED.get(steps, f" {path_text(steps)}: is missing: add it")
     assert all(missing in other for other in others)
 
 
@@ -90,7 +101,9 @@ def wrong_value(hint: Any) -> Any:
 
 @pytest.mark.parametrize("steps", KEYS, ids=name)
 def test_c_01_a_value_of_another_type_is_told_at_its_place(steps: Steps) -> None:
-    written = write(changed(EVERYTHING, steps, wrong_value(SCHEMA[general(steps)].annotation)))
+    is_path = steps[-2:-1] == ("claims",)  # a text or a list, so that neither is wrong
+    wrong = 5 if is_path else wrong_value(SCHEMA[general(steps)].annotation)
+    written = write(changed(EVERYTHING, steps, wrong))
     (problem,) = problems(written.text)
     assert problem.startswith(told(written.place(steps), steps, "must be "))
 
@@ -118,9 +131,11 @@ def test_every_key_that_is_not_required_can_be_left_out(steps: Steps) -> None:
     without = {key: value for key, value in data.items() if key != steps[-1]}
     if steps[-1] in ("permit", "deny"):
         without = {"deny" if steps[-1] == "permit" else "permit": {}}
-    if steps == ("servers",):
-        without["policy"] = []
-    accepted(write(changed(EVERYTHING, parent, without) if parent else without).text)
+    text = write(changed(EVERYTHING, parent, without) if parent else without).text
+    if steps in NEEDED:
+        assert all(NEEDED[steps] in problem for problem in problems(text))
+    else:
+        accepted(text)
 
 
 REQUIRED = [steps for steps in KEYS if SCHEMA[general(steps)].is_required()]
@@ -143,7 +158,8 @@ def test_the_required_keys_are_few() -> None:
     assert {general(steps) for steps in REQUIRED} == {
         ("issuer",),
         ("servers", "<name>", "url"),
-        *(("callers", "issuers", "[]", key) for key in ("name", "issuer", "jwks_uri")),
+        ("callers", "issuers", "[]", "name"),
+        *(("callers", "issuers", "[]", "introspection", key) for key in ("endpoint", "client_id")),
     }
 
 

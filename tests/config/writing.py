@@ -16,6 +16,9 @@ from counterseal.errors import ConfigError
 
 Steps = tuple[str | int, ...]
 
+ISSUER = "https://gateway.example.com"
+IDP = {"name": "corp", "issuer": "https://idp.example.com", "jwks_uri": "https://idp.example.com/jwks"}
+
 
 @dataclass
 class Written:
@@ -90,3 +93,26 @@ def problems(text: str, folder: Path = Path("/nowhere")) -> list[str]:
 
 def accepted(text: str, folder: Path = Path("/nowhere")) -> Configuration:
     return load_text(text, "counterseal.yaml", folder)
+
+
+def config(**keys: Any) -> dict[str, Any]:
+    """A configuration of these top-level keys."""
+    return {"issuer": ISSUER, **keys}
+
+
+def load(**keys: Any) -> Configuration:
+    """It, accepted."""
+    return accepted(write(config(**keys)).text)
+
+
+def refused(**keys: Any) -> tuple[Written, str]:
+    """What was written, and the one problem with it."""
+    written = write(config(**keys))
+    (problem,) = problems(written.text)
+    return written, problem
+
+
+def at(written: Written, *steps: str | int) -> str:
+    """The beginning of a message about this value."""
+    line, column = written.place(steps)
+    return f"{line}:{column}: "

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterseal.core.caller import Caller
+from counterseal.core.caller import Caller, Channel
 from tests.core.callers import anonymous, key, token
 
 
@@ -26,23 +25,17 @@ def test_what_an_api_key_says_of_its_holder() -> None:
     assert (key().email, key().team, key().organisation, key().agent) == (None, None, None, None)
 
 
-@pytest.mark.parametrize("verified", [False, None, "true", 1, "yes", [], {}, 0])
-def test_an_address_counts_once_its_issuer_verified_it(verified: Any) -> None:
-    """I-13."""
-    claims = {"email": "a@example.com", "email_verified": True}
-    assert token(claims).email == "a@example.com"
-    assert token({**claims, "email_verified": verified}).email is None
-    assert token({"email": "a@example.com"}).email is None
-    assert token({**claims, "email": ["a@example.com"]}).email is None
-
-
-def test_a_token_has_no_address_but_its_claims() -> None:
-    assert token(fields={"email": "a@example.com"}).email is None
-    assert key(claims={"email": "a@example.com", "email_verified": True}).email is None
+def test_a_claim_that_nobody_looked_at_is_no_field_of_a_caller() -> None:
+    """I-13: what `identity` took from the claims by the issuer's rules is in the fields, and nothing else counts."""
+    held = {"email": "a@example.com", "email_verified": True, "team_id": "data", "roles": ["admin"], "scope": "all"}
+    caller = token(held)
+    assert (caller.email, caller.team, caller.roles, caller.scopes) == (None, None, (), ())
+    assert token(held, fields={"email": "b@example.com"}).email == "b@example.com"
 
 
 def test_the_same_caller_has_the_same_fingerprint() -> None:
     assert token().fingerprint() == token({"groups": ["a"]}, expires=5.0).fingerprint()
+    assert token().fingerprint() == token(roles=("a",), scopes=("b",), channel_ignored=True).fingerprint()
     assert len(token().fingerprint()) == 16
 
 
@@ -67,6 +60,37 @@ def test_fingerprints_differ_as_callers_do(one: tuple[str, str, str], other: tup
         return Caller(kind="token", issuer=parts[0], client_id=parts[1], subject=parts[2]).fingerprint()
 
     assert (fingerprint(one) == fingerprint(other)) is (one == other)
+
+
+def test_m_09_who_else_speaks_for_a_call_is_part_of_who_calls() -> None:
+    """A session that was opened through one channel, or for one person, is none of another."""
+    channels = [
+        None,
+        Channel(issuer="i", subject="s"),
+        Channel(issuer="i", client_id="s"),
+        Channel(issuer="i", subject="s", client_id="s"),
+        Channel(issuer="is", subject="s"),
+        Channel(issuer="j", subject="s"),
+        Channel(issuer="i", subject="t"),
+    ]
+    named: list[dict[str, str]] = [
+        {},
+        {"user": "a"},
+        {"user": "b"},
+        {"email": "a"},
+        {"user": "a", "email": "a"},
+        {"usera": ""},
+    ]
+    callers = [token(channel=channel, headers=headers) for channel in channels for headers in named]
+    assert len({caller.fingerprint() for caller in callers}) == len(channels) * len(named)
+    one = token(headers={"user": "a", "email": "b"})
+    assert one.fingerprint() == token(headers={"email": "b", "user": "a"}).fingerprint()
+
+
+def test_the_actor_of_a_channel_is_what_its_token_says_and_no_more() -> None:
+    assert Channel(issuer="i", subject="s").actor == {"sub": "s"}
+    assert Channel(issuer="i", client_id="c").actor == {"client_id": "c"}
+    assert Channel(issuer="i", subject="s", client_id="c").actor == {"sub": "s", "client_id": "c"}
 
 
 def test_anonymous_callers_are_one() -> None:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from counterseal.core.caller import Caller
+from counterseal.core.caller import Caller, Channel
 from counterseal.core.canonical import NotCanonical, arguments_digest
 from counterseal.core.claims import (
     ACT_DEPTH,
     RESERVED,
+    ActorRefused,
     SignerSettings,
     UnfitSubject,
     actor,
     build_claims,
     chain_depth,
+    check_actor,
     operation,
     subject,
 )
+from counterseal.core.frozen import freeze
 from counterseal.core.methods import METHODS
 from tests.core.callers import anonymous, call, key, token
 
@@ -132,7 +137,7 @@ def test_arguments_are_bound_unless_the_configuration_says_otherwise() -> None:
         (token({"sub": None, "preferred_username": "b"}), "b"),
         (token({"sub": 7, "preferred_username": "b"}), "b"),
         (token({"sub": ["a"], "user_id": "d"}), "d"),
-        (token({"sub": "", "email": "c@x", "email_verified": True, "user_id": "d"}), "c@x"),
+        (token({"sub": "", "user_id": "d"}, fields={"email": "c@x"}), "c@x"),
         (token({"sub": "", "email": "c@x", "email_verified": False, "user_id": "d"}), "d"),
         (token({"sub": "", "email": "c@x", "user_id": "d"}), "d"),
         (token({"sub": "", "email": "c@x", "email_verified": "true", "user_id": "d"}), "d"),
@@ -159,6 +164,27 @@ def test_the_order_and_the_names_of_the_sources_are_the_configurations() -> None
     assert subject(caller, ("org_id",)) == "o"
     assert subject(caller, ("metadata", "kind", "client_id", "")) == "ide"
     assert subject(key(metadata={"sub": "admin"}), SOURCES) == "apikey:k123"
+
+
+def test_for_each_name_a_verified_claim_comes_first_then_a_header_of_a_trusted_peer_then_a_field_of_the_key() -> None:
+    """contract.md section 5, and S8: the same name from three places."""
+    everywhere = {"headers": {"user_id": "header", "x-user": "header"}, "fields": {"user_id": "field"}}
+    by_token = token({"user_id": "claim"}, **everywhere)
+    assert subject(by_token, ("user_id",)) == "claim"
+    assert subject(token(**everywhere), ("user_id",)) == "field"  # a token's fields are verified claims too
+    assert subject(token(headers={"user_id": "header"}), ("user_id",)) == "header"
+    assert subject(key(**everywhere), ("user_id",)) == "header"
+    assert subject(key(**everywhere), ("sub", "email", "x-user")) == "header"
+    assert subject(key(**{**everywhere, "headers": {}}), ("user_id",)) == "field"
+    assert subject(key(**{**everywhere, "headers": {"user_id": ""}}), ("user_id",)) == "field"
+    assert subject(token({"sub": "alice"}, headers={"sub": "header"}), ("sub",)) == "alice"
+    assert subject(anonymous(), ("user_id",)) == "anonymous"
+
+
+def test_i_13_the_claim_email_is_never_taken_as_it_is() -> None:
+    claimed = {"email": "c@x", "email_verified": True}
+    assert subject(token(claimed), ("email",)) == "ide"
+    assert subject(token(claimed, fields={"email": "d@x"}), ("email",)) == "d@x"
 
 
 # ---- the actors -------------------------------------------------------------------------------------------------------
@@ -189,6 +215,81 @@ def chain(depth: int, **outermost: Any) -> dict[str, Any]:
     return {**node, **outermost}
 
 
+CHANNEL: Final = Channel(issuer="https://channels", subject="line-1", client_id="app")
+
+
+@pytest.mark.parametrize(
+    ("caller", "expected"),
+    [
+        (token(channel=CHANNEL), {"sub": "line-1", "client_id": "app"}),
+        (key(channel=CHANNEL, fields={"agent_id": "bot"}), {"sub": "line-1", "client_id": "app"}),
+        (dataclasses.replace(anonymous(), channel=CHANNEL), {"sub": "line-1", "client_id": "app"}),
+        (
+            token(channel=CHANNEL, act={"sub": "a", "act": {"sub": "b"}}),
+            {"sub": "line-1", "client_id": "app", "act": {"sub": "a", "act": {"sub": "b"}}},
+        ),
+        (
+            token(channel=Channel(issuer="i", client_id="app"), act={"sub": "a"}),
+            {"client_id": "app", "act": {"sub": "a"}},
+        ),
+    ],
+)
+def test_a_verified_channel_is_the_outermost_actor_and_the_verified_chain_stays_below(
+    caller: Caller, expected: dict[str, Any]
+) -> None:
+    """J-32, contract.md section 5: nothing is replaced."""
+    assert actor(caller, "https://gateway") == expected
+    check_actor(caller, "https://gateway")
+
+
+def test_j_32_a_channel_above_a_chain_that_is_as_long_as_it_may_be_is_one_too_many() -> None:
+    check_actor(token(channel=CHANNEL, act=chain(ACT_DEPTH - 1)), "https://gateway")
+    assert chain_depth(actor(token(channel=CHANNEL, act=chain(ACT_DEPTH - 1)), "https://gateway")) == ACT_DEPTH
+    check_actor(token(act=chain(ACT_DEPTH)), "https://gateway")
+    with pytest.raises(ActorRefused, match="more than 4"):
+        check_actor(token(channel=CHANNEL, act=chain(ACT_DEPTH)), "https://gateway")
+
+
+GATEWAY: Final = "https://gateway"
+ACTORS: Final = {
+    "channel": (token(channel=CHANNEL), {"sub": "line-1", "iss": "https://channels", "client_id": "app"}),
+    "chain": (
+        token(act={"sub": "a", "iss": "https://i", "client_id": "c", "act": {"sub": "b"}}),
+        {"sub": "a", "iss": "https://i", "client_id": "c"},
+    ),
+    "agent": (token(fields={"agent_id": "bot", "team_id": "data"}), {"sub": "bot"}),
+    "team": (token(fields={"team_id": "data"}), {"sub": "data"}),
+    "gateway": (token(), {"sub": GATEWAY}),
+}
+
+
+@pytest.mark.parametrize(("caller", "named"), ACTORS.values(), ids=ACTORS)
+def test_may_act_names_who_acts_by_each_of_its_members(caller: Caller, named: dict[str, str]) -> None:
+    """RFC 8693 section 4.4: each member that it has must be the actor's, and the actor must have it."""
+
+    def held_against(may_act: dict[str, Any]) -> None:
+        check_actor(dataclasses.replace(caller, may_act=may_act), GATEWAY)
+
+    held_against(named)
+    for member in ("sub", "iss", "client_id"):
+        if member in named:
+            held_against({member: named[member]})
+            held_against({member: named[member], "email": "what nobody compares"})
+        for wrong in ("other", named.get(member, "") + "x", named.get(member, "A").upper() + " "):
+            with pytest.raises(ActorRefused, match=member):
+                held_against({**named, member: wrong})
+
+
+def test_may_act_is_about_the_outermost_actor_alone() -> None:
+    caller = token(act={"sub": "a", "act": {"sub": "b"}})
+    check_actor(dataclasses.replace(caller, may_act={"sub": "a"}), GATEWAY)
+    with pytest.raises(ActorRefused):
+        check_actor(dataclasses.replace(caller, may_act={"sub": "b"}), GATEWAY)
+    through = dataclasses.replace(caller, channel=CHANNEL)
+    with pytest.raises(ActorRefused):
+        check_actor(dataclasses.replace(through, may_act={"sub": "a"}), GATEWAY)
+
+
 def test_a_chain_has_at_most_four_actors() -> None:
     """J-32: at n, at n + 1 and far beyond."""
     assert ACT_DEPTH == 4
@@ -196,6 +297,14 @@ def test_a_chain_has_at_most_four_actors() -> None:
     for depth in (5, 1_000, 100_000):
         with pytest.raises(ValueError, match="more than 4"):
             chain_depth(chain(depth))
+
+
+def test_i_09_a_frozen_chain_leaves_as_a_plain_one() -> None:
+    caller = token(act=freeze({"sub": "a", "act": {"sub": "b", "roles": ["x", {"y": 1}]}}))
+    made = actor(caller, GATEWAY)
+    assert json.loads(json.dumps(made)) == {"sub": "a", "act": {"sub": "b", "roles": ["x", {"y": 1}]}}
+    made["act"]["roles"].append("forged")
+    assert "forged" not in str(actor(caller, GATEWAY))
 
 
 def test_an_actor_may_be_named_by_its_client() -> None:
@@ -251,10 +360,14 @@ def test_a_chain_is_counted_or_refused_and_nothing_else(act: dict[str, Any]) -> 
 @pytest.mark.parametrize("source", ["sub", "preferred_username", "user_id"])
 def test_j_19_no_claim_of_a_provider_makes_a_subject_that_is_ours_or_unseen(source: str, value: str) -> None:
     def caller(claim: str) -> Caller:
-        return Caller(kind="token", client_id="ide", issuer="https://idp.example.com", claims={source: claim})
+        held = {"sub": "alice", source: claim}
+        return Caller(kind="token", client_id="ide", issuer="https://i", subject=held["sub"], claims=held)
 
     with pytest.raises(UnfitSubject):
         subject(caller(value), (source,))
+    with pytest.raises(UnfitSubject):  # nor does what a trusted proxy says, whoever calls through it
+        subject(key(headers={source: value}), (source,))
+    assert subject(key(fields={source: value}), (source,)) == value  # the operator's own word
     with pytest.raises(UnfitSubject):  # nor does the client that is left when there is no claim
         subject(Caller(kind="token", client_id=value, issuer="https://idp.example.com"), (source,))
     assert subject(caller("alice"), (source,)) == "alice"

@@ -109,17 +109,19 @@ def test_a_denial_says_what_was_denied_and_leaves_the_rule_to_the_record() -> No
 @pytest.mark.parametrize("field", CALLER_FIELDS)
 def test_a_rule_may_ask_for_every_field_of_a_caller(field: str) -> None:
     held = {"team_id": "team", "org_id": "org", "agent_id": "agent"}
-    claims = {"email": "email", "email_verified": True}
     callers = {
         "kind": (token(), "token"),
         "key": (key(), "k123"),
         "client_id": (token(), "ide"),
         "issuer": (token(), "https://idp"),
         "subject": (token(), "alice"),
-        "email": (token(claims), "email"),
+        "email": (token(fields={"email": "email"}), "email"),
         "team": (key(fields=held), "team"),
         "org": (key(fields=held), "org"),
-        "agent": (key(fields=held), "agent"),
+        "agent": (token(fields=held), "agent"),
+        "roles": (token(roles=("other", "role")), "role"),
+        "groups": (token(groups=("group", "other")), "group"),
+        "scopes": (token(scopes=("scope",)), "scope"),
     }
     assert callers.keys() == CALLER_FIELDS.keys()
     caller, value = callers[field]
@@ -134,6 +136,16 @@ def test_a_field_that_a_caller_does_not_have_is_matched_by_nothing() -> None:
     assert may(policy(permit(), deny(callers={"team": ["*"]})), "a", key())
     assert not may(policy(permit(callers={"key": ["*"]})), "a", token())
     assert not may(policy(permit(callers={"email": ["*"]})), "a", token({"email": "a@b", "email_verified": False}))
+
+
+@pytest.mark.parametrize("field", ["roles", "groups", "scopes"])
+def test_of_several_values_one_that_matches_is_enough_to_permit_and_to_deny(field: str) -> None:
+    held = token(**{field: ("reader", "admin")})
+    assert may(policy(permit(callers={field: ["x", "adm*"]})), "a", held)
+    assert not may(policy(permit(), deny(callers={field: ["adm*"]})), "a", held)
+    assert not may(policy(permit(callers={field: ["reader admin", "reader,admin", "r"]})), "a", held)
+    for nobody in (token(), key(), anonymous()):
+        assert not may(policy(permit(callers={field: ["*"]})), "a", nobody)
 
 
 def test_all_that_a_rule_asks_for_must_hold() -> None:

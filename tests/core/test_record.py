@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import pytest
 
 from counterseal.core import record
-from counterseal.core.caller import Caller
+from counterseal.core.caller import Caller, Channel
 from counterseal.core.claims import SignerSettings, build_claims
 from counterseal.core.permit import Allowed, Permit
 from counterseal.errors import REASONS
@@ -46,8 +47,10 @@ def test_an_intent_holds_what_the_token_says_and_no_token() -> None:
         "era": "modern",
         "caller": WHO,
         "peer": "192.0.2.7",
+        "channel_token": None,
         "rule": "policy[3]",
         "sub": "alice",
+        "mixed_scripts": None,
         "act": {"sub": "https://gateway"},
         "aud": "https://server",
         "scope": "mcp:tools/call:get_weather",
@@ -84,6 +87,7 @@ def test_a_refusal_says_who_was_refused_what_and_why_as_far_as_that_is_known(cal
         "era": "modern",
         "caller": who,
         "peer": "192.0.2.7",
+        "channel_token": None,
         "reason": "policy_denied",
         "status": 403,
         "detail": "why",
@@ -92,6 +96,33 @@ def test_a_refusal_says_who_was_refused_what_and_why_as_far_as_that_is_known(cal
     unread = record.refusal("rec_1", REQUEST, caller, None, reason, detail=None, rule=None)
     assert unread.keys() == entry.keys()
     assert (unread["server"], unread["method"], unread["name"], unread["era"]) == ("weather", None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, None),
+        ({"channel": Channel(issuer="https://channels", subject="line-1")}, "verified"),
+        ({"channel_ignored": True}, "ignored"),
+    ],
+)
+def test_s7_an_entry_says_what_became_of_a_channel_token(changes: dict[str, Any], said: str | None) -> None:
+    caller = key(**changes)
+    made = dataclasses.replace(permit(), caller=caller)
+    assert record.intent("rec_1", REQUEST, made, None)["channel_token"] == said
+    reason = REASONS["policy_denied"]
+    assert record.refusal("r", REQUEST, caller, None, reason, detail=None, rule=None)["channel_token"] == said
+
+
+def test_i_14_an_entry_says_so_where_a_subject_mixes_alphabets_that_look_alike() -> None:
+    def flagged(subject: str) -> Any:
+        made = permit()
+        return record.intent("r", REQUEST, dataclasses.replace(made, claims={**made.claims, "sub": subject}), None)[
+            "mixed_scripts"
+        ]
+
+    assert flagged("admin") is None
+    assert flagged("\N{CYRILLIC SMALL LETTER A}dmin") == ["CYRILLIC", "LATIN"]
 
 
 @pytest.mark.parametrize("how", ["answered", "error", "aborted", "failed", "unknown"])

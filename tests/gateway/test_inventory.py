@@ -60,7 +60,7 @@ def test_y_08_s18_there_is_one_place_for_it(name: str, files: set[str]) -> None:
 
 def test_a_caller_is_made_where_a_credential_was_checked_and_nowhere_else() -> None:
     """Invariant 3."""
-    assert callers_of("Caller") == {"identity/api_key.py", "identity/identify.py", "identity/idp_jwt.py"}
+    assert callers_of("Caller") == {"identity/api_key.py", "identity/identify.py", "identity/accept.py"}
 
 
 def test_a_request_to_a_server_is_made_in_one_place_from_a_permit() -> None:

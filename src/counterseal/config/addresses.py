@@ -11,7 +11,10 @@ from pydantic import AfterValidator, StrictStr, ValidationInfo
 
 from counterseal.config.problems import wrong
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
+_MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 
@@ -62,18 +65,59 @@ def _server_url(text: str) -> str:
     return text
 
 
+def _https_or_loopback(text: str) -> str:
+    parts = _split(text)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        raise wrong("must be an https address: whoever can change these keys on their way can be anybody")
+    return text
+
+
+SAY_LOOPBACK: Final = "is http: for an IdP on this machine write `{key}: true` beside it, else use https"
+
+
 def _idp_address(text: str, info: ValidationInfo) -> str:
     """https, or http for a loopback address where `allow_insecure_loopback`, which stands before, says so."""
-    parts = _split(text)
-    if parts.scheme == "https":
-        return text
-    if not is_loopback(parts.hostname or ""):
-        raise wrong("must be an https address: whoever can change these keys on their way can be anybody")
-    if info.data.get("allow_insecure_loopback") is False:
-        raise wrong(
-            "is http: for an IdP on this machine write `allow_insecure_loopback: true` beside it, else use https"
-        )
+    _https_or_loopback(text)
+    if is_insecure(text) and info.data.get("allow_insecure_loopback") is False:
+        raise wrong(SAY_LOOPBACK.format(key="allow_insecure_loopback"))
     return text
+
+
+def is_insecure(address: str) -> bool:
+    """Whether it is http."""
+    return address.startswith("http:")
+
+
+TENANT: Final = "{tenantid}"
+"""What stands in an issuer for the tenant, as Entra ID writes it in its discovery document."""
+
+
+def _idp_issuer(text: str, info: ValidationInfo) -> str:
+    plain = text.replace(TENANT, "tenantid", 1)
+    _idp_address(plain, info)
+    if TENANT in text and TENANT not in urlsplit(text).path:
+        raise wrong(f"has `{TENANT}` where it could name another host: it may stand in the path, once")
+    return text
+
+
+_WELL_KNOWN_OPENID: Final = "/.well-known/openid-configuration"
+_WELL_KNOWN_OAUTH: Final = "/.well-known/oauth-authorization-server"
+
+
+def issuer_of_discovery(address: str) -> str | None:
+    """The issuer that a discovery address was made from: OpenID Connect Discovery 1.0 section 4 appends, RFC 8414 section 3 puts
+    its part between host and path. None for an address that was made in another way.
+
+    A slash at the end of an issuer is lost on the way; such an issuer has to be written down.
+    """
+    if "?" in address:
+        return None
+    if address.endswith(_WELL_KNOWN_OPENID):
+        return address.removesuffix(_WELL_KNOWN_OPENID)
+    before, found, after = address.partition(_WELL_KNOWN_OAUTH)
+    if not found or urlsplit(before).path or (after and not after.startswith("/")):
+        return None
+    return before + after
 
 
 def _host(text: str) -> str:
@@ -88,6 +132,9 @@ def _host(text: str) -> str:
 OwnIssuer = Annotated[StrictStr, AfterValidator(_issuer)]
 ServerUrl = Annotated[StrictStr, AfterValidator(_server_url)]
 IdpAddress = Annotated[StrictStr, AfterValidator(_idp_address)]
+IdpIssuer = Annotated[StrictStr, AfterValidator(_idp_issuer)]
+LaterIdpAddress = Annotated[StrictStr, AfterValidator(_https_or_loopback)]
+"""An address of an IdP for which another part of the file says whether it may be http."""
 Host = Annotated[StrictStr, AfterValidator(_host)]
 
 
@@ -96,6 +143,8 @@ Host = Annotated[StrictStr, AfterValidator(_host)]
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HOP_BY_HOP: Final = ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
 _OURS: Final = ("accept", "expect", "host", "last-event-id", "user-agent", "x-counterseal-debug", "x-mcp-channel-token")
+_CREDENTIALS: Final = ("authorization", "x-api-key", "cookie")
+_REQUEST: Final = ("cache-control", "connection", "forwarded", "origin", "referer", "via", "traceparent", "tracestate")
 _FAMILIES: Final = ("accept-", "content-", "mcp-", "proxy-")
 
 
@@ -108,4 +157,61 @@ def _header_name(text: str) -> str:
     return text
 
 
+def _channel_header(text: str) -> str:
+    if _header_name(text).lower() in _CREDENTIALS:
+        raise wrong("carries the caller's own credential: use another header for the channel token")
+    return text
+
+
+def may_name_a_subject(source: str) -> bool:
+    """Whether a header of this name could be an identity header: none that has a meaning of its own."""
+    name = source.lower().replace("_", "-")
+    return not (
+        name in _HOP_BY_HOP or name in _OURS or name in _CREDENTIALS or name in _REQUEST
+    ) and not name.startswith(_FAMILIES)
+
+
 HeaderName = Annotated[StrictStr, AfterValidator(_header_name)]
+ChannelHeader = Annotated[StrictStr, AfterValidator(_channel_header)]
+
+
+# networks
+
+
+def _network(text: str) -> str:
+    """In its one spelling. An IPv4 network that is written as mapped into IPv6 (RFC 4291 section 2.5.5.2) is that network."""
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        raise wrong(
+            "must be a network in CIDR form, `10.1.0.0/16` or `fd00::/48`, without bits behind the mask"
+        ) from None
+    return str(unmapped(network))
+
+
+def unmapped(network: Network) -> Network:
+    """The IPv4 network that a network of IPv4-mapped addresses stands for, else the network itself."""
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        address = network.network_address.ipv4_mapped
+        assert address is not None
+        return ipaddress.IPv4Network((address, network.prefixlen - _MAPPED.prefixlen))
+    return network
+
+
+def is_wide(network: str, bits_4: int, bits_6: int) -> bool:
+    """Whether fewer bits than these are fixed: more machines than somebody will have looked at."""
+    parsed = ipaddress.ip_network(network)
+    return parsed.prefixlen < (bits_4 if parsed.version == 4 else bits_6)
+
+
+def _identity_peers(text: str) -> str:
+    if ipaddress.ip_network(text).prefixlen == 0:
+        raise wrong(
+            "is every address there is, so whoever reaches the gateway could call itself anybody: name the addresses of the "
+            "proxy that sets these headers and removes those of others"
+        )
+    return text
+
+
+CidrNetwork = Annotated[StrictStr, AfterValidator(_network)]
+PeerNetwork = Annotated[CidrNetwork, AfterValidator(_identity_peers)]

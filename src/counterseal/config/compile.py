@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from counterseal.config.schema import DEFAULT_ALGORITHMS, Configuration, Rule
+from counterseal.config.callers import DEFAULT_ALGORITHMS
+from counterseal.config.policy import Rule
+from counterseal.config.schema import Configuration
 from counterseal.config.secret import Secret
 from counterseal.core import policy as core
 from counterseal.core.claims import SignerSettings

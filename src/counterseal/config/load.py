@@ -21,10 +21,10 @@ from counterseal.errors import ConfigError
 
 _MOST_BYTES: Final = 1024 * 1024
 _EXAMPLES: Final = {
-    "issuer": "https://idp.example.com",
     "url": "http://127.0.0.1:8000/mcp",
     "name": "corp",
-    "jwks_uri": "https://idp.example.com/jwks.json",
+    "endpoint": "https://idp.example.com/introspect",
+    "client_id": "gateway",
 }
 _KINDS: Final = {
     type(None): "empty",

@@ -8,54 +8,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 from pydantic import ValidationInfo as Info
 
-from counterseal.config.addresses import HeaderName, Host, IdpAddress, OwnIssuer, ServerUrl
+from counterseal.config.addresses import HeaderName, Host, OwnIssuer, ServerUrl
+from counterseal.config.callers import DEFAULT_ALGORITHMS, Callers
+from counterseal.config.part import Part, nothing
+from counterseal.config.policy import Rule
 from counterseal.config.problems import Faults, later, nearest, wrong
+from counterseal.config.signer import Signer
+from counterseal.config.signer import faults as faults_of
 from counterseal.config.values import (
     AuditSink,
-    CallerField,
-    CallerPatterns,
-    ClaimName,
-    ClaimSource,
     Duration,
     HeaderSecret,
     KeySource,
     Line,
-    MethodPatterns,
-    Pattern,
-    Patterns,
     Port,
-    Reference,
     ServerName,
     SigningAlgorithm,
     Source,
     StoreAddress,
     Text,
-    Ttl,
-    VerifyingAlgorithm,
     distinct,
     frozen,
     some,
 )
-from counterseal.core.caller import CallerKind
-
-DEFAULT_ALGORITHMS = ("RS256", "ES256")
-
-
-def _nothing() -> Mapping[str, Any]:
-    return frozen({})
-
-
-class Part(BaseModel):
-    """Any mapping of the file."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Listen(Part):
@@ -91,132 +73,13 @@ class Keys(Part):
         return value
 
 
-class Introspection(Part):
-    """RFC 7662. Not built yet."""
-
-    endpoint: Text
-    client_id: Text
-    client_secret: Reference
-
-
-class Issuer(Part):
-    """An IdP whose access tokens are accepted. audience: None for the address that was called."""
-
-    name: Text
-    # Stands before the addresses, because they depend on it.
-    allow_insecure_loopback: bool = False
-    issuer: IdpAddress
-    jwks_uri: IdpAddress
-    discovery_uri: Annotated[
-        Text | None, later("discovery is not built yet: write `issuer` and `jwks_uri` instead", None)
-    ] = None
-    audience: Annotated[tuple[Text, ...], AfterValidator(some), AfterValidator(distinct)] | None = None
-    algorithms: Annotated[tuple[VerifyingAlgorithm, ...], AfterValidator(some), AfterValidator(distinct)] = (
-        DEFAULT_ALGORITHMS
-    )
-    introspection: Annotated[
-        Introspection | None, later("introspection is not built yet: remove it, and use an IdP that issues JWTs", None)
-    ] = None
-
-
-class Callers(Part):
-    """Who may prove what."""
-
-    api_keys: bool = True
-    anonymous: bool = False
-    issuers: tuple[Issuer, ...] = ()
-
-    @field_validator("issuers")
-    @classmethod
-    def _distinct(cls, issuers: tuple[Issuer, ...]) -> tuple[Issuer, ...]:
-        faults = Faults()
-        for index, issuer in enumerate(issuers):
-            if issuer.name in [other.name for other in issuers[:index]]:
-                faults.add("is the name of another issuer: choose one of its own", index, "name")
-            if issuer.issuer in [other.issuer for other in issuers[:index]]:
-                faults.add("is listed already: put both into one entry", index, "issuer")
-        faults.check()
-        return issuers
-
-    @model_validator(mode="after")
-    def _somebody(self) -> Self:
-        if not (self.api_keys or self.anonymous or self.issuers):
-            raise wrong("lets nobody call: set `api_keys: true`, add an issuer, or set `anonymous: true`")
-        return self
-
-
-_NO_CLAIMS = "claim operations are not built yet: remove it"
-_NO_CHANNEL = "channel tokens are not built yet: remove it"
-
-
-class Signer(Part):
-    """How call tokens are made for a server: `signer` for all, with `servers.<name>.signer` laid over it key by key.
-
-    algorithm: None for the first of `keys.algorithms`. audience: None for the server's own URL. ttl_seconds: 1 to 900.
-    allowed_tools: None leaves it to the policy, () allows none.
-    """
-
-    algorithm: SigningAlgorithm | None = None
-    audience: Text | None = None
-    ttl_seconds: Ttl = 60
-    header: HeaderName = "Authorization"
-    on_conflict: Literal["error", "keep", "replace"] = "error"
-    end_user_claim_sources: Annotated[tuple[ClaimSource, ...], AfterValidator(distinct)] = (
-        "sub",
-        "preferred_username",
-        "email",
-        "user_id",
-    )
-    allowed_tools: tuple[Pattern, ...] | None = None
-    bind_arguments: bool = True
-
-    trust_identity_headers_from: Annotated[
-        tuple[Text, ...],
-        later("identity headers are not built yet: remove it; callers prove who they are themselves", ()),
-    ] = ()
-    optional_claims: Annotated[tuple[ClaimName, ...], later(_NO_CLAIMS, ())] = ()
-    required_claims: Annotated[tuple[ClaimName, ...], later(_NO_CLAIMS, ())] = ()
-    add_claims: Annotated[Mapping[ClaimName, Any], later(_NO_CLAIMS, {}), AfterValidator(frozen)] = Field(
-        default_factory=_nothing
-    )
-    set_claims: Annotated[Mapping[ClaimName, Any], later(_NO_CLAIMS, {}), AfterValidator(frozen)] = Field(
-        default_factory=_nothing
-    )
-    remove_claims: Annotated[tuple[ClaimName, ...], later(_NO_CLAIMS, ())] = ()
-    allowed_scopes: Annotated[
-        tuple[Text, ...] | None,
-        later("other scopes are not built yet: remove it; a token holds the scope of its one call", None),
-    ] = None
-    channel_token_header: Annotated[HeaderName, later(_NO_CHANNEL, "X-Channel-Token")] = "X-Channel-Token"  # noqa: S105
-    channel_token_discovery_uri: Annotated[Text | None, later(_NO_CHANNEL, None)] = None
-    channel_token_jwks_uri: Annotated[Text | None, later(_NO_CHANNEL, None)] = None
-    channel_token_audience_in: Annotated[Text | None, later(_NO_CHANNEL, None)] = None
-    channel_token_required: Annotated[bool, later(_NO_CHANNEL, False)] = False
-    channel_token_audience: Annotated[Text | None, later(_NO_CHANNEL, None)] = None
-    channel_token_ttl: Annotated[Duration, later(_NO_CHANNEL, 60)] = 60
-    debug_header: Annotated[bool, later("the debug header is not built yet: remove it", False)] = False
-    profile: Annotated[Text | None, later("token profiles are not built yet: remove it", None)] = None
-    subject: Annotated[Text | None, later("pairwise subjects are not built yet: remove it", None)] = None
-
-    @field_validator("allowed_tools", mode="before")
-    @classmethod
-    def _not_null(cls, value: Any) -> Any:
-        if value is None:  # threats.md S-09: nothing at all could mean no tool or all of them
-            raise wrong("is empty: write `[]` for no tool, or leave the key out so that the policy decides alone")
-        return value
-
-    def under(self, own: Signer) -> Signer:
-        """These defaults with what another part of the file says laid over them."""
-        return self.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
-
-
 class Server(Part):
     """One MCP server. headers: its own static credentials. command and spec belong to transports that are not built yet."""
 
     transport: Literal["streamable_http", "sse", "stdio", "openapi"] = "streamable_http"
     url: ServerUrl
     description: Line = ""
-    headers: Annotated[Mapping[HeaderName, HeaderSecret], AfterValidator(frozen)] = Field(default_factory=_nothing)
+    headers: Annotated[Mapping[HeaderName, HeaderSecret], AfterValidator(frozen)] = Field(default_factory=nothing)
     signer: Signer = Field(default_factory=Signer)
     command: Annotated[tuple[Text, ...] | None, later("stdio servers are not built yet: remove it", None)] = None
     spec: Annotated[Text | None, later("OpenAPI servers are not built yet: remove it", None)] = None
@@ -245,61 +108,6 @@ class Server(Part):
         return headers
 
 
-class Selection(Part):
-    """What a rule is about. None: it does not ask."""
-
-    callers: Annotated[Mapping[CallerField, CallerPatterns], AfterValidator(frozen)] | None = None
-    servers: Patterns | None = None
-    tools: Patterns | None = None
-    methods: MethodPatterns | None = None
-    unless: Annotated[Text | None, later("conditions are not built yet: remove it, or say it with `callers`", None)] = (
-        None
-    )
-    when: Annotated[Text | None, later("conditions are not built yet: remove it, or say it with `callers`", None)] = (
-        None
-    )
-
-    @field_validator("callers", "servers", "tools", "methods", mode="before")
-    @classmethod
-    def _not_null(cls, value: Any) -> Any:
-        if value is None:  # a rule that lost what stood there would be about everybody and everything
-            raise wrong("is empty: name something, or leave the key out, and the rule does not ask")
-        return value
-
-    @field_validator("callers")
-    @classmethod
-    def _callers(cls, callers: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
-        if not callers:
-            raise wrong("is empty: name a field of the caller, or leave the key out for everybody")
-        kinds = get_args(CallerKind)
-        for kind in callers.get("kind", ()):
-            if "*" not in kind and kind not in kinds:
-                faults = Faults()
-                faults.add(f"has a kind of caller that there is not; there is {', '.join(kinds)}", "kind")
-                faults.check()
-        return callers
-
-
-class Rule(Part):
-    """One line of the policy: exactly one of `permit` and `deny`."""
-
-    permit: Selection | None = None
-    deny: Selection | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.permit is None) == (self.deny is None):
-            raise wrong("must have exactly one of `permit` and `deny`; for everything write `permit: {}`")
-        return self
-
-    @property
-    def selection(self) -> Selection:
-        """What it permits or denies."""
-        selection = self.deny if self.permit is None else self.permit
-        assert selection is not None
-        return selection
-
-
 class Audit(Part):
     """sink: `file:/absolute/folder`."""
 
@@ -323,7 +131,7 @@ class Configuration(Part):
     keys: Keys = Field(default_factory=Keys)
     callers: Callers = Field(default_factory=Callers)
     signer: Signer = Field(default_factory=Signer)
-    servers: Annotated[Mapping[ServerName, Server], AfterValidator(frozen)] = Field(default_factory=_nothing)
+    servers: Annotated[Mapping[ServerName, Server], AfterValidator(frozen)] = Field(default_factory=nothing)
     policy: tuple[Rule, ...] = ()
     hooks: Annotated[tuple[Any, ...], later("hooks are not built yet: remove them", ())] = ()
     # Not `Audit()`: its folder is relative to that of the file.
@@ -359,7 +167,7 @@ class Configuration(Part):
     def _not_ourselves(cls, callers: Callers, info: Info) -> Callers:
         faults = Faults()
         for index, issuer in enumerate(callers.issuers):
-            if issuer.issuer == info.data.get("issuer"):
+            if info.data.get("issuer") in issuer.issuers:
                 what = "is this gateway itself, whose tokens never come back in: name your IdP's issuer"
                 faults.add(what, "issuers", index, "issuer")
         faults.check()
@@ -384,6 +192,7 @@ class Configuration(Part):
             signer = info.data["signer"].under(server.signer)
             _check_algorithm(server.signer, info, faults, name, "signer", "algorithm")
             _check_conflict(server, signer, faults, name)
+            _check_whole(server.signer, signer, info, faults, name)
             audience = signer.audience or server.url
             if audience in audiences:
                 faults.add(
@@ -415,6 +224,28 @@ def _check_algorithm(signer: Signer, info: Info, faults: Faults, *steps: str) ->
     if keys is None or keys.algorithms is None or signer.algorithm in (None, *keys.algorithms):
         return
     faults.add(f"has no signing key: add it to `keys.algorithms`, or use one of {', '.join(keys.algorithms)}", *steps)
+
+
+def _check_whole(own: Signer, signer: Signer, info: Info, faults: Faults, name: str) -> None:
+    """A fault of a key that the server has itself is told there, one that it takes over from `signer` at the server."""
+    found = [*faults_of(signer, info.data.get("issuer")), *_contradictions(signer, info.data.get("callers"))]
+    for key, what in found:
+        if key in own.model_fields_set:
+            faults.add(what, name, "signer", key)
+        else:
+            faults.add(f"its `signer.{key}` {what}", name)
+
+
+def _contradictions(signer: Signer, callers: Callers | None) -> Iterator[tuple[str, str]]:
+    """One document has one issuer, whoever reads it."""
+    address = signer.channel_token_discovery_uri
+    for issuer in callers.issuers if callers is not None and address is not None else ():
+        if issuer.discovery_uri == address and issuer.issuer != signer.channel_issuer:
+            yield (
+                "channel_token_discovery_uri",
+                f"is the document of the issuer `{issuer.name}`, which has another `issuer` than these tokens: write the same as "
+                "`channel_token_issuer`",
+            )
 
 
 def _check_conflict(server: Server, signer: Signer, faults: Faults, name: str) -> None:

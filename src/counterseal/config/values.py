@@ -19,6 +19,7 @@ from counterseal.core.methods import METHODS
 from counterseal.core.policy import CALLER_FIELDS
 from counterseal.files import check_private_file
 from counterseal.jose.algorithms import ALGORITHMS, SIGNING
+from counterseal.jose.claims import MOST_LEEWAY
 
 V = TypeVar("V")
 
@@ -159,6 +160,18 @@ def _ttl(value: int) -> int:
     return value
 
 
+def _leeway(value: int) -> int:
+    if not 0 <= value <= MOST_LEEWAY:
+        raise wrong(f"must be 0 to {MOST_LEEWAY:g} seconds: clocks that differ by more want to be mended")
+    return value
+
+
+def _life(value: int) -> int:
+    if value <= 0:
+        raise wrong("must be more than 0 seconds; leave the key out for any life")
+    return value
+
+
 def _port(value: int) -> int:
     if not 0 <= value <= 65535:
         raise wrong("must be a port from 1 to 65535, or 0 for any that is free")
@@ -167,12 +180,27 @@ def _port(value: int) -> int:
 
 Duration = Annotated[StrictInt, BeforeValidator(_seconds)]
 Ttl = Annotated[Duration, AfterValidator(_ttl)]
+Leeway = Annotated[Duration, AfterValidator(_leeway)]
+Life = Annotated[Duration, AfterValidator(_life)]
 Port = Annotated[StrictInt, AfterValidator(_port)]
 
 
 # claims
 
 _CLAIM: Final = re.compile(r"[A-Za-z0-9_:./-]{1,128}")
+_SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")
+_MEDIA_TYPE: Final = re.compile(r"(?:application/)?[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}", re.IGNORECASE)
+_NO_ACCESS_TOKENS: Final = frozenset(
+    [
+        "logout+jwt",
+        "secevent+jwt",
+        "dpop+jwt",
+        "id_token",
+        "token-introspection+jwt",
+        "client-authentication+jwt",
+        "kb+jwt",
+    ]
+)
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
@@ -195,6 +223,40 @@ def _claim_source(text: str) -> str:
     return text
 
 
+def _at_dots(value: Any) -> Any:
+    """A text is taken apart at its dots; a list has the steps as they are, for a name with a dot in it."""
+    if isinstance(value, str):
+        return tuple(value.split("."))
+    if not isinstance(value, tuple):
+        raise wrong(
+            "must be the name of a claim, a path with dots (`realm_access.roles`), or a list of the path's steps"
+        )
+    return value
+
+
+def _claim_path(steps: tuple[str, ...]) -> tuple[str, ...]:
+    if not steps or not all(step and step.isprintable() for step in steps):
+        raise wrong("has an empty step, or characters that cannot be seen: write each step of the path to the claim")
+    return steps
+
+
+def _scope_token(text: str) -> str:
+    if not _SCOPE_TOKEN.fullmatch(text):
+        raise wrong("is no scope (RFC 6749 section 3.3): one scope an item, without spaces, quotes and backslashes")
+    return text
+
+
+def _token_type(text: str) -> str:
+    if not _MEDIA_TYPE.fullmatch(text):
+        raise wrong("is no type of a token: write what its header has as `typ`, such as `at+jwt`")
+    if text.lower().removeprefix("application/") in _NO_ACCESS_TOKENS:
+        raise wrong("is a type that says that the token is no access token: remove it")
+    return text
+
+
+ClaimPath = Annotated[tuple[StrictStr, ...], BeforeValidator(_at_dots), AfterValidator(_claim_path)]
+ScopeToken = Annotated[StrictStr, AfterValidator(_scope_token)]
+TokenType = Annotated[StrictStr, AfterValidator(_token_type)]
 ClaimName = Annotated[StrictStr, AfterValidator(_claim_name)]
 ClaimSource = Annotated[StrictStr, AfterValidator(_claim_source)]
 
@@ -214,15 +276,26 @@ def _reference(value: Any, info: ValidationInfo) -> Any:
         raise wrong(str(error)) from None
 
 
+def _had(reference: SecretReference, info: ValidationInfo) -> SecretReference:
+    if Source.of(info).with_secrets:
+        try:
+            reference.resolve()
+        except Unresolved as error:
+            raise wrong(str(error)) from None
+    return reference
+
+
 def _header_secret(reference: SecretReference, info: ValidationInfo) -> SecretReference:
-    if not Source.of(info).with_secrets:
-        return reference
-    try:
-        secret = reference.resolve()
-    except Unresolved as error:
-        raise wrong(str(error)) from None
-    if not _HEADER_VALUE.fullmatch(secret.reveal()):
+    if Source.of(info).with_secrets and not _HEADER_VALUE.fullmatch(reference.resolve().reveal()):
         raise wrong("leads to a secret that no header can carry: it must be one line of printable ASCII")
+    return reference
+
+
+def _private_key(reference: SecretReference, info: ValidationInfo) -> SecretReference:
+    if reference.kind != "file":
+        raise wrong("must be `file:PATH`: the file that holds the key in PEM")
+    if Source.of(info).with_secrets and (problem := check_private_file(Path(reference.place))) is not None:
+        raise wrong(problem)
     return reference
 
 
@@ -272,7 +345,9 @@ def _folder(text: str, info: ValidationInfo) -> str:
 
 
 Reference = Annotated[SecretReference, BeforeValidator(_reference)]
-HeaderSecret = Annotated[Reference, AfterValidator(_header_secret)]
+HeldSecret = Annotated[Reference, AfterValidator(_had)]
+HeaderSecret = Annotated[HeldSecret, AfterValidator(_header_secret)]
+PrivateKeyFile = Annotated[Reference, AfterValidator(_private_key)]
 KeySource = Annotated[StrictStr, AfterValidator(_key_source)]
 StoreAddress = Annotated[StrictStr, AfterValidator(_store)]
 AuditSink = Annotated[StrictStr, AfterValidator(_folder)]

@@ -14,6 +14,7 @@ from typing import Any, Final
 from counterseal.core.call import Call
 from counterseal.core.caller import Caller
 from counterseal.core.canonical import arguments_digest
+from counterseal.core.frozen import thaw
 from counterseal.core.methods import METHODS
 from counterseal.core.scope import scope_of
 
@@ -41,6 +42,8 @@ SUBJECT_LENGTH: Final = 255
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 ACT_DEPTH: Final = 4
 """The longest actor chain that leaves the gateway, ours included."""
+MAY_ACT_MEMBERS: Final = ("sub", "iss", "client_id")
+"""What of `may_act` an actor is compared by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,44 +93,92 @@ def operation(call: Call, signer: SignerSettings) -> dict[str, Any]:
 
 
 def subject(caller: Caller, sources: tuple[str, ...]) -> str:
-    """The first non-empty source: a verified claim of that name, else a field of the API key of that name.
+    """The first non-empty source: for each name in turn a verified claim, else an identity header of a trusted peer, else a
+    field of the API key.
 
-    An e-mail address counts only once its issuer says that it is verified. With no source left, the client itself is the
-    subject, named by a random id that is never derived from a credential.
+    `sub` and `email` of a token are what its issuer's claim paths say, so an e-mail address counts only once its issuer
+    vouches for it. With no source left, the client itself is the subject, named by a random id that is never derived from a
+    credential.
     """
+    is_token = caller.kind == "token"
     for source in sources:
-        value = caller.email if source == "email" else caller.claims.get(source, caller.fields.get(source))
+        value, is_theirs = (_verified(caller, source), True) if is_token else (None, False)
+        if not value and caller.headers:
+            value, is_theirs = caller.headers.get(source), True
+        if not value and not is_token:
+            value, is_theirs = caller.fields.get(source), False
         if isinstance(value, str) and value:
-            return _fit(caller, value)
+            return _fit(value) if is_theirs else value
     if caller.kind == "anonymous":
         return "anonymous"
-    return f"apikey:{caller.client_id}" if caller.kind == "api_key" else _fit(caller, caller.client_id)
+    return f"apikey:{caller.client_id}" if caller.kind == "api_key" else _fit(caller.client_id)
+
+
+def _verified(caller: Caller, source: str) -> str | None:
+    if source == "sub":
+        return caller.subject
+    value = None if source == "email" else caller.claims.get(source)
+    return value if isinstance(value, str) and value else caller.fields.get(source)
 
 
 class UnfitSubject(ValueError):
     """What would be the subject must not be one. The text says why, without it."""
 
 
-def _fit(caller: Caller, value: str) -> str:
-    """What a provider says, whichever claim it comes from, must not pass for a caller that the gateway itself names, and holds
-    nothing that a reader could not see (threats.md J-19, I-05)."""
-    if caller.kind != "token":
-        return value
-    if value == "anonymous" or value.startswith("apikey:"):
+def _fit(value: str) -> str:
+    """What a provider or a proxy says must not pass for a caller that the gateway itself names, and holds nothing that a reader
+    could not see (threats.md J-19, I-05)."""
+    if is_reserved(value):
         raise UnfitSubject("the subject has a form that the gateway keeps for itself")
-    if len(value) > SUBJECT_LENGTH or any(unicodedata.category(char) in _UNSEEN for char in value):
+    if not is_seen(value):
         raise UnfitSubject("the subject is too long or holds characters that nobody sees")
     return value
+
+
+def is_reserved(name: str) -> bool:
+    """Whether it has a form by which the gateway itself names callers without a person."""
+    return name == "anonymous" or name.startswith("apikey:")
+
+
+def is_seen(name: str) -> bool:
+    """Whether it is 1 to 255 characters that a reader can see."""
+    if not 0 < len(name) <= SUBJECT_LENGTH:
+        return False
+    return name.isprintable() or not any(unicodedata.category(char) in _UNSEEN for char in name)
 
 
 def actor(caller: Caller, issuer: str) -> dict[str, Any]:
     """The chain of RFC 8693 section 4.1, outermost first: who made this call on the subject's behalf.
 
-    A verified inbound chain is kept as it is; else the caller's agent, else its team, else this gateway.
+    The verified channel, with the verified inbound chain below it; else that chain as it is, else the caller's agent, else
+    its team, else this gateway.
     """
+    if caller.channel is not None:
+        below = {} if caller.act is None else {"act": thaw(caller.act)}
+        return caller.channel.actor | below
     if caller.act is not None:
-        return dict(caller.act)
+        chain: dict[str, Any] = thaw(caller.act)
+        return chain
     return {"sub": caller.agent or caller.team or issuer}
+
+
+class ActorRefused(ValueError):
+    """Who acts must not act for this subject. The text says why, and names nobody."""
+
+
+def check_actor(caller: Caller, issuer: str) -> None:
+    """Hold the outermost actor against `may_act` of the caller's token (RFC 8693 section 4.4), and the chain against its
+    ceiling. Raises ActorRefused."""
+    if caller.channel is not None and caller.act is not None and chain_depth(caller.act) >= ACT_DEPTH:
+        raise ActorRefused(f"with the channel there would be more than {ACT_DEPTH} actors")
+    if caller.may_act is None:
+        return
+    acting = actor(caller, issuer)
+    if caller.channel is not None:
+        acting = {**acting, "iss": caller.channel.issuer}
+    for name in MAY_ACT_MEMBERS:
+        if name in caller.may_act and acting.get(name) != caller.may_act[name]:
+            raise ActorRefused(f"`may_act` names another actor: its `{name}` is not that of who acts")
 
 
 def chain_depth(act: Mapping[str, Any]) -> int:

@@ -26,7 +26,7 @@ from counterseal.core.methods import METHODS, Kind
 from counterseal.core.patterns import Patterns
 from counterseal.core.permit import Allowed, Denial
 
-CALLER_FIELDS: Final[Mapping[str, Callable[[Caller], str | None]]] = {
+CALLER_FIELDS: Final[Mapping[str, Callable[[Caller], str | tuple[str, ...] | None]]] = {
     "kind": lambda caller: caller.kind,
     "key": lambda caller: caller.client_id if caller.kind == "api_key" else None,
     "client_id": lambda caller: caller.client_id,
@@ -36,8 +36,11 @@ CALLER_FIELDS: Final[Mapping[str, Callable[[Caller], str | None]]] = {
     "team": lambda caller: caller.team,
     "org": lambda caller: caller.organisation,
     "agent": lambda caller: caller.agent,
+    "roles": lambda caller: caller.roles,
+    "groups": lambda caller: caller.groups,
+    "scopes": lambda caller: caller.scopes,
 }
-"""What a rule's `callers` may ask about."""
+"""What a rule's `callers` may ask about. Of several values, one that matches is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,7 @@ class Rule:
     def _selects(self, caller: Caller, server: str) -> bool:
         if self.servers is not None and not self.servers.match(server):
             return False
-        return all(patterns.match(CALLER_FIELDS[field](caller)) for field, patterns in self.callers)
+        return all(_match(patterns, CALLER_FIELDS[field](caller)) for field, patterns in self.callers)
 
     def _covers(self, method: str, tool: str | None) -> bool:
         if self.tools is None:
@@ -124,6 +127,12 @@ def _operation(call: Call) -> tuple[str, str | None]:
         kind = (params.get("ref") or {}).get("type")
         return ("prompts/get" if kind == "ref/prompt" else "resources/read"), call.name
     return call.method, call.name
+
+
+def _match(patterns: Patterns, value: str | tuple[str, ...] | None) -> bool:
+    if isinstance(value, tuple):
+        return any(patterns.match(one) for one in value)
+    return patterns.match(value)
 
 
 def _say(method: str, name: str | None) -> str:

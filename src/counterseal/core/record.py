@@ -7,6 +7,7 @@ from typing import Any, Literal
 from counterseal.core.call import Call, Inbound
 from counterseal.core.caller import Caller
 from counterseal.core.permit import Permit
+from counterseal.core.scripts import mixed_scripts
 from counterseal.errors import Reason
 
 Outcome = Literal["answered", "error", "aborted", "failed", "unknown"]
@@ -31,6 +32,7 @@ def refusal(
         **_what(inbound, call),
         **_who(caller),
         "peer": inbound.peer,
+        "channel_token": _channel(caller),
         "reason": reason.code,
         "status": reason.status,
         "detail": detail,
@@ -48,8 +50,10 @@ def intent(record: str, inbound: Inbound, permit: Permit, arguments_mac: str | N
         **_what(inbound, permit.call),
         **_who(permit.caller),
         "peer": inbound.peer,
+        "channel_token": _channel(permit.caller),
         "rule": permit.allowed.rule,
         "sub": claims["sub"],
+        "mixed_scripts": mixed_scripts(claims["sub"]),
         "act": claims["act"],
         "aud": claims["aud"],
         "scope": claims["scope"],
@@ -82,6 +86,13 @@ def _what(inbound: Inbound, call: Call | None) -> dict[str, Any]:
     if call is None:
         return {"server": inbound.server, "method": None, "name": None, "era": None}
     return {"server": call.server, "method": call.method, "name": call.name, "era": call.era.value}
+
+
+def _channel(caller: Caller | None) -> str | None:
+    """verified; ignored: one was sent and nobody is configured to verify it. One that was refused is in `reason`."""
+    if caller is None:
+        return None
+    return "verified" if caller.channel is not None else "ignored" if caller.channel_ignored else None
 
 
 def _who(caller: Caller | None) -> dict[str, Any]:

@@ -5,10 +5,8 @@ Nothing is looked up by name after this, nothing is parsed again, and nothing he
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,9 +15,10 @@ from pathlib import Path
 from counterseal import __version__
 from counterseal.audit.sinks import FileSink
 from counterseal.clock import Clock, SystemClock
+from counterseal.config.callers import DEFAULT_ALGORITHMS
 from counterseal.config.compile import compile_policy, signer_settings, static_headers
 from counterseal.config.load import load
-from counterseal.config.schema import DEFAULT_ALGORITHMS, Configuration, Issuer
+from counterseal.config.schema import Configuration
 from counterseal.core.call import Call, Inbound
 from counterseal.core.caller import Caller
 from counterseal.core.limits import LIMITS
@@ -27,16 +26,12 @@ from counterseal.core.permit import Allowed
 from counterseal.core.policy import Policy
 from counterseal.gateway.admission import Admission
 from counterseal.gateway.batch import BatchHandler, Handler
+from counterseal.gateway.identity_wiring import Check, open_identify
 from counterseal.gateway.ids import Ids
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Recorder
 from counterseal.httpclient import Client
-from counterseal.identity.api_key import ApiKeys
 from counterseal.identity.challenge import metadata_url, resource
-from counterseal.identity.fetch import HttpFetch
-from counterseal.identity.identify import Authenticator, Identify
-from counterseal.identity.idp_jwt import IdpTokens, TrustedIssuer
-from counterseal.identity.jwks import RemoteKeys
 from counterseal.issuer import documents, keys
 from counterseal.issuer.mint import Mint
 from counterseal.issuer.ring import KeyRing
@@ -45,10 +40,8 @@ from counterseal.servers.http import ServerHttp
 from counterseal.servers.session import Sessions
 from counterseal.servers.streamable_http import Destination, StreamableHttp
 from counterseal.store.open import open_store
-from counterseal.store.port import API_KEY_PEPPER, AUDIT_MAC, SESSION_SEAL, SigningKeyRow, Store
+from counterseal.store.port import AUDIT_MAC, SESSION_SEAL, SigningKeyRow, Store
 from counterseal.wire import envelope
-
-Check = Callable[[], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +100,7 @@ async def open_gateway(config: Path) -> AsyncIterator[Gateway]:
         }
         checks: dict[str, Check] = {"keys": lambda: None, "audit": sink.healthy}
         pipeline = Pipeline(
-            identify=await _identify(configuration, store, clock, stack, checks),
+            identify=await open_identify(configuration, store, clock, stack, checks),
             admission=Admission(LIMITS),
             decode=partial(_decode, sessions, servers),
             policy=policy,
@@ -153,44 +146,6 @@ def _new_key(algorithm: str, clock: Clock) -> SigningKeyRow:
     )
 
 
-async def _identify(
-    configuration: Configuration, store: Store, clock: Clock, stack: AsyncExitStack, checks: dict[str, Check]
-) -> Identify:
-    authenticators: list[Authenticator] = []
-    if configuration.callers.api_keys:
-        api_keys = ApiKeys(store, await store.secret(API_KEY_PEPPER), clock)
-        await api_keys.refresh()
-        polling = asyncio.ensure_future(api_keys.run())
-        stack.push_async_callback(_cancelled, polling)
-        authenticators.append(api_keys)
-        checks["store"] = api_keys.healthy
-    if configuration.callers.issuers:
-        client = Client()
-        stack.push_async_callback(client.close)
-        fetch = HttpFetch(client, LIMITS, LIMITS.jwks_bytes)
-        trusted = [_trusted(issuer, fetch, clock, checks) for issuer in configuration.callers.issuers]
-        authenticators.append(IdpTokens(trusted, configuration.issuer, clock, LIMITS))
-    return Identify(authenticators, anonymous=configuration.callers.anonymous, issuer=configuration.issuer)
-
-
-def _trusted(issuer: Issuer, fetch: HttpFetch, clock: Clock, checks: dict[str, Check]) -> TrustedIssuer:
-    remote = RemoteKeys(issuer.name, issuer.jwks_uri, fetch, clock, LIMITS)
-    checks[f"issuer {issuer.name}"] = remote.healthy
-    return TrustedIssuer(
-        name=issuer.name,
-        issuer=issuer.issuer,
-        audiences=tuple(issuer.audience) if issuer.audience else None,
-        algorithms=frozenset(issuer.algorithms),
-        keys=remote,
-    )
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
-
-
 def _destination(configuration: Configuration, name: str) -> Destination:
     static = tuple((header, secret.reveal()) for header, secret in static_headers(configuration, name))
     header = configuration.signer_of(name).header
@@ -218,7 +173,7 @@ def _no_schema(_: str) -> None:
 
 def _documents(configuration: Configuration, ring: KeyRing) -> dict[str, bytes]:
     issuer = configuration.issuer
-    providers = [one.issuer for one in configuration.callers.issuers]
+    providers = [exact for one in configuration.callers.issuers for exact in one.issuers]
     found = {
         "/.well-known/jwks.json": documents.jwks(ring),
         "/.well-known/openid-configuration": documents.openid_configuration(issuer, ring),

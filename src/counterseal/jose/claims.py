@@ -59,7 +59,7 @@ def check(verified: Verified, rules: ClaimRules, now: float) -> None:
     _check_type(verified.typ, rules)
     if "events" in claims:
         raise TokenRefused("typ", "a security event (RFC 8417), not an access token")
-    _check_audience(claims.get("aud"), rules)
+    check_audience(claims.get("aud"), rules)
     _check_times(claims, rules, now)
     if "sub" in claims or rules.subject:
         _check_subject(claims.get("sub"))
@@ -81,7 +81,8 @@ def _media_type(typ: str) -> str:
     return typ.lower().removeprefix("application/")
 
 
-def _check_audience(aud: Any, rules: ClaimRules) -> None:
+def check_audience(aud: Any, rules: ClaimRules) -> None:
+    """Hold the value of `aud` alone against the rules. Raises TokenRefused."""
     if isinstance(aud, str):
         if aud not in rules.audiences:
             raise TokenRefused("audience", _why_not(aud, rules))

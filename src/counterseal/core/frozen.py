@@ -1,0 +1,25 @@
+"""JSON values that nobody can change any more, and plain ones made of them (threats.md I-09)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+
+def freeze(value: Any) -> Any:
+    """The same JSON value with read-only mappings and with tuples for lists, all the way down."""
+    if isinstance(value, dict | MappingProxyType):
+        return MappingProxyType({name: freeze(one) for name, one in value.items()})
+    if isinstance(value, list | tuple):
+        return tuple(freeze(one) for one in value)
+    return value
+
+
+def thaw(value: Any) -> Any:
+    """A new plain JSON value that shares nothing with the frozen one that can be changed."""
+    if isinstance(value, Mapping):
+        return {name: thaw(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [thaw(one) for one in value]
+    return value
