@@ -1,4 +1,4 @@
-"""The ASGI application: calls go straight to the hot path, everything else to Starlette."""
+"""One worker's application: `mcp` answers calls, and is asked by the connection itself; everything else is ASGI, by Starlette."""
 
 from __future__ import annotations
 
@@ -24,15 +24,19 @@ class App:
 
     def __init__(self, gateway: Callable[[], AbstractAsyncContextManager[Gateway]]) -> None:
         self._gateway = gateway
-        self._mcp: ASGIApp | None = None
+        self._mcp: McpEndpoint | None = None
         self._rest: ASGIApp | None = None
+
+    @property
+    def mcp(self) -> McpEndpoint:
+        """What answers under `/mcp`, once the gateway is open."""
+        assert self._mcp is not None
+        return self._mcp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            assert self._mcp is not None
             assert self._rest is not None
-            app = self._mcp if scope["raw_path"].startswith(b"/mcp") else self._rest
-            await app(scope, receive, send)
+            await self._rest(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
 

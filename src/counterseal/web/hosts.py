@@ -7,8 +7,7 @@ A page of another site can make a browser call a gateway on its own machine or i
 from __future__ import annotations
 
 import re
-from collections.abc import MutableMapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from counterseal.core.call import Inbound
@@ -32,10 +31,9 @@ class Hosts:
         self._scheme = parts.scheme
         self._known: set[tuple[bytes, str, int | None]] = set()
 
-    def check(self, inbound: Inbound, scope: MutableMapping[str, Any]) -> None:
-        """Raises BadCall `origin_refused`, or `bad_header` where Host or Origin was not sent once."""
-        server = scope.get("server") or ("", None)
-        address, port = server[0], server[1]
+    def check(self, inbound: Inbound, local: tuple[str, int | None]) -> None:
+        """local: the address that the caller reached. Raises BadCall `origin_refused`, or `bad_header` where Host or Origin was not sent once."""
+        address, port = local
         loopback = address in ("127.0.0.1", "::1")
         hosts = inbound.all(b"host")
         if len(hosts) != 1:
