@@ -85,25 +85,33 @@ class ServerResponse:
         self.status = response.status
 
     def header(self, name: bytes) -> str | None:
-        values = [value for key, value in self._response.headers if key == name]
-        if len(values) > 1:
-            self.abort()
-            raise ServerError(
-                "server_answer_invalid", "the server's answer is not valid", detail=f"two {name.decode()} headers"
-            )
-        return values[0].decode("latin-1") if values else None
+        found = None
+        for key, value in self._response.headers:
+            if key != name:
+                continue
+            if found is not None:
+                self.abort()
+                raise ServerError(
+                    "server_answer_invalid", "the server's answer is not valid", detail=f"two {name.decode()} headers"
+                )
+            found = value
+        return None if found is None else found.decode("latin-1")
 
     async def read(self, limit: int) -> bytes:
         parts = []
         size = 0
-        async for chunk in self.chunks():
-            size += len(chunk)
-            if size > limit:
-                self.abort()
-                raise ServerError(
-                    "server_answer_too_large", "the server's answer is too large", detail=f"more than {limit} bytes"
-                )
-            parts.append(chunk)
+        try:
+            while (chunk := await self._response.next_chunk()) is not None:
+                size += len(chunk)
+                if size > limit:
+                    raise ServerError(
+                        "server_answer_too_large", "the server's answer is too large", detail=f"more than {limit} bytes"
+                    )
+                parts.append(chunk)
+        except httpclient.HttpError as error:
+            raise _failure(error) from None
+        finally:
+            self.abort()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def chunks(self) -> AsyncIterator[bytes]:

@@ -44,8 +44,6 @@ class CeilingProtocol(HttpToolsProtocol):
         self._in_head = False
         self._unfinished = 0
         self._after_head = 0
-        self._size = 0
-        self._count = 0
         self._refused = False
         self._deadline: asyncio.TimerHandle | None = None
         self._untaken: asyncio.TimerHandle | None = None
@@ -140,36 +138,25 @@ class CeilingProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._in_head = True
-        self._unfinished = self._size = self._count = self._after_head = 0
+        self._unfinished = self._after_head = 0
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
 
     def on_url(self, url: bytes) -> None:
-        self._size += len(url)
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
             raise _NotTaken  # a trailer: it came after the headers were decided on, and must not pass for one (threats.md H-02)
-        self._count += 1
-        length = len(value)
-        self._size += len(name) + length + 4
-        if length > LIMITS.header_value_bytes:
-            self._size = LIMITS.header_bytes + 1
-        name = name.lower()
-        if name == b"transfer-encoding" and value.lower() != b"chunked":
-            raise _NotTaken
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._stop_waiting()
         url, parser = self.url, self.parser
         version = parser.get_http_version()
-        if self._size > LIMITS.header_bytes or self._count > LIMITS.header_count:
+        if self._head_is_over():
             self._refuse()
         elif url[:1] != b"/" or b"#" in url or version not in ("1.1", "1.0"):
             raise _NotTaken
@@ -179,6 +166,21 @@ class CeilingProtocol(HttpToolsProtocol):
             self._exchange(url, version)
         else:
             self._begin_asgi(url)
+
+    def _head_is_over(self) -> bool:
+        """Whether the head is over a ceiling. Looks at what else is in it on the way. Raises _NotTaken."""
+        headers = self.headers
+        size = len(self.url)
+        for name, value in headers:
+            length = len(value)
+            size += len(name) + length + 4
+            if length > LIMITS.header_value_bytes:
+                return True
+            if name == b"transfer-encoding" and value.lower() != b"chunked":
+                raise _NotTaken
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+        return size > LIMITS.header_bytes or len(headers) > LIMITS.header_count
 
     def _exchange(self, url: bytes, version: str) -> None:
         # Typed as what it stands in for: the server asks of a cycle what an exchange has.
