@@ -16,6 +16,7 @@ from counterseal.core.limits import Limits
 from counterseal.core.reply import Headers, Reply, Stream
 from counterseal.errors import BadCall, CallError
 from counterseal.gateway.batch import Handler
+from counterseal.web.cors import Cors, answer_preflight
 from counterseal.web.hosts import Hosts
 from counterseal.web.protocol import LEFT
 from counterseal.wire import jsonrpc
@@ -37,16 +38,20 @@ class CallerLeft(Exception):
 class McpEndpoint:
     """The ASGI callable for every address that begins with `/mcp`."""
 
-    def __init__(self, pipeline: Handler, hosts: Hosts, limits: Limits) -> None:
+    def __init__(self, pipeline: Handler, hosts: Hosts, cors: Cors, limits: Limits) -> None:
         self._pipeline = pipeline
         self._hosts = hosts
+        self._cors = cors
         self._limits = limits
         self._calls = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._calls += 1
         try:
-            await self._serve(scope, receive, send)
+            head = _head(scope)
+            if head.all(b"origin"):
+                send = self._cors.readable(head, send)
+            await self._serve(head, scope, receive, send)
         except CallError as error:
             await _refuse(error, send)
         except CallerLeft:
@@ -54,13 +59,16 @@ class McpEndpoint:
         finally:
             self._calls -= 1
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, head: Inbound, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            inbound = await self._inbound(scope, receive)
+            inbound = await self._inbound(head, scope, receive)
         except CallError as error:
             # Nobody reads the rest of its body, so nothing may follow on this connection (threats.md H-07).
             error.headers += ((b"connection", b"close"),)
             raise
+        if inbound is None:
+            await answer_preflight(head, send)
+            return
         task = asyncio.current_task()
         assert task is not None
         watch = _Watch(task)
@@ -75,19 +83,17 @@ class McpEndpoint:
         finally:
             watch.stop()
 
-    async def _inbound(self, scope: Scope, receive: Receive) -> Inbound:
-        """The request, whole. Raises CallError for one that is refused before its caller is asked for."""
-        path = _PATH.fullmatch(scope["raw_path"])
-        server = (path[1] or b"").decode() if path is not None else ""
-        peer = scope["client"][0] if scope.get("client") else ""
-        inbound = Inbound(scope["method"], server, tuple(scope["headers"]), b"", peer)
+    async def _inbound(self, inbound: Inbound, scope: Scope, receive: Receive) -> Inbound | None:
+        """The request, whole; None for a preflight. Raises CallError for one that is refused before its caller is asked for."""
         try:
             if self._calls > self._limits.calls_per_worker:
                 raise CallError("overloaded", "the gateway carries as many calls as it may")
-            if path is None:
+            if not inbound.server and scope["raw_path"] != b"/mcp":
                 raise BadCall("server_unknown", "there is no such address: servers are at /mcp/{server}")
             self._hosts.check(inbound, scope)
             if inbound.verb not in ("POST", "GET", "DELETE"):
+                if self._cors.is_preflight(inbound):
+                    return None
                 allow = ((b"allow", b"POST, GET, DELETE"),)
                 raise BadCall("http_method_refused", f"{inbound.verb} is not served here", headers=allow)
             body = await self._body(inbound, scope, receive)
@@ -110,6 +116,14 @@ class McpEndpoint:
                 return await _collect(receive, limit)
         except TimeoutError:
             raise BadCall("invalid_request", "the body did not arrive in time") from None
+
+
+def _head(scope: Scope) -> Inbound:
+    """The request without its body. server: empty for `/mcp` and for what is no address at all."""
+    path = _PATH.fullmatch(scope["raw_path"])
+    server = (path[1] or b"").decode() if path is not None else ""
+    peer = scope["client"][0] if scope.get("client") else ""
+    return Inbound(scope["method"], server, tuple(scope["headers"]), b"", peer)
 
 
 async def _collect(receive: Receive, limit: int) -> bytes:
