@@ -211,7 +211,9 @@ class _Connection(asyncio.Protocol):
         self._idle = timeouts.idle
         self._until = now + timeouts.total
         due = min(self._until, now + (self._idle or timeouts.total))
-        if self._timer is None or self._due > due:  # else that of an earlier exchange is early enough, and is left as it is
+        if (
+            self._timer is None or self._due > due
+        ):  # else that of an earlier exchange is early enough, and is left as it is
             self._look_at(due)
         self._head = self._loop.create_future()
         self._transport.write(request)

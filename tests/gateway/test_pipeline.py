@@ -14,6 +14,7 @@ import jwt
 import pytest
 
 from counterseal.core.call import Era, Inbound
+from counterseal.core.caller import Caller
 from counterseal.core.limits import LIMITS
 from counterseal.core.methods import METHODS
 from counterseal.core.patterns import Patterns
@@ -237,6 +238,21 @@ async def test_a_permit_is_for_the_operation_that_was_decided_on(server: Hostile
         for other in (call(params={"name": "delete_all"}), call("tools/list"), call("prompts/get")):
             with pytest.raises(ValueError, match="another operation"):
                 dataclasses.replace(verdict, call=other)
+
+
+async def test_a_subject_that_is_found_unfit_is_a_401_with_a_challenge_like_any_other(server: HostileServer) -> None:
+    """J-19, J-30: the same text and the same header as where the credential was looked at."""
+    async with built(server, scopes=("mcp",)) as gateway:
+        with pytest.raises(Unauthenticated) as usual:
+            await gateway.pipeline.identify(modern(key=b"made-up"))
+        token = Caller(kind="token", client_id="ide", issuer="https://idp", subject="x")
+        unfit = dataclasses.replace(token, claims={"sub": "apikey:k-alice"})
+        with pytest.raises(Unauthenticated) as told:
+            await gateway.pipeline.permit(unfit, call())
+        assert (told.value.message, told.value.headers) == (usual.value.message, usual.value.headers)
+        assert b'error="invalid_token"' in told.value.headers[0][1]
+        fit = dataclasses.replace(token, claims={"sub": "apikey-k-alice"})
+        assert isinstance(await gateway.pipeline.permit(fit, call()), Permit)
 
 
 async def test_a_denial_makes_no_token(server: HostileServer) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 from pydantic import ValidationInfo as Info
 
-from counterseal.config.addresses import HeaderName, Host, IdpAddress, OwnIssuer, ServerUrl
+from counterseal.config.addresses import HeaderName, Host, IdpAddress, Origin, OwnIssuer, ServerUrl
 from counterseal.config.problems import Faults, later, nearest, wrong
 from counterseal.config.values import (
     AuditSink,
@@ -59,10 +59,11 @@ class Part(BaseModel):
 
 
 class Listen(Part):
-    """Where the gateway accepts connections. port 0: any that is free."""
+    """Where the gateway accepts connections, and whose pages may call. port 0: any that is free."""
 
     host: Host = "127.0.0.1"
     port: Port = 8460
+    origins: Annotated[tuple[Origin, ...], AfterValidator(distinct)] = ()
 
 
 class Keys(Part):

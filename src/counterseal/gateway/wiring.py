@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from counterseal import __version__
@@ -55,13 +56,15 @@ Check = Callable[[], str | None]
 class Gateway:
     """One running gateway, as the web room serves it.
 
-    documents: path to JSON text of everything under `/.well-known/`. checks: the parts of `/readyz`.
+    documents: path to JSON text of everything under `/.well-known/`. checks: the parts of `/readyz`. origins: whose pages may
+    call.
     """
 
     issuer: str
     handler: Handler
     documents: Mapping[str, bytes]
     checks: Mapping[str, Check]
+    origins: tuple[str, ...] = ()
 
 
 async def prepare(config: Path) -> None:
@@ -126,8 +129,9 @@ async def open_gateway(config: Path) -> AsyncIterator[Gateway]:
         yield Gateway(
             issuer=configuration.issuer,
             handler=BatchHandler(pipeline, sessions.open, LIMITS),
-            documents=_documents(configuration, ring),
+            documents=_documents(configuration, ring, _scopes(configuration)),
             checks=checks,
+            origins=configuration.listen.origins,
         )
 
 
@@ -170,7 +174,12 @@ async def _identify(
         fetch = HttpFetch(client, LIMITS, LIMITS.jwks_bytes)
         trusted = [_trusted(issuer, fetch, clock, checks) for issuer in configuration.callers.issuers]
         authenticators.append(IdpTokens(trusted, configuration.issuer, clock, LIMITS))
-    return Identify(authenticators, anonymous=configuration.callers.anonymous, issuer=configuration.issuer)
+    return Identify(
+        authenticators,
+        anonymous=configuration.callers.anonymous,
+        issuer=configuration.issuer,
+        scopes=_scopes(configuration),
+    )
 
 
 def _trusted(issuer: Issuer, fetch: HttpFetch, clock: Clock, checks: dict[str, Check]) -> TrustedIssuer:
@@ -216,7 +225,14 @@ def _no_schema(_: str) -> None:
     return None
 
 
-def _documents(configuration: Configuration, ring: KeyRing) -> dict[str, bytes]:
+def _scopes(configuration: Configuration) -> tuple[str, ...]:
+    """Every scope that an access token needs, whoever issued it: for the challenge and the metadata."""
+    # Required scopes are not built yet: each issuer's go in here, and nowhere else.
+    required: list[tuple[str, ...]] = [() for _ in configuration.callers.issuers]
+    return tuple(dict.fromkeys(chain.from_iterable(required)))
+
+
+def _documents(configuration: Configuration, ring: KeyRing, scopes: Sequence[str]) -> dict[str, bytes]:
     issuer = configuration.issuer
     providers = [one.issuer for one in configuration.callers.issuers]
     found = {
@@ -224,7 +240,9 @@ def _documents(configuration: Configuration, ring: KeyRing) -> dict[str, bytes]:
         "/.well-known/openid-configuration": documents.openid_configuration(issuer, ring),
         "/.well-known/oauth-authorization-server": documents.authorization_server(issuer),
     }
-    for name in configuration.servers:
+    # The empty name is `/mcp`, whose challenge leads here as well.
+    names = {"": "Counterseal"} | {name: one.description or name for name, one in configuration.servers.items()}
+    for name, shown in names.items():
         path = metadata_url(issuer, name).removeprefix(issuer)
-        found[path] = documents.protected_resource(resource(issuer, name), name, providers)
+        found[path] = documents.protected_resource(resource(issuer, name), shown, providers, scopes)
     return found

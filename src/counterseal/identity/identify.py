@@ -12,7 +12,7 @@ from typing import Protocol
 from counterseal.core.call import Inbound
 from counterseal.core.caller import Caller
 from counterseal.errors import Unauthenticated
-from counterseal.identity.challenge import challenge
+from counterseal.identity.challenge import challenge, scope_value
 from counterseal.identity.credentials import REFUSED, credential
 
 ANONYMOUS = Caller(kind="anonymous", client_id="anonymous")
@@ -28,12 +28,17 @@ class Authenticator(Protocol):
 
 
 class Identify:
-    """issuer: our own, the base of every resource's address."""
+    """issuer: our own, the base of every resource's address. scopes: those that a token needs, for the challenge; ValueError
+    for what is none."""
 
-    def __init__(self, authenticators: Sequence[Authenticator], *, anonymous: bool, issuer: str) -> None:
+    def __init__(
+        self, authenticators: Sequence[Authenticator], *, anonymous: bool, issuer: str, scopes: Sequence[str] = ()
+    ) -> None:
         self._authenticators = tuple(authenticators)
         self._anonymous = anonymous
         self._issuer = issuer
+        scope_value(scopes)
+        self._scopes = tuple(scopes)
 
     async def __call__(self, inbound: Inbound) -> Caller:
         """The caller. Raises Unauthenticated with the challenge of RFC 9728 section 5.1, BadCall, or CannotTell."""
@@ -53,5 +58,10 @@ class Identify:
                 "credential_invalid", REFUSED, detail="no authenticator knows this kind of credential"
             )
         except Unauthenticated as error:
-            error.headers = (challenge(self._issuer, inbound.server, sent=error.reason.code != "credential_missing"),)
-            raise
+            raise self.challenged(error, inbound.server) from None
+
+    def challenged(self, error: Unauthenticated, server: str) -> Unauthenticated:
+        """The same error with what tells a client of this server how to do better."""
+        sent = error.reason.code != "credential_missing"
+        error.headers = (challenge(self._issuer, server, sent=sent, scopes=self._scopes),)
+        return error

@@ -15,6 +15,7 @@ from counterseal.core.limits import LIMITS
 from counterseal.errors import ConfigError
 from counterseal.gateway.wiring import Gateway, open_gateway
 from counterseal.web import health, wellknown
+from counterseal.web.cors import Cors
 from counterseal.web.hosts import Hosts
 from counterseal.web.mcp import McpEndpoint
 
@@ -44,7 +45,8 @@ class App:
         await receive()
         try:
             async with self._gateway() as gateway:
-                self._mcp = McpEndpoint(gateway.handler, Hosts(gateway.issuer), LIMITS)
+                hosts = Hosts(gateway.issuer, gateway.origins)
+                self._mcp = McpEndpoint(gateway.handler, hosts, Cors(gateway.origins), LIMITS)
                 self._rest = _rest(gateway)
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
@@ -64,9 +66,15 @@ def _rest(gateway: Gateway) -> ASGIApp:
     return app
 
 
-async def _not_found(_: Request, error: Exception) -> Response:
+async def _not_found(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 404)
-    return JSONResponse({"error": "not found" if status == 404 else "method not allowed"}, status_code=status)
+    what = "not found" if status == 404 else "method not allowed"
+    # A page that looks for a document must be able to read that there is none, else it sees a network that failed.
+    headers = dict(wellknown.READABLE) if request.scope["path"].startswith(wellknown.PREFIX) else {}
+    allow = (getattr(error, "headers", None) or {}).get("Allow")
+    if allow is not None:
+        headers["allow"] = ", ".join(sorted(allow.split(", ")))
+    return JSONResponse({"error": what}, status_code=status, headers=headers)
 
 
 def worker(config: Path) -> App:

@@ -17,9 +17,7 @@ from counterseal.core.reply import Headers
 
 _log = logging.getLogger("counterseal.web")
 
-_STATUS: Final = {
-    status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus
-}
+_STATUS: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NO_LENGTH: Final = frozenset({204, 304})
 
@@ -77,7 +75,10 @@ class Endpoint(Protocol):
 
 
 class Exchange:
-    """verb, path: as they were sent; the path without its query. headers: names in lower case, in order, duplicates kept."""
+    """verb, path: as they were sent; the path without its query. headers: names in lower case, in order, duplicates kept.
+
+    more_headers: what every answer to this request gets besides its own.
+    """
 
     __slots__ = (
         "_chunked",
@@ -90,6 +91,7 @@ class Exchange:
         "headers",
         "keep_alive",
         "more_body",
+        "more_headers",
         "path",
         "response_complete",
         "started",
@@ -118,6 +120,7 @@ class Exchange:
         self._chunked = False
         self.body: bytes | bytearray = b""
         self.more_body = True
+        self.more_headers: Headers = ()
         self.disconnected = False
         self.started = False
         self.response_complete = False
@@ -218,7 +221,7 @@ class Exchange:
             self._end()
 
     def _head(self, status: int, headers: Headers, length: int | None) -> bytes:
-        lines = [b"%b: %b\r\n" % header for header in headers]
+        lines = [b"%b: %b\r\n" % header for header in (*headers, *self.more_headers)]
         if length is not None:
             lines.append(b"content-length: %d\r\n" % length)
         elif self._chunked:

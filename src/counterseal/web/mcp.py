@@ -15,6 +15,7 @@ from counterseal.core.limits import Limits
 from counterseal.core.reply import Reply, Stream
 from counterseal.errors import BadCall, CallError
 from counterseal.gateway.batch import Handler
+from counterseal.web.cors import Cors, preflight_answer
 from counterseal.web.exchange import CallerLeft, Exchange, TooLong
 from counterseal.web.hosts import Hosts
 from counterseal.wire import jsonrpc
@@ -27,9 +28,10 @@ _RETRY_AFTER: Final = (b"retry-after", b"2")
 class McpEndpoint:
     """Answers every address that begins with `/mcp`."""
 
-    def __init__(self, pipeline: Handler, hosts: Hosts, limits: Limits) -> None:
+    def __init__(self, pipeline: Handler, hosts: Hosts, cors: Cors, limits: Limits) -> None:
         self._pipeline = pipeline
         self._hosts = hosts
+        self._cors = cors
         self._limits = limits
         self._calls = 0
 
@@ -37,19 +39,25 @@ class McpEndpoint:
         """Answer one request. Raises CallerLeft where nobody waits for the answer any more."""
         self._calls += 1
         try:
-            await self._serve(exchange)
+            head = _head(exchange)
+            if head.all(b"origin"):
+                exchange.more_headers = self._cors.headers(head)
+            await self._serve(head, exchange)
         except CallError as error:
             await _refuse(error, exchange)
         finally:
             self._calls -= 1
 
-    async def _serve(self, exchange: Exchange) -> None:
+    async def _serve(self, head: Inbound, exchange: Exchange) -> None:
         try:
-            inbound = await self._inbound(exchange)
+            inbound = await self._inbound(head, exchange)
         except CallError as error:
             # Nobody reads the rest of its body, so nothing may follow on this connection (threats.md H-07).
             error.headers += ((b"connection", b"close"),)
             raise
+        if inbound is None:
+            await exchange.answer(204, preflight_answer(head), b"")
+            return
         watch = _Watch()
         exchange.when_left(watch.end)
         try:
@@ -62,18 +70,17 @@ class McpEndpoint:
         finally:
             exchange.when_left(None)
 
-    async def _inbound(self, exchange: Exchange) -> Inbound:
-        """The request, whole. Raises CallError for one that is refused before its caller is asked for."""
-        path = _PATH.fullmatch(exchange.path)
-        server = (path[1] or b"").decode() if path is not None else ""
-        inbound = Inbound(exchange.verb, server, tuple(exchange.headers), b"", exchange.peer)
+    async def _inbound(self, inbound: Inbound, exchange: Exchange) -> Inbound | None:
+        """The request, whole; None for a preflight. Raises CallError for one that is refused before its caller is asked for."""
         try:
             if self._calls > self._limits.calls_per_worker:
                 raise CallError("overloaded", "the gateway carries as many calls as it may")
-            if path is None:
+            if not inbound.server and exchange.path != b"/mcp":
                 raise BadCall("server_unknown", "there is no such address: servers are at /mcp/{server}")
             self._hosts.check(inbound, exchange.local)
             if inbound.verb not in ("POST", "GET", "DELETE"):
+                if self._cors.is_preflight(inbound):
+                    return None
                 allow = ((b"allow", b"POST, GET, DELETE"),)
                 raise BadCall("http_method_refused", f"{inbound.verb} is not served here", headers=allow)
             body = await self._body(inbound, exchange)
@@ -97,6 +104,13 @@ class McpEndpoint:
             raise BadCall("too_large", f"the body has more than {limit} bytes") from None
         except TimeoutError:
             raise BadCall("invalid_request", "the body did not arrive in time") from None
+
+
+def _head(exchange: Exchange) -> Inbound:
+    """The request without its body. server: empty for `/mcp` and for what is no address at all."""
+    path = _PATH.fullmatch(exchange.path)
+    server = (path[1] or b"").decode() if path is not None else ""
+    return Inbound(exchange.verb, server, tuple(exchange.headers), b"", exchange.peer)
 
 
 class _Watch:
@@ -142,6 +156,4 @@ async def _refuse(error: CallError, exchange: Exchange) -> None:
     headers = ((b"content-type", b"application/json"), *error.headers)
     if error.reason.status in (429, 503):
         headers += (_RETRY_AFTER,)
-    await exchange.answer(
-        error.reason.status, headers, jsonrpc.write(jsonrpc.error_message(error, error.record or ""))
-    )
+    await exchange.answer(error.reason.status, headers, jsonrpc.write(jsonrpc.error_message(error, error.record or "")))
