@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from counterseal import httpclient
 from counterseal.core.limits import Limits
+from counterseal.core.value import Value
 from counterseal.errors import ServerError
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Value, frozen=True):
     """What is sent. target: prepared once for each server. listens_seconds: a stream that may be quiet, and for how long at
     most; None for a call, which has the limits of a call."""
 
+    UNSHOWN: ClassVar = frozenset({"headers", "body"})
+
     verb: str
     target: httpclient.Target
-    headers: Sequence[tuple[str, str]] = field(repr=False)
-    body: bytes | None = field(repr=False)
+    headers: Sequence[tuple[str, str]]
+    body: bytes | None
     listens_seconds: float | None
 
 
