@@ -148,17 +148,17 @@ _ROWS: Final = (
         403,
         40303,
         "caller",
-        "The request came from a web page of an origin that is not this gateway's, "
+        "The request came from a web page of an origin that is neither this gateway's nor in `listen.origins`, "
         "or names a host that is not this gateway (DNS rebinding).",
-        "Call the gateway by the host name of its `issuer`.",
+        "Call the gateway by the host name of its `issuer`; list the page's origin in `listen.origins`.",
     ),
     Reason(
         "insufficient_scope",
         403,
         40304,
         "caller",
-        "The access token is good but lacks a scope that its issuer's `required_scopes` ask for.",
-        "Get a token with all the scopes that the message and `WWW-Authenticate` name.",
+        "The access token lacks a scope that calls to this server need.",
+        "Get a token with every scope that `WWW-Authenticate` names.",
     ),
     Reason(
         "channel_token_missing",

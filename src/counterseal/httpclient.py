@@ -146,6 +146,10 @@ class Response:
         self.headers: Final[Sequence[tuple[bytes, bytes]]] = connection.headers
         """Names in lower case, duplicates kept."""
 
+    async def next_chunk(self) -> bytes | None:
+        """What has arrived of the body since; None at its end. Raises HttpError. Whoever stops early aborts."""
+        return await self._connection.next_chunk()
+
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises HttpError."""
         try:
@@ -172,6 +176,8 @@ class _Connection(asyncio.Protocol):
         self._idle_since = 0.0
         self.exchange = 0
         self._parser = httptools.HttpResponseParser(self)
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
         self._reset()
 
     def _reset(self) -> None:
@@ -187,7 +193,6 @@ class _Connection(asyncio.Protocol):
         self._ended = False
         self._keep = False
         self._error: HttpError | None = None
-        self._timer: asyncio.TimerHandle | None = None
 
     # ---- what the client does ----
 
@@ -205,7 +210,11 @@ class _Connection(asyncio.Protocol):
         self._last = now
         self._idle = timeouts.idle
         self._until = now + timeouts.total
-        self._timer = self._loop.call_at(min(self._until, now + (self._idle or timeouts.total)), self._look)
+        due = min(self._until, now + (self._idle or timeouts.total))
+        if (
+            self._timer is None or self._due > due
+        ):  # else that of an earlier exchange is early enough, and is left as it is
+            self._look_at(due)
         self._head = self._loop.create_future()
         self._transport.write(request)
         await self._head
@@ -232,8 +241,6 @@ class _Connection(asyncio.Protocol):
         if not self._busy:
             return
         self._busy = False
-        if self._timer is not None:
-            self._timer.cancel()
         transport = self._transport
         clean = self._ended and self._keep and not self._chunks
         # A server may answer before it has read the whole request; what is left of that must not meet the next one.
@@ -250,27 +257,38 @@ class _Connection(asyncio.Protocol):
         if self._busy and not self._ended:
             self._fail(HttpError("the connection was closed"))  # whoever waits for it hears of it
         self._busy = False
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_looking()
         if self._transport is not None and not self._transport.is_closing():
             self._transport.abort()
 
     def _look(self) -> None:
-        """Has it taken too long? One timer for both limits, set anew when it fires."""
+        """Has it taken too long? One timer for both limits and for every exchange, set anew when it fires too early."""
+        self._timer = None
+        if not self._busy:
+            return
         now = self._loop.time()
         due = self._until if self._idle is None else min(self._until, self._last + self._idle)
         if self._paused:
             due = self._until  # it is we who don't read
         if now < due:
-            self._timer = self._loop.call_at(due, self._look)
+            self._look_at(due)
             return
         self._fail(HttpTimeout("no end in time" if now >= self._until else "no bytes in time"))
+
+    def _look_at(self, due: float) -> None:
+        self._stop_looking()
+        self._due = due
+        self._timer = self._loop.call_at(due, self._look)
+
+    def _stop_looking(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _fail(self, error: HttpError) -> None:
         if self._error is None:
             self._error = error
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_looking()
         if self._head is not None and not self._head.done():
             self._head.set_exception(error)
         self._notify()

@@ -44,7 +44,7 @@ SIGNER: dict[str, Any] = {
 
 EVERYTHING: dict[str, Any] = {
     "issuer": "https://gateway.example.com",
-    "listen": {"host": "127.0.0.1", "port": 8460},
+    "listen": {"host": "127.0.0.1", "port": 8460, "origins": ["https://inspector.example.com"]},
     "store": "sqlite:counterseal.db",
     "redis": None,
     "keys": {"source": "store", "algorithms": ["RS256", "ES256", "Ed25519"], "rotate_every": None},

@@ -181,3 +181,81 @@ def test_a_host_to_listen_on_is_an_address_or_a_name(host: str) -> None:
 def test_a_host_with_a_port_or_brackets_is_refused(host: str) -> None:
     (problem,) = problems(f"issuer: {GOOD}\nlisten: {{host: {json.dumps(host)}}}\n")
     assert "IP address or a host name" in problem
+
+
+def origins(*texts: str) -> str:
+    return f"issuer: {GOOD}\nlisten: {{origins: {json.dumps(texts)}}}\n"
+
+
+def test_no_page_of_another_origin_may_call_unless_that_is_said() -> None:
+    assert accepted(f"issuer: {GOOD}\n").listen.origins == ()
+    assert accepted(origins()).listen.origins == ()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://inspector.example.com",
+        "https://inspector.example.com:8443",
+        "https://192.0.2.1",
+        "https://[2001:db8::1]:8443",
+        "https://xn--gteway-bta.example.com",
+        "https://localhost",
+        "http://localhost",
+        "http://localhost:6274",
+        "http://127.0.0.1:6274",
+        "http://[::1]:6274",
+    ],
+)
+def test_an_origin_is_scheme_host_and_port_as_browsers_write_them(text: str) -> None:
+    other = "https://other.example.com"
+    assert accepted(origins(text, other)).listen.origins == (text, other)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("*", "any page could call"),
+        ("https://*", "any page could call"),
+        ("https://*.example.com", "any page could call"),
+        ("https://inspector.example.com:*", "any page could call"),
+        ("null", "names nobody"),
+        ("", "must be an origin"),
+        ("inspector.example.com", "must be an origin"),
+        ("//inspector.example.com", "must be an origin"),
+        ("HTTPS://inspector.example.com", "must be an origin"),
+        ("chrome-extension://inspector", "must be an origin"),
+        ("file://", "must be an origin"),
+        ("http://inspector.example.com", "must be https"),
+        ("http://10.0.0.1:6274", "must be https"),
+        ("http://localhost.example.com", "must be https"),
+        ("https://inspector.example.com/", "not an origin"),
+        ("https://inspector.example.com/app", "not an origin"),
+        ("https://inspector.example.com?x", "not an origin"),
+        ("https://inspector.example.com#x", "fragment"),
+        ("https://user@inspector.example.com", "user name or password"),
+        ("https://user:c4n4ry@inspector.example.com", "user name or password"),
+        ("https://Inspector.example.com", "not as browsers write it"),
+        ("https://inspector.example.com:443", "not as browsers write it"),
+        ("https://inspector.example.com:08443", "not as browsers write it"),
+        ("http://localhost:80", "not as browsers write it"),
+        ("https://inspector.example.com:", "port"),
+        ("https://inspector.example.com:0", "port"),
+        ("https://inspector.example.com.", "host"),
+        ("https://inspector.example.com,https://evil.example", "host"),
+        ("https://inspector.example.com https://evil.example", "character"),
+        ("https://inspectör.example.com", "character"),
+        ("https://inspector.example.com\n", "character"),
+        ("https://", "absolute address"),
+    ],
+)
+def test_m_12_an_origin_that_names_more_than_one_or_that_no_browser_sends_is_refused(text: str, says: str) -> None:
+    (problem,) = problems(origins("https://inspector.example.com", text))
+    assert "listen.origins[1]: " in problem
+    assert says in problem
+    assert "c4n4ry" not in problem
+
+
+def test_an_origin_is_listed_once() -> None:
+    (problem,) = problems(origins("https://a.example.com", "https://b.example.com", "https://a.example.com"))
+    assert problem.endswith("listen.origins[2]: is in this list already: remove it here")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from counterseal.core.call import Session
@@ -40,7 +38,7 @@ def test_nothing_that_is_shown_of_a_request_holds_a_credential_or_what_was_sent(
 
 
 def test_a_decoded_call_stays_as_it_is() -> None:
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         call().name = "other"  # type: ignore[misc]
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         inbound().server = "other"  # type: ignore[misc]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
+import msgspec
 import pytest
 
 from counterseal.core.call import Call
@@ -61,7 +61,7 @@ def test_a_token_for_no_operation_makes_no_permit(claims: dict[str, Any]) -> Non
 def test_a_permit_shows_no_token_and_stays_as_it_is() -> None:
     made = permit(call(name="a"), call(name="a"))
     assert "h.p.s" not in repr(made)
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         made.token = "other"  # type: ignore[misc]
     with pytest.raises(ValueError, match="another operation"):
-        dataclasses.replace(made, call=call(name="b"))
+        msgspec.structs.replace(made, call=call(name="b"))

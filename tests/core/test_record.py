@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from counterseal.core import record
@@ -108,7 +108,7 @@ def test_a_refusal_says_who_was_refused_what_and_why_as_far_as_that_is_known(cal
 )
 def test_s7_an_entry_says_what_became_of_a_channel_token(changes: dict[str, Any], said: str | None) -> None:
     caller = key(**changes)
-    made = dataclasses.replace(permit(), caller=caller)
+    made = msgspec.structs.replace(permit(), caller=caller)
     assert record.intent("rec_1", REQUEST, made, None)["channel_token"] == said
     reason = REASONS["policy_denied"]
     assert record.refusal("r", REQUEST, caller, None, reason, detail=None, rule=None)["channel_token"] == said
@@ -117,7 +117,7 @@ def test_s7_an_entry_says_what_became_of_a_channel_token(changes: dict[str, Any]
 def test_i_14_an_entry_says_so_where_a_subject_mixes_alphabets_that_look_alike() -> None:
     def flagged(subject: str) -> Any:
         made = permit()
-        return record.intent("r", REQUEST, dataclasses.replace(made, claims={**made.claims, "sub": subject}), None)[
+        return record.intent("r", REQUEST, msgspec.structs.replace(made, claims={**made.claims, "sub": subject}), None)[
             "mixed_scripts"
         ]
 

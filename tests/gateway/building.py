@@ -105,8 +105,9 @@ async def built(
     header: str = "Authorization",
     static: Sequence[tuple[str, str]] = (),
     bind_arguments: bool = True,
+    scopes: Sequence[str] = (),
 ) -> AsyncIterator[Built]:
-    """others: more servers by name. static, header: of the server `weather`."""
+    """others: more servers by name. static, header: of the server `weather`. scopes: those that a token needs."""
     clock, sink, known = FixedClock(), MemorySink(), Known()
     ring = KeyRing.of([LocalSigner(private_key("ES256"), "ES256")])
     sessions = Sessions(SEAL, clock, limits)
@@ -126,7 +127,7 @@ async def built(
 
     numbers = itertools.count()
     pipeline = Pipeline(
-        identify=Identify([known], anonymous=anonymous, issuer=ISSUER),
+        identify=Identify([known], anonymous=anonymous, issuer=ISSUER, scopes=scopes),
         admission=Admission(limits),
         decode=decode,
         policy=policy,

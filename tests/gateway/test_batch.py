@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from counterseal.core.call import Inbound
@@ -196,7 +196,7 @@ async def test_m_12_a_batch_is_json_and_takes_both_kinds_of_answer_like_any_requ
         good = batch(gateway, [tool("a")])
         headers = (*(pair for pair in good.headers if pair[0] != name), (name, value))
         with pytest.raises(CallError) as told:
-            await gateway.handler.handle(dataclasses.replace(good, headers=headers, _by_name=None))
+            await gateway.handler.handle(msgspec.structs.replace(good, headers=headers, _by_name=None))
         assert told.value.reason.status == status
         assert server.calls == 0
 

@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import jwt
+import msgspec
 import pytest
 
 from counterseal.core.call import Era, Inbound
+from counterseal.core.caller import Caller
 from counterseal.core.limits import LIMITS
 from counterseal.core.methods import METHODS
 from counterseal.core.patterns import Patterns
@@ -205,7 +207,7 @@ async def test_s_01_a_tool_name_never_makes_a_second_scope(server: HostileServer
             inbound = modern(params={"name": name}, id=2)
             headers = [(key, value) for key, value in inbound.headers if key != b"mcp-name"]
             encoded = b"=?base64?" + base64.b64encode(name.encode()) + b"?="
-            inbound = dataclasses.replace(inbound, headers=(*headers, (b"mcp-name", encoded)), _by_name=None)
+            inbound = msgspec.structs.replace(inbound, headers=(*headers, (b"mcp-name", encoded)), _by_name=None)
             await gateway.handler.handle(inbound)
             assert len(verified(server.seen[-1], server.url)["scope"].split()) == 1
 
@@ -236,7 +238,22 @@ async def test_a_permit_is_for_the_operation_that_was_decided_on(server: Hostile
         assert isinstance(verdict, Permit)
         for other in (call(params={"name": "delete_all"}), call("tools/list"), call("prompts/get")):
             with pytest.raises(ValueError, match="another operation"):
-                dataclasses.replace(verdict, call=other)
+                msgspec.structs.replace(verdict, call=other)
+
+
+async def test_a_subject_that_is_found_unfit_is_a_401_with_a_challenge_like_any_other(server: HostileServer) -> None:
+    """J-19, J-30: the same text and the same header as where the credential was looked at."""
+    async with built(server, scopes=("mcp",)) as gateway:
+        with pytest.raises(Unauthenticated) as usual:
+            await gateway.pipeline.identify(modern(key=b"made-up"))
+        token = Caller(kind="token", client_id="ide", issuer="https://idp", subject="x")
+        unfit = dataclasses.replace(token, subject="apikey:k-alice")
+        with pytest.raises(Unauthenticated) as told:
+            await gateway.pipeline.permit(unfit, call())
+        assert (told.value.message, told.value.headers) == (usual.value.message, usual.value.headers)
+        assert b'error="invalid_token"' in told.value.headers[0][1]
+        fit = dataclasses.replace(token, claims={"sub": "apikey-k-alice"})
+        assert isinstance(await gateway.pipeline.permit(fit, call()), Permit)
 
 
 async def test_a_denial_makes_no_token(server: HostileServer) -> None:
@@ -252,10 +269,10 @@ async def test_the_policy_decides_on_the_body_and_not_on_the_headers(server: Hos
         inbound = modern(params={"name": "delete_all"})
         assert (await refused(gateway, inbound)).reason.code == "policy_denied"
         headers = tuple((name, b"get_weather" if name == b"mcp-name" else value) for name, value in inbound.headers)
-        lying = dataclasses.replace(inbound, headers=headers, _by_name=None)
+        lying = msgspec.structs.replace(inbound, headers=headers, _by_name=None)
         assert (await refused(gateway, lying)).reason.code == "header_mismatch"
         old = legacy(session=gateway.sealed())
-        sneaky = dataclasses.replace(old, body=old.body.replace(b"get_weather", b"delete_all"))
+        sneaky = msgspec.structs.replace(old, body=old.body.replace(b"get_weather", b"delete_all"))
         assert (await refused(gateway, sneaky)).reason.code == "policy_denied"
         await gateway.handler.handle(old)
         assert server.calls == 1
@@ -268,7 +285,7 @@ async def test_m_02_a_call_stays_in_its_era(server: HostileServer, revision: str
         (name, revision.encode() if name == b"mcp-protocol-version" else value) for name, value in mixed.headers
     )
     async with built(server) as gateway:
-        error = await refused(gateway, dataclasses.replace(mixed, headers=headers, _by_name=None))
+        error = await refused(gateway, msgspec.structs.replace(mixed, headers=headers, _by_name=None))
         assert error.reason.code == "header_mismatch"
         without_version = posted(json.loads(legacy().body), (b"mcp-protocol-version", b"2026-07-28"))
         assert (await refused(gateway, without_version)).reason.status == 400

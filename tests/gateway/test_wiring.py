@@ -94,10 +94,20 @@ async def test_what_is_published_is_what_is_configured(folder: Path, server: Hos
         assert [key["alg"] for key in document(gateway, "jwks.json")["keys"]] == ["RS256", "ES256", "Ed25519"]
         for name in ("openid-configuration", "oauth-authorization-server"):
             assert document(gateway, name)["issuer"] == ISSUER
-        resource = document(gateway, "oauth-protected-resource/mcp/weather")
-        assert resource["resource"] == f"{ISSUER}/mcp/weather"
-        assert resource["authorization_servers"] == ["https://idp.example.com"]
+        for address in ("mcp", "mcp/weather"):
+            resource = document(gateway, f"oauth-protected-resource/{address}")
+            assert resource["resource"] == f"{ISSUER}/{address}"
+            assert resource["authorization_servers"] == ["https://idp.example.com"]
+            assert "scopes_supported" not in resource
         assert set(gateway.checks) == {"keys", "audit", "store", "issuer corp"}
+
+
+async def test_whose_pages_may_call_is_configured(folder: Path, server: HostileServer) -> None:
+    async with open_gateway(written(folder, server)) as gateway:
+        assert gateway.origins == ()
+    listen = {"host": "127.0.0.1", "port": PORT, "origins": ["https://inspector.example.com"]}
+    async with open_gateway(written(folder, server, listen=listen)) as gateway:
+        assert gateway.origins == ("https://inspector.example.com",)
 
 
 async def test_the_signers_settings_of_a_server_are_its_own(folder: Path, server: HostileServer) -> None:

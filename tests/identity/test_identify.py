@@ -130,3 +130,18 @@ async def test_a_401_says_where_to_get_a_token_and_invalid_token_only_if_one_was
     with pytest.raises(Unauthenticated) as refused:
         await identify(Knows(None))(sent)
     assert refused.value.headers == ((b"www-authenticate", challenged.format(issuer=ISSUER).encode()),)
+
+
+async def test_a_401_names_the_scopes_that_a_token_needs() -> None:
+    needing = Identify([Knows(None)], anonymous=False, issuer=ISSUER, scopes=("mcp", "mcp:read"))
+    for sent in (inbound(), with_key()):
+        with pytest.raises(Unauthenticated) as refused:
+            await needing(sent)
+        (header,) = refused.value.headers
+        assert b'scope="mcp mcp:read"' in header[1]
+
+
+def test_scopes_that_no_header_can_hold_keep_the_gateway_from_starting() -> None:
+    with pytest.raises(ValueError):
+        Identify([], anonymous=False, issuer=ISSUER, scopes=('mcp"',))
+    Identify([], anonymous=False, issuer=ISSUER, scopes=("mcp",))

@@ -45,12 +45,27 @@ def test_discovery_has_what_openid_requires_and_names_nothing_that_does_not_exis
     assert set(read(documents.authorization_server(ISSUER))) == {"issuer", "jwks_uri", "response_types_supported"}
 
 
+def protected(*scopes: str, providers: tuple[str, ...] = ("https://idp.example.com",)) -> Any:
+    return read(documents.protected_resource(f"{ISSUER}/mcp/weather", "Forecasts", providers, scopes))
+
+
 def test_a_protected_resource_is_the_address_that_is_called_and_who_issues_tokens_for_it() -> None:
-    found = read(documents.protected_resource(f"{ISSUER}/mcp/weather", "weather", ["https://idp.example.com"]))
-    assert found == {
+    assert protected() == {
         "resource": f"{ISSUER}/mcp/weather",
-        "resource_name": "weather",
+        "resource_name": "Forecasts",
         "bearer_methods_supported": ["header"],
         "authorization_servers": ["https://idp.example.com"],
     }
-    assert "authorization_servers" not in read(documents.protected_resource(f"{ISSUER}/mcp/weather", "weather", []))
+    both = ("https://idp.example.com", "https://other.example.com")
+    assert protected(providers=both)["authorization_servers"] == list(both)
+    assert "authorization_servers" not in protected(providers=())
+
+
+def test_a_protected_resource_names_the_scopes_that_a_token_needs_each_once() -> None:
+    assert protected("mcp", "mcp:read", "mcp")["scopes_supported"] == ["mcp", "mcp:read"]
+    assert "scopes_supported" not in protected()
+
+
+def test_offline_access_is_between_a_client_and_its_identity_provider() -> None:
+    assert protected("mcp", "offline_access")["scopes_supported"] == ["mcp"]
+    assert "scopes_supported" not in protected("offline_access")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from counterseal.core.call import Era
 from counterseal.core.limits import LIMITS
@@ -409,7 +410,7 @@ async def test_a_stream_ends_with_the_credential_that_opened_it(server: HostileS
     server.answer = answer
     era = Era.LEGACY if method == STREAM else Era.MODERN
     async with sending(server) as room:
-        caller = replace(ALICE, expires=NOW + 0.3)
+        caller = dataclasses.replace(ALICE, expires=NOW + 0.3)
         asked = call(method, era=era, session=SESSION if era is Era.LEGACY else None)
         await read(await room.send(permit(asked, caller=caller)))  # ends, and is no error
         assert await until(lambda: gone == [True])

@@ -97,8 +97,8 @@ def _until(true: Callable[[], bool]) -> bool:
 
 
 @contextmanager
-def running(server: HostileServer, **changes: Any) -> Iterator[Running]:
-    """changes: `built`'s."""
+def running(server: HostileServer, *, origins: tuple[str, ...] = (), **changes: Any) -> Iterator[Running]:
+    """origins: `listen.origins`. changes: `built`'s."""
     made: list[Built] = []
     checks: dict[str, Any] = {"keys": lambda: None, "audit": lambda: None}
 
@@ -106,7 +106,7 @@ def running(server: HostileServer, **changes: Any) -> Iterator[Running]:
     async def gateway() -> AsyncIterator[Gateway]:
         async with built(server, **changes) as one:
             made.append(one)
-            yield Gateway(ISSUER, one.handler, DOCUMENTS, checks)
+            yield Gateway(ISSUER, one.handler, DOCUMENTS, checks, origins)
 
     with serving(App(gateway)) as port:
         yield Running(port, made[0], server, checks)

@@ -18,7 +18,7 @@ def check(host: bytes, origin: bytes | None = None, *, issuer: str = PUBLIC, bou
     headers = [(b"host", host)]
     if origin is not None:
         headers.append((b"origin", origin))
-    Hosts(issuer).check(Inbound("POST", "weather", tuple(headers), b"", "192.0.2.7"), {"server": bound})
+    Hosts(issuer).check(Inbound("POST", "weather", tuple(headers), b"", "192.0.2.7"), bound)
 
 
 def refused(
@@ -181,7 +181,7 @@ def test_m_12_a_gateway_of_this_machine_takes_pages_of_this_machine_alone(origin
 )
 def test_h_04_host_and_origin_are_sent_once(headers: tuple[tuple[bytes, bytes], ...]) -> None:
     with pytest.raises(BadCall) as told:
-        Hosts(PUBLIC).check(Inbound("POST", "weather", headers, b"", ""), {"server": OUTSIDE})
+        Hosts(PUBLIC).check(Inbound("POST", "weather", headers, b"", ""), OUTSIDE)
     assert told.value.reason.code == "bad_header"
 
 
@@ -190,7 +190,7 @@ def test_what_was_refused_once_is_refused_again_and_what_was_taken_is_taken() ->
 
     def ask(host: bytes, bound: tuple[str, int]) -> bool:
         try:
-            hosts.check(Inbound("POST", "weather", ((b"host", host),), b"", ""), {"server": bound})
+            hosts.check(Inbound("POST", "weather", ((b"host", host),), b"", ""), bound)
         except BadCall:
             return False
         return True

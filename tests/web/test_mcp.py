@@ -12,8 +12,9 @@ import pytest
 
 from counterseal.core.limits import LIMITS
 from counterseal.core.methods import MODERN
+from counterseal.errors import REASONS, CallError
 from counterseal.web import app
-from tests.gateway.building import META
+from tests.gateway.building import ISSUER, META
 from tests.support.hostile import Heard, HostileServer, Line, chunk, chunked, event, plain, response
 from tests.web.building import BODY, CALL, Running, running
 
@@ -247,6 +248,50 @@ def test_what_we_cannot_tell_is_503_with_a_time_to_come_back(web: Running) -> No
     finally:
         web.gateway.sink.problem = None
     web.good()
+
+
+@pytest.mark.parametrize("code", REASONS)
+def test_what_may_be_tried_again_says_when_and_nothing_else_does(web: Running, code: str) -> None:
+    """429 and every 503 (contract.md section 6)."""
+    status = REASONS[code].status
+    web.gateway.known.error = CallError(code, "for a test")
+    try:
+        answer = web.refused(web.request(), status)
+    finally:
+        web.gateway.known.error = None
+    assert answer is not None
+    assert (answer.reason, answer.message["error"]["code"]) == (code, REASONS[code].rpc)
+    assert answer.header("retry-after") == ("2" if status in (429, 503) else None)
+
+
+def test_there_is_more_than_one_way_not_to_be_able_to_tell() -> None:
+    assert sum(row.status == 503 for row in REASONS.values()) >= 5
+    assert any(row.status == 429 for row in REASONS.values())
+
+
+def test_a_401_names_the_scopes_that_a_token_needs() -> None:
+    metadata = f"{ISSUER}/.well-known/oauth-protected-resource/mcp/weather"
+    with HostileServer() as server, running(server, scopes=("mcp", "mcp:read")) as own:
+        for changes, end in (
+            ({"authorization": None}, ""),
+            ({"authorization": b"Bearer x"}, ', error="invalid_token"'),
+        ):
+            answer = own.refused(own.request(**changes), 401)
+            assert answer is not None
+            told = answer.header("www-authenticate")
+            assert told == f'Bearer resource_metadata="{metadata}", scope="mcp mcp:read"{end}'
+        own.good()
+
+
+@pytest.mark.parametrize("host", [b"evil.example", b"127.0.0.1"])
+def test_k_19_no_header_decides_what_a_challenge_names(web: Running, host: bytes) -> None:
+    plain = web.refused(web.request(authorization=None), 401)
+    lines = (b"X-Forwarded-Host: " + host, b"Forwarded: host=" + host, b"X-Original-URL: https://" + host)
+    speaking = web.refused(web.request(*lines, authorization=None), 401)
+    assert plain is not None
+    assert speaking is not None
+    assert speaking.header("www-authenticate") == plain.header("www-authenticate")
+    assert ISSUER in (plain.header("www-authenticate") or "")
 
 
 def test_a_version_that_nobody_carries_is_answered_with_those_that_are(web: Running) -> None:

@@ -27,9 +27,8 @@ from counterseal.core.limits import LIMITS
 from counterseal.errors import CannotTell, ConfigError
 
 RETRY_SECONDS: Final = 1.0
-BUSY_ENTRIES: Final = 3
-"""A batch of so many entries means that there is load, and that the next one may wait for company."""
-GATHER_SECONDS: Final = 0.002
+GATHER_TURNS: Final = 8
+"""For how many turns of the loop a batch waits at the most, as long as each turn brings it another entry."""
 KEPT_ENTRIES: Final = 10_000
 """How many posted entries wait for a sink that has failed. Each is the end of a call, so there are not many."""
 
@@ -81,7 +80,6 @@ class FileSink:
         self._pending: list[_Item] = []
         self._flight: _Batch | None = None
         self._scheduled = False
-        self._busy = False
         self._lost = 0
         self._to_thread: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._watch: asyncio.TimerHandle | None = None
@@ -148,20 +146,22 @@ class FileSink:
             self._schedule()
 
     def _schedule(self) -> None:
-        """Not at once: the tasks that are ready now may have entries for the same batch. Under load it is worth a moment's wait:
-        a batch costs two changes of thread, however many entries it has."""
+        """Not at once: the tasks that are ready now may have entries for the same batch, and those that they wake. A batch costs
+        two changes of thread, however many entries it has. A loop without work has no turn to wait for."""
         self._scheduled = True
-        if self._busy:
-            self._loop.call_later(GATHER_SECONDS, self._hand_over)
+        self._loop.call_soon(self._gather, len(self._pending), GATHER_TURNS)
+
+    def _gather(self, before: int, turns: int) -> None:
+        if len(self._pending) > before and turns:
+            self._loop.call_soon(self._gather, len(self._pending), turns - 1)
         else:
-            self._loop.call_soon(self._hand_over)
+            self._hand_over()
 
     def _hand_over(self) -> None:
         self._scheduled = False
         if self._flight is not None or self._ended is not None:
             return
         self._flight = self._batch(closing=False)
-        self._busy = len(self._flight.items) >= BUSY_ENTRIES
         self._to_thread.put(self._flight)
         if self._watch is None:
             self._watch = self._loop.call_at(self._flight.due, self._look)

@@ -16,6 +16,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
 _HOST: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+_DEFAULT_PORT: Final = {"http": 80, "https": 443}
 
 
 def _split(text: str) -> SplitResult:
@@ -120,6 +121,31 @@ def issuer_of_discovery(address: str) -> str | None:
     return before + after
 
 
+def _origin(text: str) -> str:
+    """As browsers write it (RFC 6454 section 6.2), because it is compared to the byte."""
+    if "*" in text:
+        raise wrong("is a wildcard, so that any page could call: name each origin, https://HOST or https://HOST:PORT")
+    if text == "null":
+        raise wrong("is the origin of every sandboxed page, so it names nobody: name each origin")
+    if not text.startswith(("https://", "http://")):
+        raise wrong("must be an origin, https://HOST or https://HOST:PORT")
+    parts = _split(text)
+    host, port = parts.hostname or "", parts.port
+    if parts.scheme != "https" and not is_loopback(host):
+        raise wrong(
+            "must be https: whoever can change a page on its way can call as that page; http is for pages on a loopback "
+            "address only"
+        )
+    if text != f"{parts.scheme}://{parts.netloc}":
+        raise wrong("is an address and not an origin: remove what follows the host and port, a slash too")
+    written = f"[{host}]" if ":" in host else host
+    if port is not None and port != _DEFAULT_PORT[parts.scheme]:
+        written += f":{port}"
+    if parts.netloc != written:
+        raise wrong("is not as browsers write it: the host in lower case, and no port 443 for https or 80 for http")
+    return text
+
+
 def _host(text: str) -> str:
     try:
         ipaddress.ip_address(text)
@@ -135,6 +161,7 @@ IdpAddress = Annotated[StrictStr, AfterValidator(_idp_address)]
 IdpIssuer = Annotated[StrictStr, AfterValidator(_idp_issuer)]
 LaterIdpAddress = Annotated[StrictStr, AfterValidator(_https_or_loopback)]
 """An address of an IdP for which another part of the file says whether it may be http."""
+Origin = Annotated[StrictStr, AfterValidator(_origin)]
 Host = Annotated[StrictStr, AfterValidator(_host)]
 
 

@@ -58,6 +58,11 @@ def signer_settings(
     )
 
 
+def required_scopes(configuration: Configuration) -> tuple[str, ...]:
+    """Every scope that an access token needs, whoever issued it: for the challenge and the metadata."""
+    return tuple(dict.fromkeys(scope for issuer in configuration.callers.issuers for scope in issuer.required_scopes))
+
+
 def static_headers(configuration: Configuration, server_name: str) -> tuple[tuple[str, Secret], ...]:
     """The server's own credentials as they are sent: without one that the call token replaces.
 

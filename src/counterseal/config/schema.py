@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 from pydantic import ValidationInfo as Info
 
-from counterseal.config.addresses import HeaderName, Host, OwnIssuer, ServerUrl
+from counterseal.config.addresses import HeaderName, Host, Origin, OwnIssuer, ServerUrl
 from counterseal.config.callers import DEFAULT_ALGORITHMS, Callers
 from counterseal.config.part import Part, nothing
 from counterseal.config.policy import Rule
@@ -41,10 +41,11 @@ from counterseal.config.values import (
 
 
 class Listen(Part):
-    """Where the gateway accepts connections. port 0: any that is free."""
+    """Where the gateway accepts connections, and whose pages may call. port 0: any that is free."""
 
     host: Host = "127.0.0.1"
     port: Port = 8460
+    origins: Annotated[tuple[Origin, ...], AfterValidator(distinct)] = ()
 
 
 class Keys(Part):

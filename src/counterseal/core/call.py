@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
+
+import msgspec
+
+from counterseal.core.value import Value
 
 
 class Era(Enum):
@@ -28,16 +32,17 @@ class Shape(Enum):
     """A legacy `DELETE`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Inbound:
+class Inbound(Value, frozen=True):
     """One HTTP request as bytes. headers: names in lower case, in the order they came, duplicates kept."""
+
+    UNSHOWN: ClassVar = frozenset({"headers", "body", "_by_name"})  # the headers hold the credential
 
     verb: str
     server: str
-    headers: tuple[tuple[bytes, bytes], ...] = field(repr=False)  # they hold the credential
-    body: bytes = field(repr=False)
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes
     peer: str
-    _by_name: Mapping[bytes, list[bytes]] | None = field(default=None, repr=False, compare=False)
+    _by_name: Mapping[bytes, list[bytes]] | None = None
 
     def __post_init__(self) -> None:
         if self._by_name is not None:
@@ -45,7 +50,7 @@ class Inbound:
         by_name: dict[bytes, list[bytes]] = {}
         for name, value in self.headers:
             by_name.setdefault(name, []).append(value)
-        object.__setattr__(self, "_by_name", by_name)
+        msgspec.structs.force_setattr(self, "_by_name", by_name)
 
     def all(self, name: bytes) -> Sequence[bytes]:
         """Every value of a header, in order; name in lower case."""
@@ -66,8 +71,7 @@ class Session:
     sealed: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Value, frozen=True, kw_only=True):
     """One decoded call. Decisions, the call token, the record and the request to the server all read this value.
 
     method: the JSON-RPC method, or a pseudo method of core/methods.py. name: the tool, prompt, resource or what a
@@ -76,6 +80,8 @@ class Call:
     param_headers: `Mcp-Param-*` as (lower-case name, value), to be checked or passed on.
     """
 
+    UNSHOWN: ClassVar = frozenset({"arguments", "message", "param_headers"})
+
     server: str
     era: Era
     revision: str
@@ -83,8 +89,8 @@ class Call:
     method: str
     id: str | int | None = None
     name: str | None = None
-    arguments: Mapping[str, Any] | None = field(default=None, repr=False)
-    message: Mapping[str, Any] | None = field(default=None, repr=False)
+    arguments: Mapping[str, Any] | None = None
+    message: Mapping[str, Any] | None = None
     session: Session | None = None
     last_event_id: str | None = None
-    param_headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    param_headers: tuple[tuple[str, str], ...] = ()

@@ -7,10 +7,10 @@ whatever could be read in two ways has no operation here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from counterseal.core.methods import METHODS, REPLY
+from counterseal.core.value import Value
 
 _REFERENCES: Final = {"ref/prompt": "name", "ref/resource": "uri"}
 """What a completion is for, and the member that names it."""
@@ -20,8 +20,7 @@ class NoOperation(ValueError):
     """The message asks for no operation that has one reading. The text says what to send, and quotes no values."""
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Value, frozen=True):
     """What a call token is bound to.
 
     method: the JSON-RPC method, or a pseudo method of core/methods.py. name: the tool, prompt or resource, or what a

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from counterseal.core.call import Call
 from counterseal.core.caller import Caller
+from counterseal.core.value import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
+class Allowed(Value, frozen=True):
     """Policy's yes. rule: which rule said so, as the configuration shows it (`policy[0]`)."""
 
     rule: str
@@ -26,13 +26,14 @@ class Denial:
     rule: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Permit:
+class Permit(Value, frozen=True, kw_only=True):
     """One countersigned call.
 
     Made by `gateway.pipeline` alone, from the call, policy's yes and a token that was signed for exactly this call; there
     is no other way to reach a server, so no path can go out unsigned.
     """
+
+    UNSHOWN: ClassVar = frozenset({"token"})
 
     caller: Caller
     call: Call
@@ -40,7 +41,7 @@ class Permit:
     claims: Mapping[str, Any]
     kid: str
     algorithm: str
-    token: str = field(repr=False)
+    token: str
 
     def __post_init__(self) -> None:
         bound = self.claims["authorization_details"][0]

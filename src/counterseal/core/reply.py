@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
+
+from counterseal.core.value import Value
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -24,10 +25,11 @@ class Stream(Protocol):
     async def aclose(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Value, frozen=True):
     """One HTTP answer. body: all of it, or a stream of server-sent events. is_error: for a whole body, whether it is a
     JSON-RPC error. note: what only the record gets to know."""
+
+    UNSHOWN: ClassVar = frozenset({"headers", "body"})
 
     status: int
     headers: Headers

@@ -9,7 +9,6 @@ the ceiling. jiter does all of that but the overflow and the ceilings.
 from __future__ import annotations
 
 import math
-import re
 from typing import Any, Final
 
 import jiter
@@ -24,17 +23,18 @@ class TooBig(ValueError):
 
 
 # A double overflows from 1e309 on, so only a text with an exponent of three digits, or with two hundred digits in a row, can
-# hold one. Nearly every text has neither and is spared the walk; a match inside a string only costs the walk. Runs of digits are
-# looked for in the text with every digit made a zero, because a pattern would take quadratic time over them.
-_EXPONENT: Final = re.compile(rb"[0-9][eE]\+?0*[0-9]{3}")
+# hold one. Nearly every text has neither and is spared the walk; a match inside a string only costs the walk. Both are looked
+# for in the text with every digit made a zero, in linear time and at a tenth of what a pattern costs.
+_EXPONENT: Final = b"0e000"
 _LONG_RUN: Final = b"0" * 200
-_ZEROED: Final = bytes(0x30 if 0x30 <= byte <= 0x39 else 0x20 for byte in range(256))
+_ZEROED: Final = bytes(
+    ord("0") if 0x30 <= byte <= 0x39 else ord("e") if byte in b"eE" else ord(" ") for byte in range(256)
+)
 
 
 def _may_overflow(text: bytes) -> bool:
-    if _EXPONENT.search(text) is not None:
-        return True
-    return len(text) >= len(_LONG_RUN) and _LONG_RUN in text.translate(_ZEROED)
+    zeroed = text.translate(_ZEROED, b"+")
+    return _EXPONENT in zeroed or _LONG_RUN in zeroed
 
 
 def read(text: bytes, *, depth: int, members: int) -> Any:

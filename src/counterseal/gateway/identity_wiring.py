@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from counterseal.clock import Clock
 from counterseal.config.addresses import TENANT
 from counterseal.config.callers import Issuer
+from counterseal.config.compile import required_scopes
 from counterseal.config.schema import Configuration
 from counterseal.core.limits import LIMITS
 from counterseal.errors import ConfigError
@@ -45,7 +46,12 @@ async def open_identify(
             _trusted(issuer, configuration.issuer, fetch, clock, checks) for issuer in configuration.callers.issuers
         ]
         authenticators.append(IdpTokens(trusted, configuration.issuer, clock, LIMITS))
-    return Identify(authenticators, anonymous=configuration.callers.anonymous, issuer=configuration.issuer)
+    return Identify(
+        authenticators,
+        anonymous=configuration.callers.anonymous,
+        issuer=configuration.issuer,
+        scopes=required_scopes(configuration),
+    )
 
 
 def _trusted(issuer: Issuer, own: str, fetch: HttpFetch, clock: Clock, checks: dict[str, Check]) -> TrustedIssuer:

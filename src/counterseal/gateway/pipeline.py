@@ -86,7 +86,8 @@ class Pipeline:
                 caller, call, signer, now=int(self.clock.wall()), jti=self.new_id(), txn=self.new_id()
             )
         except UnfitSubject as error:
-            raise Unauthenticated("credential_invalid", REFUSED, detail=str(error)) from None
+            unfit = Unauthenticated("credential_invalid", REFUSED, detail=str(error))
+            raise self.identify.challenged(unfit, call.server) from None
         except NotCanonical as error:
             raise BadCall("invalid_params", f"the arguments cannot be bound into a token: {error}") from None
         minted = await self.mint.mint(claims, signer.algorithm)

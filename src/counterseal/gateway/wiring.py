@@ -6,7 +6,7 @@ Nothing is looked up by name after this, nothing is parsed again, and nothing he
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +16,7 @@ from counterseal import __version__
 from counterseal.audit.sinks import FileSink
 from counterseal.clock import Clock, SystemClock
 from counterseal.config.callers import DEFAULT_ALGORITHMS
-from counterseal.config.compile import compile_policy, signer_settings, static_headers
+from counterseal.config.compile import compile_policy, required_scopes, signer_settings, static_headers
 from counterseal.config.load import load
 from counterseal.config.schema import Configuration
 from counterseal.core.call import Call, Inbound
@@ -48,13 +48,15 @@ from counterseal.wire import envelope
 class Gateway:
     """One running gateway, as the web room serves it.
 
-    documents: path to JSON text of everything under `/.well-known/`. checks: the parts of `/readyz`.
+    documents: path to JSON text of everything under `/.well-known/`. checks: the parts of `/readyz`. origins: whose pages may
+    call.
     """
 
     issuer: str
     handler: Handler
     documents: Mapping[str, bytes]
     checks: Mapping[str, Check]
+    origins: tuple[str, ...] = ()
 
 
 async def prepare(config: Path) -> None:
@@ -119,8 +121,9 @@ async def open_gateway(config: Path) -> AsyncIterator[Gateway]:
         yield Gateway(
             issuer=configuration.issuer,
             handler=BatchHandler(pipeline, sessions.open, LIMITS),
-            documents=_documents(configuration, ring),
+            documents=_documents(configuration, ring, required_scopes(configuration)),
             checks=checks,
+            origins=configuration.listen.origins,
         )
 
 
@@ -171,7 +174,7 @@ def _no_schema(_: str) -> None:
     return None
 
 
-def _documents(configuration: Configuration, ring: KeyRing) -> dict[str, bytes]:
+def _documents(configuration: Configuration, ring: KeyRing, scopes: Sequence[str]) -> dict[str, bytes]:
     issuer = configuration.issuer
     providers = [exact for one in configuration.callers.issuers for exact in one.issuers]
     found = {
@@ -179,7 +182,9 @@ def _documents(configuration: Configuration, ring: KeyRing) -> dict[str, bytes]:
         "/.well-known/openid-configuration": documents.openid_configuration(issuer, ring),
         "/.well-known/oauth-authorization-server": documents.authorization_server(issuer),
     }
-    for name in configuration.servers:
+    # The empty name is `/mcp`, whose challenge leads here as well.
+    names = {"": "Counterseal"} | {name: one.description or name for name, one in configuration.servers.items()}
+    for name, shown in names.items():
         path = metadata_url(issuer, name).removeprefix(issuer)
-        found[path] = documents.protected_resource(resource(issuer, name), name, providers)
+        found[path] = documents.protected_resource(resource(issuer, name), shown, providers, scopes)
     return found

@@ -1,6 +1,16 @@
-"""What a 401 tells a client that it needs to know, and nothing about what was wrong (RFC 6750 section 3, RFC 9728)."""
+"""What a 401 or 403 tells a client that it needs to know, and nothing about what was wrong (RFC 6750 section 3, RFC 9728).
+
+Every value is configuration, or the server's name as the router let it through: letters, digits, `-` and `_`. A scope that
+could end its quotes is refused (RFC 6749 section 3.3).
+"""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+_SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 
 def resource(issuer: str, server: str) -> str:
@@ -13,10 +23,38 @@ def metadata_url(issuer: str, server: str) -> str:
     return f"{issuer}/.well-known/oauth-protected-resource/mcp" + (f"/{server}" if server else "")
 
 
-def challenge(issuer: str, server: str, *, sent: bool) -> tuple[bytes, bytes]:
-    """The `WWW-Authenticate` header. sent: a credential was sent, so `error` may say that it was not accepted."""
-    # The name comes from the request line: only what the router let through, letters, digits, `-` and `_`.
+def scope_value(scopes: Iterable[str]) -> str:
+    """Scopes as one header value has them, each once. Raises ValueError for what is no scope-token."""
+    distinct = tuple(dict.fromkeys(scopes))
+    for scope in distinct:
+        if not _SCOPE_TOKEN.fullmatch(scope):
+            raise ValueError('a scope holds a character that none has: use printable ASCII without space, `"` and `\\`')
+    return " ".join(distinct)
+
+
+def challenge(issuer: str, server: str, *, sent: bool, scopes: Iterable[str] = ()) -> tuple[bytes, bytes]:
+    """The `WWW-Authenticate` header of a 401.
+
+    sent: a credential was sent, so `error` may say that it was not accepted. scopes: all that a token for this server needs,
+    so that the client asks for them once. Raises ValueError for what is no scope.
+    """
     value = f'Bearer resource_metadata="{metadata_url(issuer, server)}"'
+    needed = scope_value(scopes)
+    if needed:
+        value += f', scope="{needed}"'
     if sent:
         value += ', error="invalid_token"'
+    return b"www-authenticate", value.encode()
+
+
+def insufficient_scope(issuer: str, server: str, scopes: Iterable[str]) -> tuple[bytes, bytes]:
+    """The `WWW-Authenticate` header of a 403 that more scope would mend (RFC 6750 section 3.1), and of no other.
+
+    scopes: all that the token needs, also those that it has: a client asks for exactly these. Raises ValueError for what is no
+    scope.
+    """
+    value = (
+        f'Bearer error="insufficient_scope", scope="{scope_value(scopes)}", '
+        f'resource_metadata="{metadata_url(issuer, server)}", error_description="the token needs all of these scopes"'
+    )
     return b"www-authenticate", value.encode()

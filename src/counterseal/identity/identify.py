@@ -12,7 +12,8 @@ from typing import Protocol
 from counterseal.core.call import Inbound
 from counterseal.core.caller import Caller
 from counterseal.errors import Unauthenticated
-from counterseal.identity.challenge import challenge
+from counterseal.identity.accept import InsufficientScope
+from counterseal.identity.challenge import challenge, insufficient_scope, scope_value
 from counterseal.identity.credentials import REFUSED, credential
 
 ANONYMOUS = Caller(kind="anonymous", client_id="anonymous")
@@ -28,15 +29,21 @@ class Authenticator(Protocol):
 
 
 class Identify:
-    """issuer: our own, the base of every resource's address."""
+    """issuer: our own, the base of every resource's address. scopes: those that a token needs, for the challenge; ValueError
+    for what is none."""
 
-    def __init__(self, authenticators: Sequence[Authenticator], *, anonymous: bool, issuer: str) -> None:
+    def __init__(
+        self, authenticators: Sequence[Authenticator], *, anonymous: bool, issuer: str, scopes: Sequence[str] = ()
+    ) -> None:
         self._authenticators = tuple(authenticators)
         self._anonymous = anonymous
         self._issuer = issuer
+        scope_value(scopes)
+        self._scopes = tuple(scopes)
 
     async def __call__(self, inbound: Inbound) -> Caller:
-        """The caller. Raises Unauthenticated with the challenge of RFC 9728 section 5.1, BadCall, or CannotTell."""
+        """The caller. Raises Unauthenticated with the challenge of RFC 9728 section 5.1, InsufficientScope with that of RFC 6750
+        section 3.1, BadCall, or CannotTell."""
         try:
             presented = credential(inbound)
             if presented is None:
@@ -53,5 +60,13 @@ class Identify:
                 "credential_invalid", REFUSED, detail="no authenticator knows this kind of credential"
             )
         except Unauthenticated as error:
-            error.headers = (challenge(self._issuer, inbound.server, sent=error.reason.code != "credential_missing"),)
+            raise self.challenged(error, inbound.server) from None
+        except InsufficientScope as error:
+            error.headers = (insufficient_scope(self._issuer, inbound.server, error.scopes),)
             raise
+
+    def challenged(self, error: Unauthenticated, server: str) -> Unauthenticated:
+        """The same error with what tells a client of this server how to do better."""
+        sent = error.reason.code != "credential_missing"
+        error.headers = (challenge(self._issuer, server, sent=sent, scopes=self._scopes),)
+        return error

@@ -7,7 +7,7 @@ member, and a signer of service tokens that names a URN there (as Kubernetes' do
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -41,11 +41,19 @@ def openid_configuration(issuer: str, ring: KeyRing) -> bytes:
     )
 
 
-def protected_resource(resource: str, name: str, authorization_servers: list[str]) -> bytes:
-    """`/.well-known/oauth-protected-resource/mcp/{server}` (RFC 9728 section 2). resource: the exact address called."""
+def protected_resource(resource: str, name: str, authorization_servers: Sequence[str], scopes: Sequence[str]) -> bytes:
+    """`/.well-known/oauth-protected-resource/mcp/{server}` (RFC 9728 section 2).
+
+    resource: the exact address called. name: for people. authorization_servers: whose tokens are accepted. scopes: those that
+    a token needs; `offline_access` is left out, because that is between a client and its identity provider. A member that
+    would be an empty list is left out.
+    """
     document: dict[str, Any] = {"resource": resource, "resource_name": name, "bearer_methods_supported": ["header"]}
     if authorization_servers:
-        document["authorization_servers"] = authorization_servers
+        document["authorization_servers"] = list(authorization_servers)
+    needed = [scope for scope in dict.fromkeys(scopes) if scope != "offline_access"]
+    if needed:
+        document["scopes_supported"] = needed
     return _write(document)
 
 

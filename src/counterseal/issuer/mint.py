@@ -7,12 +7,12 @@ A token is made of claims that `core.claims` built from a decision; nothing that
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from counterseal.core.limits import Limits
+from counterseal.core.value import Value
 from counterseal.errors import CallError, CannotTell
 from counterseal.issuer.ring import KeyRing
 from counterseal.issuer.signer import Signer
@@ -22,11 +22,12 @@ TYPE = "at+jwt"
 """RFC 9068 section 2.1: an access token, so that no other kind of JWT of ours could be taken for one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Minted:
+class Minted(Value, frozen=True):
     """One signed call token and the key that signed it."""
 
-    token: str = field(repr=False)
+    UNSHOWN: ClassVar = frozenset({"token"})
+
+    token: str
     kid: str
     algorithm: str
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from counterseal import httpclient
 from counterseal.core.limits import Limits
+from counterseal.core.value import Value
 from counterseal.errors import ServerError
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Value, frozen=True):
     """What is sent. target: prepared once for each server. listens_seconds: a stream that may be quiet, and for how long at
     most; None for a call, which has the limits of a call."""
 
+    UNSHOWN: ClassVar = frozenset({"headers", "body"})
+
     verb: str
     target: httpclient.Target
-    headers: Sequence[tuple[str, str]] = field(repr=False)
-    body: bytes | None = field(repr=False)
+    headers: Sequence[tuple[str, str]]
+    body: bytes | None
     listens_seconds: float | None
 
 
@@ -85,25 +86,33 @@ class ServerResponse:
         self.status = response.status
 
     def header(self, name: bytes) -> str | None:
-        values = [value for key, value in self._response.headers if key == name]
-        if len(values) > 1:
-            self.abort()
-            raise ServerError(
-                "server_answer_invalid", "the server's answer is not valid", detail=f"two {name.decode()} headers"
-            )
-        return values[0].decode("latin-1") if values else None
+        found = None
+        for key, value in self._response.headers:
+            if key != name:
+                continue
+            if found is not None:
+                self.abort()
+                raise ServerError(
+                    "server_answer_invalid", "the server's answer is not valid", detail=f"two {name.decode()} headers"
+                )
+            found = value
+        return None if found is None else found.decode("latin-1")
 
     async def read(self, limit: int) -> bytes:
         parts = []
         size = 0
-        async for chunk in self.chunks():
-            size += len(chunk)
-            if size > limit:
-                self.abort()
-                raise ServerError(
-                    "server_answer_too_large", "the server's answer is too large", detail=f"more than {limit} bytes"
-                )
-            parts.append(chunk)
+        try:
+            while (chunk := await self._response.next_chunk()) is not None:
+                size += len(chunk)
+                if size > limit:
+                    raise ServerError(
+                        "server_answer_too_large", "the server's answer is too large", detail=f"more than {limit} bytes"
+                    )
+                parts.append(chunk)
+        except httpclient.HttpError as error:
+            raise _failure(error) from None
+        finally:
+            self.abort()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def chunks(self) -> AsyncIterator[bytes]:

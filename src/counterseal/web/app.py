@@ -1,4 +1,4 @@
-"""The ASGI application: calls go straight to the hot path, everything else to Starlette."""
+"""One worker's application: `mcp` answers calls, and is asked by the connection itself; everything else is ASGI, by Starlette."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from counterseal.core.limits import LIMITS
 from counterseal.errors import ConfigError
 from counterseal.gateway.wiring import Gateway, open_gateway
 from counterseal.web import health, wellknown
+from counterseal.web.cors import Cors
 from counterseal.web.hosts import Hosts
 from counterseal.web.mcp import McpEndpoint
 
@@ -24,15 +25,19 @@ class App:
 
     def __init__(self, gateway: Callable[[], AbstractAsyncContextManager[Gateway]]) -> None:
         self._gateway = gateway
-        self._mcp: ASGIApp | None = None
+        self._mcp: McpEndpoint | None = None
         self._rest: ASGIApp | None = None
+
+    @property
+    def mcp(self) -> McpEndpoint:
+        """What answers under `/mcp`, once the gateway is open."""
+        assert self._mcp is not None
+        return self._mcp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            assert self._mcp is not None
             assert self._rest is not None
-            app = self._mcp if scope["raw_path"].startswith(b"/mcp") else self._rest
-            await app(scope, receive, send)
+            await self._rest(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._lifespan(receive, send)
 
@@ -40,7 +45,8 @@ class App:
         await receive()
         try:
             async with self._gateway() as gateway:
-                self._mcp = McpEndpoint(gateway.handler, Hosts(gateway.issuer), LIMITS)
+                hosts = Hosts(gateway.issuer, gateway.origins)
+                self._mcp = McpEndpoint(gateway.handler, hosts, Cors(gateway.origins), LIMITS)
                 self._rest = _rest(gateway)
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
@@ -60,9 +66,15 @@ def _rest(gateway: Gateway) -> ASGIApp:
     return app
 
 
-async def _not_found(_: Request, error: Exception) -> Response:
+async def _not_found(request: Request, error: Exception) -> Response:
     status = getattr(error, "status_code", 404)
-    return JSONResponse({"error": "not found" if status == 404 else "method not allowed"}, status_code=status)
+    what = "not found" if status == 404 else "method not allowed"
+    # A page that looks for a document must be able to read that there is none, else it sees a network that failed.
+    headers = dict(wellknown.READABLE) if request.scope["path"].startswith(wellknown.PREFIX) else {}
+    allow = (getattr(error, "headers", None) or {}).get("Allow")
+    if allow is not None:
+        headers["allow"] = ", ".join(sorted(allow.split(", ")))
+    return JSONResponse({"error": what}, status_code=status, headers=headers)
 
 
 def worker(config: Path) -> App:

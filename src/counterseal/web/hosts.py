@@ -1,14 +1,15 @@
 """Which names this gateway goes by: the defence against DNS rebinding (threats.md M-12).
 
 A page of another site can make a browser call a gateway on its own machine or intranet by a name that the page controls. So
-`Host` must be a name of this gateway, and `Origin`, which browsers add and programs don't, must be its own.
+`Host` must be a name of this gateway, and `Origin`, which browsers add and programs don't, must be its own or one that the
+configuration names (`listen.origins`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import MutableMapping
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 from urllib.parse import urlsplit
 
 from counterseal.core.call import Inbound
@@ -22,20 +23,22 @@ _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 
 
 class Hosts:
-    """issuer: the gateway's public address. A gateway that was reached at a loopback address also goes by loopback names."""
+    """issuer: the gateway's public address. A gateway that was reached at a loopback address also goes by loopback names.
+    origins: whose pages may call besides its own, as browsers write them."""
 
-    def __init__(self, issuer: str) -> None:
+    def __init__(self, issuer: str, origins: Sequence[str] = ()) -> None:
         parts = urlsplit(issuer)
         host = parts.hostname or ""
         self._host = f"[{host}]" if ":" in host else host
         self._port = parts.port or _DEFAULT_PORT[parts.scheme]
         self._scheme = parts.scheme
+        self._origins = frozenset(origin.encode() for origin in origins)
         self._known: set[tuple[bytes, str, int | None]] = set()
 
-    def check(self, inbound: Inbound, scope: MutableMapping[str, Any]) -> None:
-        """Raises BadCall `origin_refused`, or `bad_header` where Host or Origin was not sent once."""
-        server = scope.get("server") or ("", None)
-        address, port = server[0], server[1]
+    def check(self, inbound: Inbound, local: tuple[str, int | None]) -> None:
+        """local: the address that the caller reached. Raises BadCall `origin_refused`, or `bad_header` where Host or Origin was
+        not sent once."""
+        address, port = local
         loopback = address in ("127.0.0.1", "::1")
         hosts = inbound.all(b"host")
         if len(hosts) != 1:
@@ -54,8 +57,11 @@ class Hosts:
             return
         if len(origins) > 1:
             raise BadCall("bad_header", "the header origin was sent more than once")
-        if not self._same_origin(origins[0].decode("latin-1"), loopback):
-            raise BadCall("origin_refused", "Origin is not this gateway's: pages of other sites may not call it")
+        if origins[0] not in self._origins and not self._same_origin(origins[0].decode("latin-1"), loopback):
+            raise BadCall(
+                "origin_refused",
+                "Origin is neither this gateway's nor one of `listen.origins`: pages of other sites may not call it",
+            )
 
     def _is_ours(self, host: str, port: str | None, address: str, bound: int | None, loopback: bool) -> bool:
         ports = {self._port, bound}

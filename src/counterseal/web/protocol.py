@@ -4,29 +4,29 @@ llhttp (through httptools) refuses request smuggling, but keeps any number of he
 header block over the ceiling is answered with 431, and one that does not end in time closes the connection, as does an answer
 that its caller does not take (threats.md H-08, H-09). It also takes more than HTTP/1.1 as MCP uses it: other versions, other
 transfer codings than `chunked`, and targets that are not a path; those are 400 (H-01, H-04, H-16).
+
+A request to `/mcp` becomes an Exchange as soon as its head is here; every other address is served by way of ASGI.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from counterseal.core.limits import LIMITS
+from counterseal.web.exchange import Address, Exchange
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-type: text/plain\r\n"
     b"content-length: 36\r\n\r\nthe header block is over the ceiling"
 )
 
-_CODING = b"transfer-encoding"
-_CODING_LENGTH = len(_CODING)
-
-LEFT = "counterseal.left"
-"""The ASGI extension by which a request hears at once, and without a task of its own, that its caller has left, and whether all
-of it has arrived."""
+_MCP: Final = b"/mcp"
+_READ_AHEAD: Final = 64 * 1024
+"""Bytes of a body that are taken from the socket before somebody asks for them."""
 
 
 class _NotTaken(Exception):
@@ -44,27 +44,43 @@ class CeilingProtocol(HttpToolsProtocol):
         self._in_head = False
         self._unfinished = 0
         self._after_head = 0
-        self._size = 0
-        self._count = 0
         self._refused = False
         self._deadline: asyncio.TimerHandle | None = None
         self._untaken: asyncio.TimerHandle | None = None
         self._left: Callable[[], object] | None = None
-        self._gone = False
+        self.gone = False
+        self.local: Address = ("", None)
+        self.peer = ""
+        self._standing: tuple[object, bytes] = (None, b"")
+
+    # ---- what an exchange asks of its connection ----
+
+    def standing_headers(self) -> bytes:
+        headers = self.server_state.default_headers
+        if headers is not self._standing[0]:
+            self._standing = (headers, b"".join(b"%b: %b\r\n" % header for header in headers))
+        return self._standing[1]
 
     def when_left(self, callback: Callable[[], object] | None) -> None:
-        """Call this when the connection ends, at once if it has; None: no more. The request in hand finds it in its scope,
-        under LEFT."""
         self._left = callback
-        if self._gone and callback is not None:
+        if self.gone and callback is not None:
             callback()
 
-    def arrived(self) -> bool:
-        """Whether the body of the request in hand is here to its end, so that nobody need wait for it."""
-        return not self.cycle.more_body
+    def read_on(self) -> None:
+        self.flow.resume_reading()
+
+    def writable(self) -> Awaitable[object] | None:
+        return self.flow.drain() if self.flow.write_paused else None
+
+    def answered(self) -> None:
+        self.on_response_complete()
+
+    # ---- what the transport says ----
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.local = self.server or ("", None)
+        self.peer = self.client[0] if self.client else ""
         self._deadline = self.loop.call_later(LIMITS.header_seconds, transport.close)
 
     def pause_writing(self) -> None:
@@ -94,8 +110,8 @@ class CeilingProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         self._stop_waiting_for_reader()
+        self.gone = True
         super().connection_lost(exc)
-        self._gone = True
         if self._left is not None:
             self._left()
 
@@ -118,46 +134,98 @@ class CeilingProtocol(HttpToolsProtocol):
         elif self._deadline is None and not self.transport.is_closing():
             self._deadline = self.loop.call_later(LIMITS.header_seconds, self.transport.close)
 
+    # ---- what the parser says ----
+
     def on_message_begin(self) -> None:
         self._in_head = True
-        self._unfinished = self._size = self._count = self._after_head = 0
-        super().on_message_begin()
+        self._unfinished = self._after_head = 0
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
 
     def on_url(self, url: bytes) -> None:
-        self._size += len(url)
-        super().on_url(url)
+        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
             raise _NotTaken  # a trailer: it came after the headers were decided on, and must not pass for one (threats.md H-02)
-        self._count += 1
-        self._size += len(name) + len(value) + 4
-        if len(value) > LIMITS.header_value_bytes:
-            self._size = LIMITS.header_bytes + 1
-        if len(name) == _CODING_LENGTH and name.lower() == _CODING and value.lower() != b"chunked":
-            raise _NotTaken
-        super().on_header(name, value)
+        self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._stop_waiting()
-        if self._size > LIMITS.header_bytes or self._count > LIMITS.header_count:
+        url, parser = self.url, self.parser
+        version = parser.get_http_version()
+        if self._head_is_over():
             self._refuse()
-        elif self.url[:1] != b"/" or b"#" in self.url or self.parser.get_http_version() not in ("1.1", "1.0"):
+        elif url[:1] != b"/" or b"#" in url or version not in ("1.1", "1.0"):
             raise _NotTaken
-        elif self.parser.should_upgrade():
+        elif parser.should_upgrade():
             raise _NotTaken  # the parser stops here, so that the body would be read as the next request (H-01)
+        elif url.startswith(_MCP):
+            self._exchange(url, version)
         else:
-            self.scope["extensions"] = {LEFT: {"when_left": self.when_left, "arrived": self.arrived}}
-            super().on_headers_complete()
+            self._begin_asgi(url)
+
+    def _head_is_over(self) -> bool:
+        """Whether the head is over a ceiling. Looks at what else is in it on the way. Raises _NotTaken."""
+        headers = self.headers
+        size = len(self.url)
+        for name, value in headers:
+            length = len(value)
+            size += len(name) + length + 4
+            if length > LIMITS.header_value_bytes:
+                return True
+            if name == b"transfer-encoding" and value.lower() != b"chunked":
+                raise _NotTaken
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+        return size > LIMITS.header_bytes or len(headers) > LIMITS.header_count
+
+    def _exchange(self, url: bytes, version: str) -> None:
+        # Typed as what it stands in for: the server asks of a cycle what an exchange has.
+        exchange: Any = Exchange(
+            self,
+            self.app.mcp,
+            self.parser.get_method().decode("ascii"),
+            url.partition(b"?")[0],
+            self.headers,
+            keep_alive=version == "1.1" and self.parser.should_keep_alive(),
+            expects_continue=self.expect_100_continue,
+        )
+        before, self.cycle = self.cycle, exchange
+        if before is None or before.response_complete:
+            self._start_asgi_task(exchange, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))
+
+    def _begin_asgi(self, url: bytes) -> None:
+        headers, expects = self.headers, self.expect_100_continue
+        super().on_message_begin()  # it makes the scope, and forgets the head
+        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.scope["headers"] = headers
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if not self._refused:
-            super().on_body(body)
+        cycle: Any = self.cycle
+        if self._refused or cycle.response_complete:
+            return
+        # The first piece is nearly always the whole, and is kept as it is.
+        if cycle.body:
+            cycle.body = bytearray(cycle.body) if isinstance(cycle.body, bytes) else cycle.body
+            cycle.body += body
+        else:
+            cycle.body = body
+        if len(cycle.body) > _READ_AHEAD:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
-        if not self._refused:
-            super().on_message_complete()
+        cycle: Any = self.cycle
+        if not self._refused and not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
 
     def _stop_waiting(self) -> None:
         if self._deadline is not None:

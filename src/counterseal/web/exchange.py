@@ -1,0 +1,243 @@
+"""One request to `/mcp` and the answer to it, straight on its connection: no ASGI in between (docs/decisions/0014).
+
+It stands where the server's own request cycle stands, so that keep-alive, pipelining and shutdown stay the server's; what that
+asks of a cycle is `body`, `more_body`, `message_event`, `keep_alive`, `disconnected`, `response_complete` and `run_asgi`. An
+answer that is whole leaves in one write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from counterseal.core.reply import Headers
+
+_log = logging.getLogger("counterseal.web")
+
+_STATUS: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
+_CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_NO_LENGTH: Final = frozenset({204, 304})
+
+Address = tuple[str, int | None]
+
+
+class CallerLeft(Exception):
+    """The connection ended before the answer did."""
+
+
+class TooLong(Exception):
+    """The body is over its ceiling."""
+
+
+class Connection(Protocol):
+    """What an exchange needs of the connection that it is on."""
+
+    @property
+    def transport(self) -> asyncio.Transport: ...
+
+    @property
+    def gone(self) -> bool: ...
+
+    @property
+    def local(self) -> Address: ...
+
+    @property
+    def peer(self) -> str: ...
+
+    def standing_headers(self) -> bytes:
+        """Header lines of every answer."""
+        ...
+
+    def when_left(self, callback: Callable[[], object] | None) -> None:
+        """Call this when the connection ends, at once if it has; None: no more."""
+        ...
+
+    def read_on(self) -> None:
+        """Take more of the body from the socket."""
+        ...
+
+    def writable(self) -> Awaitable[object] | None:
+        """What to wait for before more is written; None for nothing."""
+        ...
+
+    def answered(self) -> None:
+        """The answer to the request in hand is out."""
+        ...
+
+
+class Endpoint(Protocol):
+    """Who answers. Raises nothing but CancelledError, unless it has a defect."""
+
+    async def __call__(self, exchange: Exchange) -> None: ...
+
+
+class Exchange:
+    """verb, path: as they were sent; the path without its query. headers: names in lower case, in order, duplicates kept.
+
+    more_headers: what every answer to this request gets besides its own.
+    """
+
+    __slots__ = (
+        "_chunked",
+        "_connection",
+        "_endpoint",
+        "_expects_continue",
+        "_waiting",
+        "body",
+        "disconnected",
+        "headers",
+        "keep_alive",
+        "more_body",
+        "more_headers",
+        "path",
+        "response_complete",
+        "started",
+        "verb",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        endpoint: Endpoint,
+        verb: str,
+        path: bytes,
+        headers: list[tuple[bytes, bytes]],
+        *,
+        keep_alive: bool,
+        expects_continue: bool,
+    ) -> None:
+        self._connection = connection
+        self._endpoint = endpoint
+        self.verb = verb
+        self.path = path
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self._expects_continue = expects_continue
+        self._waiting: asyncio.Future[None] | None = None
+        self._chunked = False
+        self.body: bytes | bytearray = b""
+        self.more_body = True
+        self.more_headers: Headers = ()
+        self.disconnected = False
+        self.started = False
+        self.response_complete = False
+
+    # ---- what the server's protocol asks of a cycle ----
+
+    @property
+    def message_event(self) -> Exchange:
+        return self
+
+    def set(self) -> None:
+        """Something happened: more of the body, its end, or the connection's."""
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    async def run_asgi(self, _: object) -> None:
+        """Answer, whatever happens."""
+        try:
+            await self._endpoint(self)
+        except CallerLeft:
+            pass
+        except BaseException as error:
+            _log.error("an exchange failed", exc_info=error)
+            if self.started:
+                self._connection.transport.close()
+            else:
+                self.keep_alive = False
+                await self.answer(500, ((b"content-type", b"text/plain"),), b"Internal Server Error")
+            if not isinstance(error, Exception):
+                raise
+        else:
+            if not self.response_complete and not self._connection.gone:
+                self._connection.transport.close()
+
+    # ---- what the endpoint asks ----
+
+    @property
+    def local(self) -> Address:
+        """The address that the caller reached."""
+        return self._connection.local
+
+    @property
+    def peer(self) -> str:
+        """The address that the caller has, as the socket says it."""
+        return self._connection.peer
+
+    def when_left(self, callback: Callable[[], object] | None) -> None:
+        """Call this when the caller has left, at once if it has; None: no more."""
+        self._connection.when_left(callback)
+
+    async def whole_body(self, limit: int) -> bytes:
+        """The body, once it is here to its end. limit: bytes. Raises TooLong, CallerLeft."""
+        self._connection.read_on()  # also when nothing is missing: who doesn't read does not hear that its caller left
+        while self.more_body:
+            if self._connection.gone:
+                raise CallerLeft
+            if len(self.body) > limit:
+                raise TooLong
+            if self._expects_continue:
+                self._expects_continue = False
+                self._connection.transport.write(_CONTINUE)
+            self._connection.read_on()
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+        if len(self.body) > limit:
+            raise TooLong
+        return bytes(self.body)
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """The whole answer. To a caller who has left, nothing."""
+        if (wait := self._connection.writable()) is not None:
+            await wait
+        if self._connection.gone:
+            return
+        head = self._head(status, headers, None if status in _NO_LENGTH else len(body))
+        self._connection.transport.write(head if self.verb == "HEAD" else head + body)
+        self._end()
+
+    async def start(self, status: int, headers: Headers) -> None:
+        """The head of an answer whose body comes in pieces."""
+        if (wait := self._connection.writable()) is not None:
+            await wait
+        if not self._connection.gone:
+            self._chunked = True
+            self._connection.transport.write(self._head(status, headers, None))
+
+    async def piece(self, data: bytes) -> None:
+        """A piece of the body, sent at once. To a caller who has left, nothing."""
+        if (wait := self._connection.writable()) is not None:
+            await wait
+        if data and not self._connection.gone:
+            self._connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def end(self) -> None:
+        """The end of an answer in pieces."""
+        if not self._connection.gone:
+            self._connection.transport.write(b"0\r\n\r\n")
+            self._end()
+
+    def _head(self, status: int, headers: Headers, length: int | None) -> bytes:
+        lines = [b"%b: %b\r\n" % header for header in (*headers, *self.more_headers)]
+        if length is not None:
+            lines.append(b"content-length: %d\r\n" % length)
+        elif self._chunked:
+            lines.append(b"transfer-encoding: chunked\r\n")
+        if (b"connection", b"close") in headers:
+            self.keep_alive = False
+        elif not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        text = b"".join(lines)
+        if text.count(b"\n") != len(lines) or text.count(b"\r") != len(lines) or b"\0" in text:
+            raise ValueError("a header holds a line end or NUL")
+        self.started = True
+        return b"%b%b%b\r\n" % (_STATUS[status], self._connection.standing_headers(), text)
+
+    def _end(self) -> None:
+        self.response_complete = True
+        if not self.keep_alive:
+            self._connection.transport.close()
+        self._connection.answered()
