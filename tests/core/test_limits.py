@@ -22,6 +22,8 @@ from counterseal.core.limits import LIMITS, Limits
         ("token_json_depth", 16),
         ("token_json_members", 256),
         ("token_string_bytes", 4 * 1024),
+        ("verified_kept_seconds", 60),
+        ("verified_kept_count", 10_000),
         ("jwks_bytes", 256 * 1024),
         ("jwks_keys", 100),
         ("fetch_connect_seconds", 2),

@@ -28,6 +28,8 @@ class Limits:
     token_json_depth: int = 16
     token_json_members: int = 256
     token_string_bytes: int = 4 * 1024
+    verified_kept_seconds: float = 60.0
+    verified_kept_count: int = 10_000
     # other people's keys
     jwks_bytes: int = 256 * 1024
     jwks_keys: int = 100

@@ -17,6 +17,7 @@ from counterseal.core.limits import Limits
 from counterseal.errors import Unauthenticated
 from counterseal.identity.accept import Accept
 from counterseal.identity.credentials import REFUSED
+from counterseal.identity.remembered import Found, Generation, Remembered
 from counterseal.jose import claims as claim_rules
 from counterseal.jose import jws, strict
 from counterseal.jose.jwk import Key
@@ -27,7 +28,7 @@ TYPES: Final = ("at+jwt", "JWT")
 """What `typ` may be unless configured: RFC 9068's, and what providers send that predate it."""
 
 
-class Keys(Protocol):
+class Keys(Generation, Protocol):
     """One issuer's keys."""
 
     async def find(self, unverified: Unverified) -> Key:
@@ -72,19 +73,24 @@ class IdpTokens:
         self._issuer = issuer
         self._clock = clock
         self._limits = limits
+        self._remembered: Remembered[Caller] = Remembered(clock, limits)
 
     async def authenticate(self, presented: bytes, inbound: Inbound) -> Caller | None:
         """None for what is not a JWT by its form. Raises Unauthenticated, with one text for all, InsufficientScope, or
         CannotTell."""
         if presented.count(b".") < 2:
             return None
+        found = self._remembered.found(presented, inbound.server)
+        caller = self._remembered.get(found)
+        if caller is not None:
+            return caller
         try:
-            return await self._verified(presented, inbound)
+            return await self._verified(presented, inbound, found)
         except TokenRefused as refused:
             detail = f"{refused.code}: {refused.detail}"
             raise Unauthenticated("credential_invalid", REFUSED, detail=detail) from None
 
-    async def _verified(self, presented: bytes, inbound: Inbound) -> Caller:
+    async def _verified(self, presented: bytes, inbound: Inbound, found: Found) -> Caller:
         unverified = strict.read(presented, self._limits)
         issuer = unverified.issuer or ""
         if issuer == self._issuer:
@@ -94,6 +100,10 @@ class IdpTokens:
             raise TokenRefused("issuer", "no configured issuer has this `iss`")
         if unverified.alg not in trusted.algorithms:
             raise TokenRefused("algorithm", f"not an algorithm of issuer {trusted.accept.name}")
+        generation = trusted.keys.generation
         verified = jws.verify(unverified, await trusted.keys.find(unverified))
         claim_rules.check(verified, trusted.rules(issuer, inbound.server), self._clock.wall())
-        return trusted.accept.caller(verified.claims)
+        caller = trusted.accept.caller(verified.claims)
+        assert caller.expires is not None  # the rules ask for `exp`
+        self._remembered.keep(found, caller, trusted.keys, generation, caller.expires)
+        return caller

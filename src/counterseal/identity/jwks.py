@@ -42,6 +42,8 @@ class RemoteKeys:
         self._asked: float | None = None
         self._flight: asyncio.Task[None] | None = None
         self._problem: str | None = None
+        self.generation = 0
+        """Another number each time that the keys were fetched."""
 
     def healthy(self) -> str | None:
         """None while keys are at hand that may be used, else why not."""
@@ -122,6 +124,7 @@ class RemoteKeys:
             _log.warning("issuer %s: its keys cannot be had: %s", self._name, self._problem)
         else:
             self._keys, self._problem = keys, None
+            self.generation += 1
             self._fetched = self._clock.monotonic()
             life = document.max_age if document.max_age is not None else 300
             self._life = min(max(life, _SHORTEST), _LONGEST)
