@@ -376,7 +376,8 @@ class CallError(CountersealError):
 
     message: what the caller reads. detail: what only the record and the log get. data: more members for JSON-RPC
     `error.data`, where the protocol asks for them. id: the JSON-RPC id to answer to, as far as it is known. headers: HTTP
-    headers of the answer. record: the id of the record that tells of it, once there is one.
+    headers of the answer. record: the id of the record that tells of it, once there is one. caller: who was found to be calling
+    before, for the record.
     """
 
     def __init__(
@@ -397,6 +398,7 @@ class CallError(CountersealError):
         self.id = id
         self.headers = headers
         self.record: str | None = None
+        self.caller: Any = None
 
 
 class Unauthenticated(CallError):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from counterseal.core.caller import Caller
+from counterseal.core.caller import Caller, Channel
 from counterseal.core.limits import Limits
 from counterseal.errors import BadCall
 
-_Who = tuple[str, str | None, str, str | None]
+_Who = tuple[str, str | None, str, str | None, Channel | None, tuple[tuple[str, str], ...]]
 
 
 class Admission:
@@ -21,7 +21,8 @@ class Admission:
 
     def enter(self, caller: Caller) -> Callable[[], None]:
         """Count one call in; what is returned counts it out, and is called once. Raises BadCall `too_many`."""
-        who = (caller.kind, caller.issuer, caller.client_id, caller.subject)
+        named = tuple(caller.headers.items()) if caller.headers else ()
+        who = (caller.kind, caller.issuer, caller.client_id, caller.subject, caller.channel, named)
         count = self._calls.get(who, 0)
         if count >= self._limit:
             raise BadCall("too_many", f"{count} calls of this caller are in flight already")

@@ -95,9 +95,8 @@ class OpenRecord:
             self._end("failed", reason.status, reason.code, error.detail, 0)
         elif reason is not REASONS["audit_unavailable"]:
             rule = error.rule if isinstance(error, Denied) else None
-            entry = entries.refusal(
-                self.id, self._inbound, self.caller, self.call, reason, detail=error.detail, rule=rule
-            )
+            caller = self.caller or error.caller
+            entry = entries.refusal(self.id, self._inbound, caller, self.call, reason, detail=error.detail, rule=rule)
             try:
                 await self._sink.write(entry)
             except CallError as unwritten:

@@ -47,9 +47,10 @@ class ClaimPaths:
 class InsufficientScope(BadCall):
     """403: the token is good and says too little. scopes: all that are needed, for the challenge."""
 
-    def __init__(self, scopes: tuple[str, ...]) -> None:
+    def __init__(self, scopes: tuple[str, ...], caller: Caller) -> None:
         super().__init__("insufficient_scope", f"the token needs the scopes {' '.join(scopes)}")
         self.scopes = scopes
+        self.caller = caller
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,7 @@ class Accept:
             expires=float(exp) if isinstance(exp, int | float) else None,
         )
         if not set(self.required_scopes) <= set(caller.scopes):
-            raise InsufficientScope(self.required_scopes)
+            raise InsufficientScope(self.required_scopes, caller)
         return caller
 
     def _issuer(self, claims: Mapping[str, Any]) -> str:

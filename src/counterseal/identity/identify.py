@@ -11,9 +11,11 @@ from typing import Protocol
 
 from counterseal.core.call import Inbound
 from counterseal.core.caller import Caller
-from counterseal.errors import Unauthenticated
+from counterseal.core.claims import ActorRefused, check_actor
+from counterseal.errors import BadCall, CallError, Unauthenticated
 from counterseal.identity.accept import InsufficientScope
 from counterseal.identity.challenge import challenge, insufficient_scope, scope_value
+from counterseal.identity.channel import Channels
 from counterseal.identity.credentials import REFUSED, credential
 
 ANONYMOUS = Caller(kind="anonymous", client_id="anonymous")
@@ -30,12 +32,19 @@ class Authenticator(Protocol):
 
 class Identify:
     """issuer: our own, the base of every resource's address. scopes: those that a token needs, for the challenge; ValueError
-    for what is none."""
+    for what is none. channels: None where no server takes channel tokens."""
 
     def __init__(
-        self, authenticators: Sequence[Authenticator], *, anonymous: bool, issuer: str, scopes: Sequence[str] = ()
+        self,
+        authenticators: Sequence[Authenticator],
+        *,
+        anonymous: bool,
+        issuer: str,
+        scopes: Sequence[str] = (),
+        channels: Channels | None = None,
     ) -> None:
         self._authenticators = tuple(authenticators)
+        self._channels = channels
         self._anonymous = anonymous
         self._issuer = issuer
         scope_value(scopes)
@@ -43,27 +52,43 @@ class Identify:
 
     async def __call__(self, inbound: Inbound) -> Caller:
         """The caller. Raises Unauthenticated with the challenge of RFC 9728 section 5.1, InsufficientScope with that of RFC 6750
-        section 3.1, BadCall, or CannotTell."""
+        section 3.1, BadCall, or CannotTell; from where the caller is known, it is in the error."""
         try:
-            presented = credential(inbound)
-            if presented is None:
-                if self._anonymous:
-                    return ANONYMOUS
-                raise Unauthenticated(
-                    "credential_missing", "no credential was sent: send an API key or an access token"
-                )
-            for authenticator in self._authenticators:
-                caller = await authenticator.authenticate(presented, inbound)
-                if caller is not None:
-                    return caller
-            raise Unauthenticated(
-                "credential_invalid", REFUSED, detail="no authenticator knows this kind of credential"
-            )
+            caller = await self._proven(inbound)
         except Unauthenticated as error:
             raise self.challenged(error, inbound.server) from None
         except InsufficientScope as error:
             error.headers = (insufficient_scope(self._issuer, inbound.server, error.scopes),)
             raise
+        try:
+            return await self._spoken_for(caller, inbound)
+        except CallError as error:
+            error.caller = caller
+            raise
+
+    async def _proven(self, inbound: Inbound) -> Caller:
+        """Who proves to be calling, or nobody."""
+        presented = credential(inbound)
+        if presented is None:
+            if self._anonymous:
+                return ANONYMOUS
+            raise Unauthenticated("credential_missing", "no credential was sent: send an API key or an access token")
+        for authenticator in self._authenticators:
+            caller = await authenticator.authenticate(presented, inbound)
+            if caller is not None:
+                return caller
+        raise Unauthenticated("credential_invalid", REFUSED, detail="no authenticator knows this kind of credential")
+
+    async def _spoken_for(self, caller: Caller, inbound: Inbound) -> Caller:
+        """The caller, with what others say of this call, as far as they may."""
+        if self._channels is not None:
+            caller = await self._channels.through(caller, inbound)
+        if caller.channel is not None or caller.may_act is not None:
+            try:
+                check_actor(caller, self._issuer)
+            except ActorRefused as refused:
+                raise BadCall("actor_refused", str(refused)) from None
+        return caller
 
     def challenged(self, error: Unauthenticated, server: str) -> Unauthenticated:
         """The same error with what tells a client of this server how to do better."""
