@@ -18,11 +18,9 @@ from counterseal.errors import BadCall, CannotTell, Unauthenticated
 from counterseal.gateway.ids import Ids
 from counterseal.httpclient import Client
 from counterseal.identity.client_auth import Basic, ClientAuth, Post, PrivateKeyJwt
-from counterseal.identity.fetch import HttpFetch
 from counterseal.identity.identify import Identify
-from counterseal.identity.idp_jwt import IdpTokens, TrustedIssuer
+from counterseal.identity.idp_jwt import IdpTokens
 from counterseal.identity.introspection import Introspection
-from counterseal.identity.jwks import RemoteKeys
 from counterseal.issuer.signers.local import LocalSigner
 from tests.identity.introspecting import (
     FILES,
@@ -39,8 +37,7 @@ from tests.identity.introspecting import (
     refusal,
 )
 from tests.support.authorization_server import Answer, AuthorizationServer, Posting
-from tests.support.jwks_server import JwksServer
-from tests.support.tokens import ABSENT, NOW, FixedClock, access_claims, jwks, private_key, token
+from tests.support.tokens import ABSENT, NOW, FixedClock, access_claims, private_key, token
 
 
 @pytest.fixture
@@ -252,12 +249,12 @@ async def test_without_a_required_audience_something_must_still_tell_an_access_t
     assert "refresh token" in await refusal(asking, b"another-token")
 
 
-async def test_n_05_an_endpoint_whose_issuer_nobody_knows_may_not_name_one(
+async def test_n_05_where_an_endpoint_has_no_one_issuer_accept_decides_about_it(
     server: AuthorizationServer, post: Posting
 ) -> None:
-    """Else it could speak for another configured issuer's people."""
     asking = introspection(endpoint(post, server.url, issuer=None))
-    assert "configure the issuer's `issuer`" in await refusal(asking)
+    server.answer = good(iss="https://other.example.com")
+    assert (await caller_of(asking)).issuer == "https://other.example.com"
     server.answer = good(iss=ABSENT)
     caller = await caller_of(asking, b"another-token")
     assert (caller.issuer, "iss" in caller.claims) == (None, False)
@@ -340,32 +337,23 @@ async def test_n_07_n_08_what_is_no_opaque_token_is_nobody_here_and_is_sent_nowh
     assert (await caller_of(asking, b"x" * 8192)).subject == "alice"
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"exp": NOW - 60}, {"aud": "https://other.example.com"}, {"iss": "https://other.example.com"}],
-    ids=["over", "another audience", "another issuer"],
-)
+@pytest.mark.parametrize("opaque_first", [False, True])
 async def test_n_07_a_jwt_that_failed_is_401_and_no_endpoint_hears_of_it(
-    server: AuthorizationServer, asking: Introspection, post: Posting, changes: dict[str, Any]
+    server: AuthorizationServer, asking: Introspection, opaque_first: bool
 ) -> None:
-    """In either order of the two authenticators."""
-    clock, audience = FixedClock(), "https://gateway.example.com/mcp/weather"
-    with JwksServer(jwks("ES256")) as keys:
-        client = Client()
-        fetch = HttpFetch(client, LIMITS, LIMITS.jwks_bytes)
-        remote = RemoteKeys("corp", keys.url, fetch, clock, LIMITS)
-        trusted = TrustedIssuer("corp", IDP, (audience,), frozenset({"ES256"}), remote)
-        tokens = IdpTokens([trusted], GATEWAY, clock, LIMITS)
-        for order in ([tokens, asking], [asking, tokens]):
-            identify = Identify(order, anonymous=False, issuer=GATEWAY)
-            claims = access_claims(iss=IDP, aud=audience)
-            bad = token({**claims, **changes}).encode()
-            with pytest.raises(Unauthenticated):
-                await identify(Inbound("POST", "weather", ((b"authorization", b"Bearer " + bad),), b"", "192.0.2.7"))
-            assert server.count == 0
-            ours = Inbound("POST", "weather", ((b"authorization", b"Bearer " + token(claims).encode()),), b"", "::1")
-            assert (await identify(ours)).subject == "alice"
-        await client.close()
+    """The endpoint would have accepted it."""
+    jwts = IdpTokens([], GATEWAY, FixedClock(), LIMITS)
+    order = [asking, jwts] if opaque_first else [jwts, asking]
+    identify = Identify(order, anonymous=True, issuer=GATEWAY)
+
+    def bearing(presented: bytes) -> Inbound:
+        return Inbound("POST", "weather", ((b"authorization", b"Bearer " + presented),), b"", "192.0.2.7")
+
+    for presented in (token(access_claims(iss=IDP)).encode(), b"a.b.c", b"x." * 50 + b"x"):
+        with pytest.raises(Unauthenticated):
+            await identify(bearing(presented))
+    assert server.count == 0
+    assert (await identify(bearing(TOKEN))).subject == "alice"
 
 
 async def test_the_endpoint_with_the_longest_fitting_prefix_is_the_only_one_that_is_asked(post: Posting) -> None:

@@ -199,6 +199,19 @@ async def test_a_failure_counts_against_readiness_for_a_cool_down_and_no_longer(
     assert asking.healthy() == {"corp": None}
 
 
+async def test_a_token_that_the_endpoint_chokes_on_is_503_for_whoever_sent_it_and_makes_nobody_unready(
+    server: AuthorizationServer, post: Posting, caplog: pytest.LogCaptureFixture
+) -> None:
+    asking = introspection(endpoint(post, server.url))
+    server.raw = whole(b'{"error": "invalid_request"}', "400 Bad Request")
+    with caplog.at_level(logging.WARNING, "counterseal"):
+        assert "status is 400" in await doubt(asking)
+    assert (asking.healthy(), caplog.messages) == ({"corp": None}, [])
+    server.raw = whole(b"", "500 Internal Server Error")
+    assert "status is 500" in await doubt(asking)
+    assert asking.healthy()["corp"] is not None
+
+
 async def test_a_signature_that_cannot_be_made_is_503(server: AuthorizationServer, post: Posting) -> None:
     class Broken:
         async def prove(self, url: str) -> Proof:

@@ -46,6 +46,10 @@ _ACCESS: Final[Mapping[str, frozenset[str]]] = {
 """What an access token that needs no proof may say of its kind, where it says anything. Refresh, ID and logout tokens are active
 too, and providers tell them apart by these members: RFC 7662's own, Keycloak's, and that of Cognito and Hydra."""
 
+_OF_OUR_CLIENT: Final = ("status is 401", "status is 403")
+_OF_THE_CALLER: Final = "status is 400"
+"""How the text of a FetchFailed ends for a status that says whose fault it is."""
+
 
 class Post(Protocol):
     """Sends one form and gets one document. Raises FetchFailed, also for any status but 200."""
@@ -59,9 +63,10 @@ class Post(Protocol):
 class Endpoint:
     """One provider's introspection endpoint.
 
-    name: the issuer's, for messages. issuer: the `iss` of its tokens; None where nobody knows it, and then no answer may name
-    one. prefix: how its tokens begin; b"" for any. accept: all rules about claims (audience, scopes, types of members); of the
-    request it may read the server alone, because a Caller is kept for it. It raises TokenRefused or a CallError.
+    name: the issuer's, for messages. issuer: the one `iss` of its tokens; None where they may have several, or nobody knows it,
+    and then `accept` decides about it. prefix: how its tokens begin; b"" for any. accept: all rules about claims (audience,
+    scopes, types of members); of the request it may read the server alone, because a Caller is kept for it. Any member but `sub`
+    may be missing, also `exp`. It raises TokenRefused or a CallError.
     require_audience: an answer without `aud` is refused. leeway: seconds by which clocks may differ.
     """
 
@@ -266,6 +271,8 @@ class _Questions:
 
     def _failing(self, error: Exception) -> _Unknown:
         problem = _say(error)
+        if problem.endswith(_OF_THE_CALLER):
+            return self._unknown(problem)  # by what it sends, nobody makes the gateway look unwell or fills its log
         if problem != self._problem:  # once, however many calls meet it
             _log.warning("issuer %s: its introspection endpoint does not answer: %s", self.endpoint.name, problem)
         self._problem, self._failed = problem, self._clock.monotonic()
@@ -282,7 +289,7 @@ def _say(error: Exception) -> str:
     if not isinstance(error, FetchFailed):
         return type(error).__name__
     text = str(error)
-    if text.endswith((" 401", " 403")):
+    if text.endswith(_OF_OUR_CLIENT):
         return f"{text}: it does not accept the gateway's own client credentials, so check them"
     return text
 
@@ -295,13 +302,8 @@ def _claims(endpoint: Endpoint, answer: Mapping[str, Any], now: float) -> Mappin
         )
     claims = {name: value for name, value in answer.items() if name != "active"}
     _check_kind(claims)
-    if endpoint.issuer is not None:
-        if claims.setdefault("iss", endpoint.issuer) != endpoint.issuer:
-            raise TokenRefused(
-                "issuer", f"`iss` of the answer is not {endpoint.issuer!r}, which this endpoint answers for"
-            )
-    elif "iss" in claims:
-        raise TokenRefused("issuer", "the answer has an `iss` and none is configured: configure the issuer's `issuer`")
+    if endpoint.issuer is not None and claims.setdefault("iss", endpoint.issuer) != endpoint.issuer:
+        raise TokenRefused("issuer", f"`iss` of the answer is not {endpoint.issuer!r}, for which this endpoint answers")
     if "aud" not in claims:
         if endpoint.require_audience:
             raise TokenRefused("audience", "the answer has no `aud`, so the token may be for anybody")
