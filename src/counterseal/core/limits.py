@@ -35,6 +35,12 @@ class Limits:
     fetch_seconds: float = 5.0
     refetch_cooldown_seconds: float = 30.0
     keys_stale_seconds: float = 3600.0
+    # what an introspection endpoint says of an opaque token
+    introspection_bytes: int = 64 * 1024
+    introspection_count: int = 32
+    introspection_kept_seconds: float = 60.0
+    introspection_refused_seconds: float = 5.0
+    introspection_kept_count: int = 10_000
     # tokens that go out
     call_token_bytes: int = 6 * 1024
     # what a server may take or send
