@@ -22,6 +22,7 @@ from counterseal.core.limits import LIMITS, Limits
         ("token_json_depth", 16),
         ("token_json_members", 256),
         ("token_string_bytes", 4 * 1024),
+        ("discovery_bytes", 64 * 1024),
         ("jwks_bytes", 256 * 1024),
         ("jwks_keys", 100),
         ("fetch_connect_seconds", 2),

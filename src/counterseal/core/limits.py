@@ -29,12 +29,14 @@ class Limits:
     token_json_members: int = 256
     token_string_bytes: int = 4 * 1024
     # other people's keys
+    discovery_bytes: int = 64 * 1024
     jwks_bytes: int = 256 * 1024
     jwks_keys: int = 100
     fetch_connect_seconds: float = 2.0
     fetch_seconds: float = 5.0
     refetch_cooldown_seconds: float = 30.0
     keys_stale_seconds: float = 3600.0
+    unknown_kid_count: int = 64
     # what an introspection endpoint says of an opaque token
     introspection_bytes: int = 64 * 1024
     introspection_count: int = 32

@@ -34,10 +34,11 @@ from counterseal.gateway.recorder import Recorder
 from counterseal.httpclient import Client
 from counterseal.identity.api_key import ApiKeys
 from counterseal.identity.challenge import metadata_url, resource
+from counterseal.identity.egress import Egress
 from counterseal.identity.fetch import HttpFetch
 from counterseal.identity.identify import Authenticator, Identify
 from counterseal.identity.idp_jwt import IdpTokens, TrustedIssuer
-from counterseal.identity.jwks import RemoteKeys
+from counterseal.identity.provider import Provider
 from counterseal.issuer import documents, keys
 from counterseal.issuer.mint import Mint
 from counterseal.issuer.ring import KeyRing
@@ -169,10 +170,7 @@ async def _identify(
         authenticators.append(api_keys)
         checks["store"] = api_keys.healthy
     if configuration.callers.issuers:
-        client = Client()
-        stack.push_async_callback(client.close)
-        fetch = HttpFetch(client, LIMITS, LIMITS.jwks_bytes)
-        trusted = [_trusted(issuer, fetch, clock, checks) for issuer in configuration.callers.issuers]
+        trusted = [_trusted(issuer, clock, stack, checks) for issuer in configuration.callers.issuers]
         authenticators.append(IdpTokens(trusted, configuration.issuer, clock, LIMITS))
     return Identify(
         authenticators,
@@ -182,15 +180,26 @@ async def _identify(
     )
 
 
-def _trusted(issuer: Issuer, fetch: HttpFetch, clock: Clock, checks: dict[str, Check]) -> TrustedIssuer:
-    remote = RemoteKeys(issuer.name, issuer.jwks_uri, fetch, clock, LIMITS)
-    checks[f"issuer {issuer.name}"] = remote.healthy
+def _trusted(issuer: Issuer, clock: Clock, stack: AsyncExitStack, checks: dict[str, Check]) -> TrustedIssuer:
+    fetch = HttpFetch(Egress(loopback=issuer.allow_insecure_loopback), LIMITS, LIMITS.jwks_bytes)
+    stack.push_async_callback(fetch.close)
+    provider = Provider(
+        issuer.name,
+        issuer=issuer.issuer,
+        discovery_uri=None,
+        jwks_uri=issuer.jwks_uri,
+        jwks_hosts=(),
+        fetch=fetch,
+        clock=clock,
+        limits=LIMITS,
+    )
+    checks[f"issuer {issuer.name}"] = provider.healthy
     return TrustedIssuer(
         name=issuer.name,
         issuer=issuer.issuer,
         audiences=tuple(issuer.audience) if issuer.audience else None,
         algorithms=frozenset(issuer.algorithms),
-        keys=remote,
+        keys=provider,
     )
 
 
