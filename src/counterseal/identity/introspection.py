@@ -29,7 +29,7 @@ from counterseal.core.call import Inbound
 from counterseal.core.caller import Caller
 from counterseal.core.limits import Limits
 from counterseal.errors import CannotTell, Unauthenticated
-from counterseal.identity import api_key
+from counterseal.identity import key_form
 from counterseal.identity.client_auth import ClientAuth
 from counterseal.identity.credentials import REFUSED
 from counterseal.identity.fetch import Document, FetchFailed
@@ -163,7 +163,7 @@ class Introspection:
 
     def _questions_for(self, presented: bytes) -> _Questions | None:
         if (
-            presented.startswith(api_key.PREFIX)
+            presented.startswith(key_form.PREFIX)
             or presented.count(b".") >= 2
             or len(presented) > self._limits.token_bytes
         ):
