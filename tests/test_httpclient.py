@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from counterseal.httpclient import Client, HttpError, HttpTimeout, Response, Target, Timeouts
+from tests.support.certificates import Authority
 
 SOON = Timeouts(connect=2, idle=2, total=5)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -230,6 +232,101 @@ async def test_nobody_listens() -> None:
     async with client() as one:
         with pytest.raises(HttpError):
             await get(one, url)
+
+
+class Told:
+    """Says which addresses a host has, and keeps what it was asked."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = addresses
+        self.asked: list[tuple[str, int]] = []
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append((host, port))
+        return self.addresses
+
+
+def at_name(at: Server, name: str) -> str:
+    return at.url.replace("127.0.0.1", name)
+
+
+async def test_k_03_a_connection_goes_to_the_address_that_was_told_and_the_name_is_not_resolved_again() -> None:
+    told = Told("127.0.0.1")
+    one = Client(addresses=told)
+    async with server(OK, OK) as at:
+        url = at_name(at, "no-such-name.invalid")
+        for _ in range(2):
+            assert await body(await get(one, url)) == b"ok"
+        assert told.asked == [("no-such-name.invalid", Target(url).port)]  # once for the connection, which was kept
+        assert b"Host: no-such-name.invalid:" in at.heads[0]
+        told.addresses = ("127.0.0.2",)
+        await one.close()
+        with pytest.raises(HttpError):
+            await get(one, url)
+        assert at.connections == 1
+    await one.close()
+
+
+async def test_a_second_address_is_tried_where_the_first_does_not_answer() -> None:
+    async with server(OK) as at:
+        one = Client(addresses=Told("127.0.0.2", "::1", "127.0.0.1"))
+        assert await body(await get(one, at_name(at, "idp.invalid"))) == b"ok"
+        await one.close()
+        one = Client(addresses=Told("127.0.0.2", "127.0.0.3"))
+        with pytest.raises(HttpError, match="no connection"):
+            await get(one, at_name(at, "idp.invalid"))
+        await one.close()
+
+
+async def test_an_address_that_hangs_leaves_time_for_the_next(tmp_path: Path) -> None:
+    """K-09: the first accepts, and never speaks TLS."""
+    authority = Authority(tmp_path)
+    certified = authority.server("idp.invalid")
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if at.connections > 1:
+            await writer.start_tls(certified)
+            await at.request(reader)
+            writer.write(OK)
+        await reader.read()
+
+    at = Server(behave)
+    listening = await asyncio.start_server(at.serve, "127.0.0.1", 0)
+    one = Client(authority.client(), Told("127.0.0.1", "127.0.0.1"))
+    async with listening:
+        url = f"https://idp.invalid:{listening.sockets[0].getsockname()[1]}/"
+        assert await body(await get(one, url, Timeouts(connect=1, idle=1, total=2))) == b"ok"
+        assert at.connections == 2
+        await one.close()
+
+
+async def test_k_09_to_find_the_address_counts_against_the_time_for_a_connection() -> None:
+    async def never(host: str, port: int) -> Sequence[str]:
+        await asyncio.Event().wait()
+        return ()
+
+    one = Client(addresses=never)
+    with pytest.raises(HttpTimeout, match="no connection in time"):
+        await get(one, "http://idp.invalid/", Timeouts(connect=0.05, idle=5, total=5))
+
+
+async def test_what_refuses_a_host_is_told_and_nothing_is_connected() -> None:
+    async def refuses(host: str, port: int) -> Sequence[str]:
+        raise HttpError("not there")
+
+    async with server(OK) as at:
+        with pytest.raises(HttpError, match="not there"):
+            await get(Client(addresses=refuses), at.url)
+        with pytest.raises(HttpError, match="no address"):
+            await get(Client(addresses=Told()), at.url)
+        assert at.connections == 0
+
+
+def test_a_host_in_another_script_is_asked_for_in_its_xn_form() -> None:
+    for url in ("https://b\u00fccher.example/mcp", "https://xn--bcher-kva.example/mcp"):
+        target = Target(url)
+        assert target.host == "xn--bcher-kva.example"
+        assert b"Host: xn--bcher-kva.example\r\n" in target.head("GET", (), None)
 
 
 async def test_m_29_whoever_is_cancelled_closes_the_connection() -> None:

@@ -15,7 +15,7 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 import httptools
 from yarl import URL
@@ -56,9 +56,9 @@ class Target:
 
     def __init__(self, url: str) -> None:
         parsed = URL(url)
-        if parsed.scheme not in ("http", "https") or not parsed.host or parsed.port is None:
+        if parsed.scheme not in ("http", "https") or not parsed.raw_host or parsed.port is None:
             raise ValueError("an http or https URL with a host is needed")
-        self.host: Final = parsed.host
+        self.host: Final = parsed.raw_host
         self.port: Final = parsed.port
         self.tls: Final = parsed.scheme == "https"
         self.origin: Final = (parsed.scheme, self.host, self.port)
@@ -77,13 +77,21 @@ class Target:
         return f"{verb}{self._line}{text}\r\n".encode("latin-1")
 
 
+class Addresses(Protocol):
+    """The addresses to connect to for a host, at least one, the best first. Raises HttpError where there is none."""
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]: ...
+
+
 class Client:
     """Connections to any number of origins, for the life of a process. For one event loop."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        """tls: how servers prove who they are; None for the machine's certificate authorities."""
+    def __init__(self, tls: ssl.SSLContext | None = None, addresses: Addresses | None = None) -> None:
+        """tls: how servers prove who they are; None for the machine's certificate authorities. addresses: asked for each new
+        connection, which then goes to one of its answers and nowhere else; None: the machine's resolver."""
         self._pools: dict[tuple[str, str, int], list[_Connection]] = {}
         self._tls = tls
+        self._addresses = addresses
         self._open: set[_Connection] = set()
 
     async def send(
@@ -121,17 +129,32 @@ class Client:
             self._tls = ssl.create_default_context()
         try:
             async with asyncio.timeout(timeouts.connect):
-                _, connection = await loop.create_connection(
-                    lambda: _Connection(loop, pool, self._open),
-                    target.host,
-                    target.port,
-                    ssl=self._tls if target.tls else None,
-                )
+                return await self._connect(target, pool, loop.time() + timeouts.connect)
         except TimeoutError:
             raise HttpTimeout("no connection in time") from None
         except OSError as error:  # ssl.SSLError is one
-            raise HttpError(f"no connection: {type(error).__name__}") from None
-        return connection
+            why = getattr(error, "verify_message", None) or type(error).__name__  # what is wrong with a certificate
+            raise HttpError(f"no connection: {why}") from None
+
+    async def _connect(self, target: Target, pool: list[_Connection], until: float) -> _Connection:
+        """To the first address that answers. One that doesn't takes at most half of the time that is left from the others."""
+        loop = asyncio.get_running_loop()
+        hosts = [target.host] if self._addresses is None else await self._addresses(target.host, target.port)
+        for left, host in zip(range(len(hosts), 0, -1), hosts, strict=True):
+            try:
+                async with asyncio.timeout((until - loop.time()) / min(left, 2)):
+                    _, connection = await loop.create_connection(
+                        lambda: _Connection(loop, pool, self._open),
+                        host,
+                        target.port,
+                        ssl=self._tls if target.tls else None,
+                        server_hostname=target.host if target.tls else None,
+                    )
+                    return connection
+            except OSError:  # TimeoutError is one
+                if left == 1:
+                    raise
+        raise HttpError("no connection: no address")
 
 
 class Response:

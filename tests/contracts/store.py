@@ -11,6 +11,7 @@ import pytest
 from counterseal.errors import ConfigError
 from counterseal.store.port import ApiKeyRow, SigningKeyRow, Store
 
+NOW = 1_800_000_500.0
 FULL = ApiKeyRow(
     id="abcdefghijkl",
     mac=b"\x00\xffmac",
@@ -61,14 +62,76 @@ class StoreContract:
         assert not await store.revoke_api_key("abcdefghijk_", 5.0)
         assert (await store.api_keys())[1] == (FULL,)
 
+    async def test_a_new_secret_takes_the_place_of_the_one_so_far_and_leaves_all_else(
+        self, store: Store, another: Store
+    ) -> None:
+        await store.add_api_key(FULL)
+        await store.add_api_key(BARE)
+        row = await another.rotate_api_key(BARE.id, b"new", NOW, NOW + 60)
+        assert row == dataclasses.replace(BARE, mac=b"new", previous_mac=BARE.mac, previous_ends=NOW + 60)
+        assert (await store.api_keys())[1] == (FULL, row)
+
+    async def test_of_three_secrets_the_oldest_is_gone(self, store: Store, another: Store) -> None:
+        await store.add_api_key(BARE)
+        await store.rotate_api_key(BARE.id, b"second", NOW, NOW + 60)
+        row = await another.rotate_api_key(BARE.id, b"third", NOW + 1, NOW + 30)
+        assert row is not None
+        assert (row.mac, row.previous_mac, row.previous_ends) == (b"third", b"second", NOW + 30)
+        assert (await store.api_keys())[1] == (row,)
+
+    async def test_an_earlier_secret_ends_no_later_than_its_key(self, store: Store) -> None:
+        await store.add_api_key(FULL)
+        assert FULL.expires is not None
+        row = await store.rotate_api_key(FULL.id, b"new", FULL.expires - 1, FULL.expires + 60)
+        assert row is not None
+        assert row.previous_ends == FULL.expires
+
+    async def test_a_key_that_has_ended_gets_no_new_secret(self, store: Store, another: Store) -> None:
+        await store.add_api_key(FULL)
+        await store.add_api_key(BARE)
+        await store.revoke_api_key(BARE.id, NOW)
+        assert FULL.expires is not None
+        before = await store.generation(), (await store.api_keys())[1]
+        for id, now in ((FULL.id, FULL.expires), (BARE.id, NOW)):
+            row = await another.rotate_api_key(id, b"new", now, now + 60)
+            assert row is not None
+            assert row.mac != b"new"
+            assert not row.in_force(now)
+        assert (await store.generation(), (await store.api_keys())[1]) == before
+
+    async def test_of_many_who_rotate_at_once_two_have_a_secret_that_works(self, store: Store, another: Store) -> None:
+        await store.add_api_key(BARE)
+        macs = [f"secret {number}".encode() for number in range(6)]
+        await asyncio.gather(
+            *(
+                who.rotate_api_key(BARE.id, mac, NOW, NOW + 60)
+                for who, mac in zip([store, another] * 3, macs, strict=True)
+            )
+        )
+        ((row,), (other,)) = (await store.api_keys())[1], (await another.api_keys())[1]
+        assert row == other
+        assert row.previous_mac is not None
+        assert {row.mac, row.previous_mac} < set(macs)
+
+    @pytest.mark.parametrize("id", ["nosuchkey000", "' OR 1=1 --", "%", "", "mnopqrstuvw_", "a\x00"])
+    async def test_a_03_only_the_very_id_is_a_keys(self, store: Store, id: str) -> None:
+        await store.add_api_key(BARE)
+        assert await store.rotate_api_key(id, b"new", NOW, NOW) is None
+        assert not await store.revoke_api_key(id, NOW)
+        await store.note_use({id: NOW})
+        assert (await store.api_keys())[1] == (BARE,)
+        assert await store.rotate_api_key(BARE.id, b"new", NOW, NOW) is not None
+
     async def test_every_change_of_who_is_accepted_moves_the_generation_on(self, store: Store, another: Store) -> None:
         seen = [await another.generation()]
         await store.add_api_key(FULL)
         seen.append(await another.generation())
+        await store.rotate_api_key(FULL.id, b"new", 4.0, 4.0)
+        seen.append(await another.generation())
         await store.revoke_api_key(FULL.id, 5.0)
         seen.append(await another.generation())
-        assert seen[0] < seen[1] < seen[2]
-        assert (await another.api_keys())[0] == seen[2]
+        assert seen[0] < seen[1] < seen[2] < seen[3]
+        assert (await another.api_keys())[0] == seen[3]
 
     async def test_what_changes_nothing_leaves_the_generation_alone(self, store: Store) -> None:
         await store.add_api_key(FULL)
@@ -76,6 +139,8 @@ class StoreContract:
         before = await store.generation()
         await store.revoke_api_key(FULL.id, 6.0)
         await store.revoke_api_key("nosuchkey000", 6.0)
+        await store.rotate_api_key("nosuchkey000", b"new", 6.0, 6.0)
+        await store.rotate_api_key(FULL.id, b"new", 6.0, 6.0)
         with pytest.raises(ValueError):
             await store.add_api_key(FULL)
         await store.note_use({FULL.id: 7.0})
@@ -131,6 +196,7 @@ class StoreContract:
 
     async def test_y_05_no_key_material_is_in_what_a_row_prints(self, store: Store) -> None:
         await store.add_api_key(FULL)
+        await store.rotate_api_key(FULL.id, b"\x00\xffmac of another", NOW, NOW)
         await store.add_signing_key_if_absent("ES256", lambda: signing_key("one"))
         printed = repr(await store.api_keys()) + repr(await store.signing_keys())
         assert "the private key" not in printed

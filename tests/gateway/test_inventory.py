@@ -42,7 +42,7 @@ def importers_of(name: str) -> set[str]:
     ("name", "files"),
     [
         ("Permit", {"gateway/pipeline.py"}),
-        ("compact", {"issuer/mint.py"}),
+        ("compact", {"identity/client_auth.py", "issuer/mint.py"}),
         ("Minted", {"issuer/mint.py"}),
         ("build_claims", {"gateway/pipeline.py"}),
         ("Verified", {"jose/jws.py", "verify/verifier.py"}),

@@ -1,109 +1,33 @@
-"""API keys: their form, and who holds one."""
+"""Who holds an API key."""
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-import re
 import secrets
-import zlib
-from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from counterseal.core.call import Inbound
 from counterseal.core.caller import Caller
-from counterseal.core.limits import LIMITS
-from counterseal.errors import CallError, CannotTell, Unauthenticated
-from counterseal.identity.api_key import LOOK_AGAIN_SECONDS, RANDOM_BYTES, ApiKeys, mac, make_key
+from counterseal.errors import CallError, Unauthenticated
+from counterseal.identity.api_key import ApiKeys
 from counterseal.identity.identify import Authenticator
+from counterseal.identity.key_form import RANDOM_BYTES, mac, make_key
 from counterseal.store.memory import MemoryStore
-from counterseal.store.port import ApiKeyRow
-from counterseal.store.sqlite import open_sqlite
-
-PEPPER = b"p" * 32
-NOW = 1_800_000_000.0
-ID, KEY = make_key(bytes(range(RANDOM_BYTES)))
-ROW = ApiKeyRow(id=ID, mac=mac(PEPPER, KEY.encode()), subject="alice", created=NOW - 1)
-
-INBOUND = Inbound("POST", "weather", (), b"", "127.0.0.1")
-
-
-class HeldClock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def wall(self) -> float:
-        return NOW + self.seconds
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-
-async def keys_of(*rows: ApiKeyRow, clock: HeldClock | None = None) -> ApiKeys:
-    store = MemoryStore()
-    for row in rows:
-        await store.add_api_key(row)
-    keys = ApiKeys(store, PEPPER, clock or HeldClock())
-    await keys.refresh()
-    return keys
-
-
-def refusal(keys: ApiKeys, presented: bytes, now: float = NOW) -> str:
-    """The detail of the refusal, once it is the same refusal to the caller as any other."""
-    with pytest.raises(Unauthenticated) as refused:
-        keys.holder(presented, now)
-    assert refused.value.reason.code == "credential_invalid"
-    assert refused.value.message == "the credential was not accepted"
-    assert refused.value.data == {}
-    assert refused.value.detail is not None
-    return refused.value.detail
-
-
-def with_check(body: str) -> bytes:
-    """A key with a right checksum, as somebody who guesses would send it."""
-    digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-    number, check = zlib.crc32(body.encode()), ""
-    for _ in range(6):
-        number, digit = divmod(number, 62)
-        check = digits[digit] + check
-    return (body + check).encode()
-
-
-# what a key looks like
-
-
-@given(st.binary(min_size=RANDOM_BYTES, max_size=RANDOM_BYTES))
-def test_a_key_names_its_id_and_is_of_one_form(random: bytes) -> None:
-    id, key = make_key(random)
-    assert re.fullmatch(r"csk_[a-z0-9]{12}_[0-9A-Za-z]{49}", key)
-    assert key.split("_")[1] == id
-    assert with_check(key[:-6]) == key.encode()
-
-
-@given(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))
-def test_a_05_every_bit_of_256_is_in_the_secret(one: bytes, other: bytes) -> None:
-    assert (make_key(bytes(16) + one) == make_key(bytes(16) + other)) == (one == other)
-
-
-def test_the_largest_secret_fits() -> None:
-    assert make_key(b"\xff" * RANDOM_BYTES)[1] != make_key(b"\xff" * (RANDOM_BYTES - 1) + b"\xfe")[1]
-
-
-@pytest.mark.parametrize("size", [0, RANDOM_BYTES - 1, RANDOM_BYTES + 1])
-def test_a_key_is_not_made_of_fewer_or_more_random_bytes(size: int) -> None:
-    with pytest.raises(ValueError):
-        make_key(bytes(size))
-
-
-def test_the_id_says_nothing_about_the_secret() -> None:
-    assert make_key(bytes(48))[0] == make_key(bytes(16) + b"\xff" * 32)[0]
-
+from tests.identity.keys import (
+    ID,
+    INBOUND,
+    KEY,
+    NEW_KEY,
+    NOW,
+    PEPPER,
+    ROTATED,
+    ROW,
+    HeldClock,
+    Source,
+    keys_of,
+    refusal,
+    with_check,
+)
 
 # who holds a key
 
@@ -162,8 +86,7 @@ async def test_a_key_without_any_server_or_tool_may_use_none() -> None:
 
 async def test_it_is_an_authenticator_of_requests() -> None:
     keys: Authenticator = await keys_of(ROW)
-    inbound = Inbound(verb="POST", server="weather", headers=(), body=b"", peer="127.0.0.1")
-    caller = await keys.authenticate(KEY.encode(), inbound)
+    caller = await keys.authenticate(KEY.encode(), INBOUND)
     assert caller is not None
     assert caller.client_id == ID
 
@@ -181,6 +104,63 @@ async def test_it_is_an_authenticator_of_requests() -> None:
 )
 async def test_what_does_not_begin_like_a_key_is_for_others_to_judge(presented: bytes) -> None:
     assert (await keys_of(ROW)).holder(presented, NOW) is None
+
+
+# two secrets for one key
+
+
+async def test_both_secrets_of_a_key_make_the_same_caller_until_the_earlier_one_ends() -> None:
+    keys = await keys_of(dataclasses.replace(ROTATED, email="alice@example.com", servers=("weather",)))
+    new, earlier = (keys.holder(key.encode(), NOW + 59.999) for key in (NEW_KEY, KEY))
+    assert new is not None
+    assert earlier is not None
+    assert new.fingerprint() == earlier.fingerprint() == (await keys_of(ROW)).holder(KEY.encode(), NOW).fingerprint()  # type: ignore[union-attr]
+    assert dataclasses.replace(earlier, expires=None) == new
+    assert refusal(keys, KEY.encode(), NOW + 60) == f"API key {ID} has a new secret, and the time of this one is over"
+    assert keys.holder(NEW_KEY.encode(), NOW + 60) == new
+
+
+async def test_what_was_opened_with_the_earlier_secret_ends_with_it() -> None:
+    """`Caller.expires` is what ends streams."""
+    keys = await keys_of(ROTATED)
+    expires = [caller and caller.expires for caller in (keys.holder(key.encode(), NOW) for key in (NEW_KEY, KEY))]
+    assert expires == [None, NOW + 60]
+
+
+async def test_without_an_overlap_the_earlier_secret_has_ended_at_once() -> None:
+    keys = await keys_of(ROW.rotated(ROTATED.mac, NOW))
+    assert "the time of this one is over" in refusal(keys, KEY.encode(), NOW)
+    assert keys.holder(NEW_KEY.encode(), NOW) is not None
+
+
+async def test_the_secret_before_the_earlier_one_is_just_another_secret() -> None:
+    newest = make_key(bytes(RANDOM_BYTES), ID)[1]
+    keys = await keys_of(ROTATED.rotated(mac(PEPPER, newest.encode()), NOW + 60))
+    assert keys.holder(newest.encode(), NOW) is not None
+    assert keys.holder(NEW_KEY.encode(), NOW) is not None
+    assert refusal(keys, KEY.encode()) == f"API key {ID} has another secret"
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [({"revoked": NOW}, "was revoked"), ({"expires": NOW}, "has expired")],
+    ids=["revoked", "expired"],
+)
+async def test_a_04_a_key_that_ended_ended_with_both_its_secrets(changes: dict[str, float], why: str) -> None:
+    keys = await keys_of(dataclasses.replace(ROTATED, **changes))  # type: ignore[arg-type]
+    for key in (NEW_KEY, KEY):
+        assert refusal(keys, key.encode()) == f"API key {ID} {why}"
+
+
+async def test_an_earlier_secret_without_an_end_has_none() -> None:
+    """No command writes such a row: fail closed."""
+    keys = await keys_of(dataclasses.replace(ROTATED, previous_ends=None))
+    assert refusal(keys, KEY.encode()) == f"API key {ID} has another secret"
+
+
+async def test_a_key_that_never_had_another_secret_has_no_earlier_one() -> None:
+    keys = await keys_of(ROW)
+    assert keys._entries[ID].earlier_mac == keys._nobody.mac
 
 
 # refusals
@@ -234,10 +214,26 @@ async def test_a_key_under_another_pepper_is_refused() -> None:
     assert refusal(keys, KEY.encode()) == f"API key {ID} has another secret"
 
 
-async def test_a_key_ends_when_it_expires() -> None:
+async def test_a_04_a_key_ends_at_the_moment_that_it_expires() -> None:
     keys = await keys_of(dataclasses.replace(ROW, expires=NOW))
     assert keys.holder(KEY.encode(), NOW - 0.001) is not None
     assert refusal(keys, KEY.encode(), NOW) == f"API key {ID} has expired"
+
+
+async def test_a_04_expiry_needs_no_look_at_the_store() -> None:
+    store = MemoryStore()
+    await store.add_api_key(dataclasses.replace(ROW, expires=NOW + 2))
+    source, clock = Source(store), HeldClock()
+    keys = ApiKeys(source, PEPPER, clock)
+    await keys.refresh()
+    source.asked.clear()
+    clock.seconds = 1.999
+    assert await keys.authenticate(KEY.encode(), INBOUND) is not None
+    clock.seconds = 2.0
+    with pytest.raises(Unauthenticated) as refused:
+        await keys.authenticate(KEY.encode(), INBOUND)
+    assert refused.value.detail == f"API key {ID} has expired"
+    assert source.asked == []
 
 
 async def test_a_revoked_key_is_refused() -> None:
@@ -254,212 +250,25 @@ async def test_a_01_without_the_secret_nobody_learns_that_a_key_was_revoked_or_h
 async def test_a_01_an_unknown_id_is_compared_like_a_known_one() -> None:
     """By construction: there is an entry to compare with, of a MAC of the same length, and no key that it accepts."""
     keys = await keys_of(ROW)
-    assert len(keys._nobody.mac) == len(ROW.mac) == 32
+    assert len(keys._nobody.mac) == len(keys._nobody.earlier_mac) == len(ROW.mac) == 32
     assert keys._nobody.revoked
 
 
 async def test_a_02_nothing_of_a_key_but_its_id_is_in_any_error() -> None:
-    rows = dataclasses.replace(ROW, expires=NOW + 5), ROW, dataclasses.replace(ROW, revoked=1.0)
-    secret = KEY.split("_")[2]
-    pieces = [secret[at : at + 6] for at in range(len(secret) - 5)]
+    rows = dataclasses.replace(ROW, expires=NOW + 5), ROW, dataclasses.replace(ROW, revoked=1.0), ROTATED
+    secrets = KEY.split("_")[2], NEW_KEY.split("_")[2]
+    pieces = [secret[at : at + 6] for secret in secrets for at in range(len(secret) - 5)]
     for row in rows:
         clock = HeldClock()
         keys = await keys_of(row, clock=clock)
         for seconds in (0.0, 100.0):
             clock.seconds = seconds
-            for presented in (KEY, KEY[:-1], KEY[:-1] + "?"):
+            for presented in (KEY, KEY[:-1], KEY[:-1] + "?", NEW_KEY):
                 try:
-                    keys.holder(presented.encode(), NOW + 10)
+                    keys.holder(presented.encode(), NOW + 100)
                 except CallError as error:
                     said = f"{error!r} {error.message} {error.detail} {error.data}"
                     assert not [piece for piece in pieces if piece in said]
         assert not [piece for piece in pieces if piece in f"{keys!r} {keys._entries!r}"]
         assert repr(row.mac) not in repr(keys._entries)
-
-
-# keeping up with the store
-
-
-class Source:
-    """A store of keys that fails on demand and counts what it is asked."""
-
-    def __init__(self, store: MemoryStore) -> None:
-        self.store = store
-        self.down = False
-        self.asked: list[str] = []
-        self.arrived = asyncio.Event()
-
-    def _answer(self, what: str) -> None:
-        self.asked.append(what)
-        self.arrived.set()
-        if self.down:
-            raise CannotTell("store_unavailable", "the store cannot be reached")
-
-    async def generation(self) -> int:
-        self._answer("generation")
-        return await self.store.generation()
-
-    async def api_keys(self) -> tuple[int, tuple[ApiKeyRow, ...]]:
-        self._answer("api_keys")
-        return await self.store.api_keys()
-
-    async def note_use(self, uses: Mapping[str, float]) -> None:
-        self._answer("note_use")
-        await self.store.note_use(uses)
-
-
-@pytest.fixture
-async def source() -> Source:
-    store = MemoryStore()
-    await store.add_api_key(ROW)
-    return Source(store)
-
-
-async def test_a_look_up_asks_the_store_nothing(source: Source) -> None:
-    keys = ApiKeys(source, PEPPER, HeldClock())
-    await keys.refresh()
-    source.asked.clear()
-    assert keys.holder(KEY.encode(), NOW) is not None
-    refusal(keys, make_key(secrets.token_bytes(RANDOM_BYTES))[1].encode())
-    assert source.asked == []
-
-
-async def test_keys_are_read_again_only_when_they_changed(source: Source) -> None:
-    keys = ApiKeys(source, PEPPER, HeldClock())
-    await keys.refresh()
-    await keys.refresh()
-    assert source.asked == ["generation", "api_keys", "generation"]
-    await source.store.revoke_api_key(ID, NOW)
-    await keys.refresh()
-    assert source.asked[3:] == ["generation", "api_keys"]
-    assert "was revoked" in refusal(keys, KEY.encode())
-
-
-async def test_a_04_a_key_that_another_process_revokes_ends_with_the_next_refresh(tmp_path: Path) -> None:
-    ours, theirs = await open_sqlite(tmp_path / "store.db"), await open_sqlite(tmp_path / "store.db")
-    await theirs.add_api_key(ROW)
-    keys = ApiKeys(ours, PEPPER, HeldClock())
-    await keys.refresh()
-    assert keys.holder(KEY.encode(), NOW) is not None
-    await theirs.revoke_api_key(ID, NOW)
-    await keys.refresh()
-    assert "was revoked" in refusal(keys, KEY.encode())
-    await ours.close()
-    await theirs.close()
-
-
-def cannot_tell(keys: ApiKeys, presented: bytes = KEY.encode()) -> str:
-    with pytest.raises(CannotTell) as told:
-        keys.holder(presented, NOW)
-    assert told.value.reason.code == "store_unavailable"
-    assert told.value.detail == keys.healthy()
-    return told.value.detail or ""
-
-
-async def test_a_07_before_the_keys_were_read_nobody_can_be_told(source: Source) -> None:
-    keys = ApiKeys(source, PEPPER, HeldClock())
-    assert cannot_tell(keys) == "the API keys have not been read yet"
-
-
-async def test_a_07_keys_that_were_read_too_long_ago_are_not_believed(source: Source) -> None:
-    clock = HeldClock()
-    keys = ApiKeys(source, PEPPER, clock)
-    await keys.refresh()
-    source.down = True
-    clock.seconds = LIMITS.store_stale_seconds
-    with pytest.raises(CannotTell):
-        await keys.refresh()
-    assert keys.holder(KEY.encode(), NOW) is not None
-    assert keys.healthy() is None
-    clock.seconds += 0.001
-    assert cannot_tell(keys) == "the API keys were last read 5 s ago"
-    assert cannot_tell(keys, make_key(bytes(RANDOM_BYTES))[1].encode())  # neither can an unknown one
-    source.down = False
-    await keys.refresh()
-    assert keys.holder(KEY.encode(), NOW) is not None
-
-
-async def test_a_07_a_slow_answer_is_as_old_as_its_question(source: Source) -> None:
-    clock = HeldClock()
-
-    class Slow(Source):
-        async def generation(self) -> int:
-            clock.seconds += 4
-            return await super().generation()
-
-    keys = ApiKeys(Slow(source.store), PEPPER, clock)
-    await keys.refresh()
-    clock.seconds += 1
-    assert keys.healthy() is None
-    clock.seconds += 0.5
-    assert keys.healthy() is not None
-
-
-async def test_run_keeps_on_when_the_store_fails_and_says_so_once(
-    source: Source, caplog: pytest.LogCaptureFixture
-) -> None:
-    source.down = True
-    keys = ApiKeys(source, PEPPER, HeldClock())
-    running = asyncio.ensure_future(keys.run(every=0))
-    while len(source.asked) < 3:
-        source.arrived.clear()
-        await source.arrived.wait()
-    assert keys.healthy() is not None
-    source.down = False
-    while "api_keys" not in source.asked:
-        source.arrived.clear()
-        await source.arrived.wait()
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
-    assert keys.healthy() is None
-    assert caplog.messages == ["the store fails: CannotTell"]
-
-
-async def test_the_last_use_is_noted_at_once_and_then_once_a_minute(source: Source) -> None:
-    clock = HeldClock()
-    keys = ApiKeys(source, PEPPER, clock)
-    await keys.refresh()
-    await keys._note_use()
-    assert "note_use" not in source.asked
-    for seconds, noted in ((0.0, NOW), (59.0, NOW), (60.0, NOW + 60)):
-        clock.seconds = seconds
-        await keys.refresh()
-        assert keys.holder(KEY.encode(), clock.wall()) is not None
-        await keys._note_use()
-        assert (await source.store.api_keys())[1][0].last_used == noted
-
-
-class CountingStore(MemoryStore):
-    """Counts how often it is asked whether anything changed."""
-
-    asked = 0
-
-    async def generation(self) -> int:
-        self.asked += 1
-        return await super().generation()
-
-
-async def test_a_key_works_from_the_moment_that_it_was_made() -> None:
-    store = MemoryStore()
-    keys = ApiKeys(store, PEPPER, HeldClock())
-    await keys.refresh()
-    await store.add_api_key(ROW)
-    caller = await keys.authenticate(KEY.encode(), INBOUND)
-    assert caller is not None
-    assert caller.client_id == ID
-
-
-async def test_made_up_ids_ask_the_store_no_more_than_five_times_a_second() -> None:
-    clock = HeldClock()
-    store = CountingStore()
-    keys = ApiKeys(store, PEPPER, clock)
-    await keys.refresh()
-    asked = store.asked
-    for _ in range(50):
-        with pytest.raises(Unauthenticated):
-            await keys.authenticate(KEY.encode(), INBOUND)
-    assert store.asked == asked + 1
-    clock.seconds += LOOK_AGAIN_SECONDS
-    with pytest.raises(Unauthenticated):
-        await keys.authenticate(KEY.encode(), INBOUND)
-    assert store.asked == asked + 2
+        assert repr(ROTATED.previous_mac) not in repr(keys._entries)

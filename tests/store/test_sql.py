@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from counterseal.errors import CannotTell, ConfigError
+from counterseal.store.schema import VERSION
 from counterseal.store.sql import SqlStore
 from counterseal.store.sqlite import open_sqlite
 from tests.contracts.store import BARE, FULL, StoreContract
@@ -108,11 +109,14 @@ async def test_a_store_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     await (await open_sqlite(tmp_path / "store.db")).close()
     await (await open_sqlite(tmp_path / "store.db")).close()  # its own version is not
     database = sqlite3.connect(tmp_path / "store.db")
-    database.execute("UPDATE counterseal SET schema_version = 2")
+    newer = VERSION + 1
+    database.execute("UPDATE counterseal SET schema_version = ?", (newer,))
     database.commit()
-    database.close()
-    with pytest.raises(ConfigError, match=r"newer version of Counterseal \(schema 2; this version knows 1\)"):
+    says = rf"newer version of Counterseal \(schema {newer}; this version knows {VERSION}\)"
+    with pytest.raises(ConfigError, match=says):
         await open_sqlite(tmp_path / "store.db")
+    assert database.execute("SELECT schema_version FROM counterseal").fetchall() == [(newer,)]
+    database.close()
 
 
 async def test_a_database_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) -> None:

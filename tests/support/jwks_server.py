@@ -1,4 +1,4 @@
-"""A JWKS on a loopback address, with a menu of faults; every request is counted."""
+"""A JWKS, or another JSON document, on a loopback address, with a menu of faults; every request is counted."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ class JwksServer:
         self.answer: Callable[[Handler], None] | None = None
         """In place of the document: writes whatever it likes."""
         self.paths: list[str] = []
+        self.forms: list[bytes] = []
+        """What was posted."""
         self.gate = threading.Event()
         """While it is clear, requests wait."""
         self.gate.set()
@@ -27,6 +29,13 @@ class JwksServer:
 
         class Answering(Handler):
             def do_GET(self) -> None:
+                self.take()
+
+            def do_POST(self) -> None:
+                outer.forms.append(self.rfile.read(int(self.headers["Content-Length"])))
+                self.take()
+
+            def take(self) -> None:
                 outer.paths.append(self.path)
                 outer.gate.wait(20)
                 if outer.answer is not None:

@@ -26,6 +26,7 @@ FROM_NPM: Final = {
     "typescript-client": "@modelcontextprotocol/client/package.json",
     "server-everything": "@modelcontextprotocol/server-everything/dist/index.js",
     "jose": "jose/package.json",
+    "oidc-provider": "oidc-provider/package.json",
 }
 FROM_PYPI: Final = {"python-client": "mcp", "fastmcp": "fastmcp", "pyjwt": "jwt"}
 

@@ -19,7 +19,7 @@ _COMMANDS: Final = {
     "serve": "Run the gateway.",
     "demo": "A gateway, a server that verifies, one countersigned call, three refusals.",
     "check": "Validate a configuration file.",
-    "apikey": "Create, list and revoke API keys.",
+    "apikey": "Create, list, rotate, revoke and recognise API keys.",
     "keys": "The signing keys.",
     "token": "Look into a call token, or verify one.",
     "audit": "Read and check the records.",

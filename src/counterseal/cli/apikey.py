@@ -1,14 +1,15 @@
-"""`counterseal apikey`: create, list and revoke API keys in the configured store.
+"""`counterseal apikey`: create, list, rotate, revoke and recognise API keys of the configured store.
 
-A key's secret exists in two places only: in the output of `create`, and with whoever it is given to.
+A key's secret exists in two places only: in the output of `create` or `rotate`, and with whoever it is given to. It is never an
+argument, which everybody on the machine can read.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import re
 import secrets
+import sys
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
@@ -17,18 +18,24 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from counterseal.cli import key_options
+from counterseal.cli.found_keys import MEANING, Known, judge
 from counterseal.clock import SystemClock
 from counterseal.config.load import load
 from counterseal.config.schema import Configuration
 from counterseal.errors import ConfigError
-from counterseal.identity.api_key import RANDOM_BYTES, mac, make_key
+from counterseal.identity.key_form import PREFIX, RANDOM_BYTES, find_keys, mac, make_key
 from counterseal.store.open import open_store
 from counterseal.store.port import API_KEY_PEPPER, ApiKeyRow, Store
 
 T = TypeVar("T")
 
-_DURATION: Final = re.compile(r"([1-9][0-9]{0,8})([smhd]?)")
-_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST_LIFE: Final = "36500d"
+_LONGEST_OVERLAP: Final = "30d"
+"""What goes on for longer is a second key."""
+_NO_ARGUMENT: Final = (
+    "An argument can be read by others on this machine and stays in the shell's history: rotate a key that was one."
+)
 
 _config = click.option(
     "--config",
@@ -40,6 +47,17 @@ _config = click.option(
 _as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
 
+def _no_secret(_: click.Context, __: click.Parameter, id: str) -> str:
+    if id.encode(errors="replace").startswith(PREFIX):
+        raise click.UsageError(
+            f"Give the key's id, not the key: it is the part between the two underscores. {_NO_ARGUMENT}"
+        )
+    return id
+
+
+_id = click.argument("id", callback=_no_secret)
+
+
 @click.group()
 def apikey() -> None:
     """The API keys that callers prove themselves with.
@@ -48,7 +66,9 @@ def apikey() -> None:
     Examples:
       counterseal apikey create --subject alice --servers weather --expires 90d
       counterseal apikey list
+      counterseal apikey rotate k3m9x0a7q2fz --overlap 24h
       counterseal apikey revoke k3m9x0a7q2fz
+      counterseal apikey inspect < found.txt
     """
 
 
@@ -60,7 +80,10 @@ def apikey() -> None:
 @click.option("--org", help="The subject's organisation.")
 @click.option("--agent", help="The agent that calls for the subject: the `act` of the call tokens.")
 @click.option(
-    "--metadata", multiple=True, metavar="NAME=VALUE", help="Anything else to know about it; may be repeated."
+    "--metadata",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Anything else to know about it, as text; may be repeated. NAME: A-Z a-z 0-9 _ . -",
 )
 @click.option("--servers", metavar="A,B", help="Only these servers.  [default: all that policy permits]")
 @click.option("--tools", metavar="'GET_*,LIST_*'", help="Only these tools.  [default: all that policy permits]")
@@ -85,9 +108,12 @@ def create(
     Example:
       counterseal apikey create --subject alice --team data --tools 'get_*,list_*' --expires 90d
     """
-    for option, given in (("subject", subject), ("email", email), ("team", team), ("org", org), ("agent", agent)):
+    texts = {"subject": subject, "email": email, "team": team, "org": org, "agent": agent}
+    for option, given in texts.items():
         if given is not None and not given.strip():
             raise click.UsageError(f"--{option} is empty.")
+    key_options.check_texts([*texts.items(), ("tools", tools), *(("metadata", pair) for pair in metadata)])
+    life = None if expires is None else key_options.seconds("--expires", expires, least=1, most=_LONGEST_LIFE)
     configuration = _load(config)
     now = SystemClock().wall()
     id, key = make_key(secrets.token_bytes(RANDOM_BYTES))
@@ -99,11 +125,11 @@ def create(
         team=team,
         org=org,
         agent=agent,
-        metadata=_metadata(metadata),
+        metadata=key_options.metadata(metadata),
         servers=_servers(servers, configuration),
-        tools=_names("--tools", tools),
+        tools=key_options.names("--tools", tools),
         created=now,
-        expires=None if expires is None else now + _seconds(expires),
+        expires=None if life is None else now + life,
     )
 
     async def add(store: Store) -> None:
@@ -114,9 +140,7 @@ def create(
     if as_json:
         click.echo(json.dumps({"id": id, "secret": key}))
         return
-    click.echo(f"{click.style(key, bold=True)}\n")
-    click.echo("This is the only time that the key is shown. A caller sends it as one of these headers:")
-    click.echo("  Authorization: Bearer <the key>\n  X-API-Key: <the key>\n")
+    _show_once(key)
     click.echo(f"Its id, for policies and records, is {id}. To end it: counterseal apikey revoke {id}")
 
 
@@ -142,7 +166,7 @@ def list_keys(config: Path, as_json: bool) -> None:
         click.echo("No API keys. Make one with: counterseal apikey create --subject NAME")
         return
     now = SystemClock().wall()
-    lines = [("ID", "STATE", "SUBJECT", "SERVERS", "TOOLS", "EXPIRES", "LAST USED")]
+    lines = [("ID", "STATE", "SUBJECT", "SERVERS", "TOOLS", "EXPIRES", "LAST USED", "EARLIER SECRET")]
     lines += [
         (
             row.id,
@@ -153,6 +177,7 @@ def list_keys(config: Path, as_json: bool) -> None:
             "all" if row.tools is None else json.dumps(",".join(row.tools))[1:-1],
             _date(row.expires) or "never",
             _date(row.last_used) or "never",
+            f"until {_date(row.previous_ends)}" if _overlaps(row, now) else "-",
         )
         for row in rows
     ]
@@ -163,7 +188,56 @@ def list_keys(config: Path, as_json: bool) -> None:
 
 @apikey.command()
 @_config
-@click.argument("id")
+@_id
+@click.option(
+    "--overlap",
+    metavar="24h",
+    default="0s",
+    show_default=True,
+    help="How long the earlier secret goes on, at most 30d.",
+)
+@_as_json
+def rotate(config: Path, id: str, overlap: str, as_json: bool) -> None:
+    """Give a key a new secret and print it, once. Everything else about the key stays, its id too.
+
+    The earlier secret ends at once, or after --overlap. There are never more than two: rotating again in that time ends the
+    oldest at once.
+
+    \b
+    Examples:
+      counterseal apikey rotate k3m9x0a7q2fz
+      counterseal apikey rotate k3m9x0a7q2fz --overlap 24h --json
+    """
+    seconds = key_options.seconds("--overlap", overlap, least=0, most=_LONGEST_OVERLAP)
+    now = SystemClock().wall()
+    _, key = make_key(secrets.token_bytes(RANDOM_BYTES), id)
+
+    async def change(store: Store) -> ApiKeyRow | None:
+        pepper = await store.secret(API_KEY_PEPPER)
+        return await store.rotate_api_key(id, mac(pepper, key.encode()), now, now + seconds)
+
+    row = _with_store(_load(config), change)
+    if row is None:
+        raise _no_such_key(id)
+    if not row.in_force(now):
+        how = "was revoked" if row.revoked is not None else "has expired"
+        raise click.ClickException(
+            f"API key {id} {how}, and that is final. Make another one with: counterseal apikey create --subject NAME"
+        )
+    ends = _date(row.previous_ends)
+    if as_json:
+        click.echo(json.dumps({"id": id, "secret": key, "previous_ends": ends}))
+        return
+    _show_once(key)
+    if _overlaps(row, now):
+        click.echo(f"The earlier secret of {id} works until {ends}; rotating again ends it at once.")
+    else:
+        click.echo(f"The earlier secret of {id} has ended. A running gateway refuses it within a second or so.")
+
+
+@apikey.command()
+@_config
+@_id
 @_as_json
 def revoke(config: Path, id: str, as_json: bool) -> None:
     """End a key. A running gateway refuses it within a second or so.
@@ -178,16 +252,57 @@ def revoke(config: Path, id: str, as_json: bool) -> None:
         return await store.revoke_api_key(id, now)
 
     if not _with_store(_load(config), end):
-        raise click.ClickException(f"There is no API key {id!r}; `counterseal apikey list` shows the ids.")
+        raise _no_such_key(id)
     click.echo(json.dumps({"id": id, "revoked": True}) if as_json else f"Revoked {id}.")
 
 
-@apikey.command()
+@apikey.command(context_settings={"allow_extra_args": True})
+@click.pass_context
 @_config
-@click.argument("id")
-def rotate(config: Path, id: str) -> None:
-    """Give a key a new secret. Not built yet."""
-    raise click.UsageError("`counterseal apikey rotate` is not built yet: create a key, then revoke the old one.")
+@click.option("--no-store", is_flag=True, help="Go by the form and its check alone; needs no configuration.")
+@_as_json
+def inspect(context: click.Context, config: Path, no_store: bool, as_json: bool) -> None:
+    """Say which keys a text holds: their ids and whether they work, never the keys.
+
+    The text comes from standard input: a string that somebody found, a log, a whole history. No gateway is asked. The exit
+    code is 0 if there is a key in it, 1 if not.
+
+    \b
+    Examples:
+      counterseal apikey inspect < found.txt
+      git log -p | counterseal apikey inspect --json
+    """
+    if context.args:
+        raise click.UsageError(f"The text comes from standard input. {_NO_ARGUMENT}")
+    known = None if no_store else _with_store(_load(config), _known)
+    if sys.stdin.isatty():
+        click.echo("Paste the text, then press Ctrl-D.", err=True)
+    now = SystemClock().wall()
+    keys = dict.fromkeys(key for line in sys.stdin.buffer for key in find_keys(line))
+    found = [judge(key, known, now) for key in keys]
+    if as_json:
+        rows = [{"id": one.id, "state": one.state, "works": one.works, "subject": one.subject} for one in found]
+        click.echo(json.dumps(rows))
+    for one in () if as_json else found:
+        whose = "" if one.subject is None else f" ({json.dumps(one.subject)[1:-1]})"
+        click.echo(f"{one.id}{whose}: {one.state}: {MEANING[one.state]}.")
+    if all(one.state == "not_a_key" for one in found):
+        click.echo("There is no API key in it.", err=True)
+        sys.exit(1)
+
+
+async def _known(store: Store) -> Known:
+    return Known({row.id: row for row in (await store.api_keys())[1]}, await store.secret(API_KEY_PEPPER))
+
+
+def _show_once(key: str) -> None:
+    click.echo(f"{click.style(key, bold=True)}\n")
+    click.echo("This is the only time that the key is shown. A caller sends it as one of these headers:")
+    click.echo("  Authorization: Bearer <the key>\n  X-API-Key: <the key>\n")
+
+
+def _no_such_key(id: str) -> click.ClickException:
+    return click.ClickException(f"There is no API key {id!r}; `counterseal apikey list` shows the ids.")
 
 
 def _load(config: Path) -> Configuration:
@@ -198,8 +313,8 @@ def _load(config: Path) -> Configuration:
 def _with_store(configuration: Configuration, act: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
     if configuration.store == "memory:":
         raise ConfigError(
-            "store: with `memory:` nothing outlives the gateway's own process, so no other process can make, list or revoke "
-            "its keys. Use `store: sqlite:counterseal.db`."
+            "store: with `memory:` nothing outlives the gateway's own process, so no other process can make or change its "
+            "keys. Use `store: sqlite:counterseal.db`."
         )
 
     async def run() -> T:
@@ -212,39 +327,18 @@ def _with_store(configuration: Configuration, act: Callable[[Store], Coroutine[A
     return asyncio.run(run())
 
 
-def _names(option: str, text: str | None) -> tuple[str, ...] | None:
-    if text is None:
-        return None
-    names = tuple(name.strip() for name in text.split(","))
-    if not all(names):
-        raise click.UsageError(f"{option} has an empty name; leave the option out to restrict nothing.")
-    return names
-
-
 def _servers(text: str | None, configuration: Configuration) -> tuple[str, ...] | None:
-    names = _names("--servers", text)
-    unknown = [name for name in names or () if name not in configuration.servers]
+    servers = key_options.names("--servers", text)
+    unknown = [name for name in servers or () if name not in configuration.servers]
     if unknown:
         known = ", ".join(configuration.servers) or "none"
         raise click.UsageError(f"--servers names {', '.join(unknown)}, and the configuration has {known}.")
-    return names
+    return servers
 
 
-def _metadata(pairs: tuple[str, ...]) -> dict[str, str]:
-    metadata: dict[str, str] = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not name or not equals or name in metadata:
-            raise click.UsageError("--metadata is NAME=VALUE, with another name each time.")
-        metadata[name] = value
-    return metadata
-
-
-def _seconds(text: str) -> int:
-    duration = _DURATION.fullmatch(text)
-    if duration is None:
-        raise click.UsageError("--expires is a time like 90d, 12h, 30m or 45s.")
-    return int(duration[1]) * _UNITS[duration[2]]
+def _overlaps(row: ApiKeyRow, now: float) -> bool:
+    """Whether two secrets of the key work."""
+    return row.in_force(now) and row.previous_ends is not None and now < row.previous_ends
 
 
 def _state(row: ApiKeyRow, now: float) -> str:
@@ -256,7 +350,9 @@ def _state(row: ApiKeyRow, now: float) -> str:
 def _shown(row: ApiKeyRow) -> dict[str, Any]:
     names = ("id", "subject", "email", "team", "org", "agent", "servers", "tools")
     shown = {name: getattr(row, name) for name in names} | {"metadata": dict(row.metadata)}
-    return shown | {name: _date(getattr(row, name)) for name in ("created", "expires", "revoked", "last_used")}
+    return shown | {
+        name: _date(getattr(row, name)) for name in ("created", "expires", "revoked", "last_used", "previous_ends")
+    }
 
 
 def _date(seconds: float | None) -> str | None:

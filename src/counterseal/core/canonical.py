@@ -42,7 +42,7 @@ def _class(byte: int) -> int:
 
 
 _CLASSES: Final = bytes(map(_class, range(256)))
-_MAY_DIFFER: Final = (b"0.", b"0e", b"0" * 16, b"\xff")
+_LONG: Final = b"0" * 16
 
 
 def _plain(arguments: Mapping[str, Any]) -> bytes | None:
@@ -57,4 +57,5 @@ def _plain(arguments: Mapping[str, Any]) -> bytes | None:
     except (TypeError, ValueError, RecursionError):
         return None
     classes = text.translate(_CLASSES)
-    return None if b"null" in text or any(mark in classes for mark in _MAY_DIFFER) else text
+    differs = b"0." in classes or b"0e" in classes or _LONG in classes or b"\xff" in classes or b"null" in text
+    return None if differs else text

@@ -31,12 +31,20 @@ class Limits:
     verified_kept_seconds: float = 60.0
     verified_kept_count: int = 10_000
     # other people's keys
+    discovery_bytes: int = 64 * 1024
     jwks_bytes: int = 256 * 1024
     jwks_keys: int = 100
     fetch_connect_seconds: float = 2.0
     fetch_seconds: float = 5.0
     refetch_cooldown_seconds: float = 30.0
     keys_stale_seconds: float = 3600.0
+    unknown_kid_count: int = 64
+    # what an introspection endpoint says of an opaque token
+    introspection_bytes: int = 64 * 1024
+    introspection_count: int = 32
+    introspection_kept_seconds: float = 60.0
+    introspection_refused_seconds: float = 5.0
+    introspection_kept_count: int = 10_000
     # tokens that go out
     call_token_bytes: int = 6 * 1024
     # what a server may take or send

@@ -1,4 +1,7 @@
-"""The part of the composition root that says who calls: from `callers:` to one `Identify`."""
+"""The part of the composition root that says who calls: from `callers:`, and what `signer:` says of channels, to one `Identify`.
+
+Each issuer has one client and one fetcher for its keys; a channel whose keys are at the same address shares them (threats.md S1).
+"""
 
 from __future__ import annotations
 
@@ -6,62 +9,177 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from functools import partial
+from ipaddress import ip_network
+from pathlib import Path
 
 from counterseal.clock import Clock
 from counterseal.config.addresses import TENANT
+from counterseal.config.callers import Introspection as IntrospectionKeys
 from counterseal.config.callers import Issuer
 from counterseal.config.compile import required_scopes
 from counterseal.config.schema import Configuration
+from counterseal.config.signer import Signer
 from counterseal.core.limits import LIMITS
-from counterseal.errors import ConfigError
-from counterseal.httpclient import Client
+from counterseal.gateway.ids import Ids
 from counterseal.identity.accept import Accept, ClaimPaths
 from counterseal.identity.api_key import ApiKeys
+from counterseal.identity.channel import ChannelIssuer, ChannelRules, Channels
+from counterseal.identity.client_auth import Basic, ClientAuth, Post, PrivateKeyJwt
+from counterseal.identity.egress import Egress
 from counterseal.identity.fetch import HttpFetch
 from counterseal.identity.identify import Authenticator, Identify
 from counterseal.identity.idp_jwt import IdpTokens, TrustedIssuer
-from counterseal.identity.jwks import RemoteKeys
+from counterseal.identity.introspection import Endpoint, Introspection
+from counterseal.identity.provider import Provider
+from counterseal.issuer.keys import from_file
 from counterseal.store.port import API_KEY_PEPPER, Store
 
 Check = Callable[[], str | None]
 
 
 async def open_identify(
-    configuration: Configuration, store: Store, clock: Clock, stack: AsyncExitStack, checks: dict[str, Check]
+    configuration: Configuration,
+    store: Store,
+    clock: Clock,
+    stack: AsyncExitStack,
+    checks: dict[str, Check],
+    *,
+    background: bool,
 ) -> Identify:
-    """What tells who calls. stack: closes it. checks: gets the parts of `/readyz` that belong to it."""
+    """What tells who calls. Raises ConfigError.
+
+    stack: closes it. checks: gets the parts of `/readyz` that belong to it. background: begin at once to fetch what identity
+    providers publish, and go on.
+    """
     authenticators: list[Authenticator] = []
     if configuration.callers.api_keys:
         api_keys = ApiKeys(store, await store.secret(API_KEY_PEPPER), clock)
         await api_keys.refresh()
-        polling = asyncio.ensure_future(api_keys.run())
-        stack.push_async_callback(_cancelled, polling)
+        stack.push_async_callback(_cancelled, asyncio.ensure_future(api_keys.run()))
         authenticators.append(api_keys)
         checks["store"] = api_keys.healthy
+    providers = _Providers(clock, stack, checks, background=background)
     if configuration.callers.issuers:
-        client = Client()
-        stack.push_async_callback(client.close)
-        fetch = HttpFetch(client, LIMITS, LIMITS.jwks_bytes)
-        trusted = [
-            _trusted(issuer, configuration.issuer, fetch, clock, checks) for issuer in configuration.callers.issuers
-        ]
+        trusted, endpoints = [], []
+        for issuer in configuration.callers.issuers:
+            fetch = providers.fetch(issuer)
+            accept = _accept(issuer, configuration.issuer)
+            if issuer.discovery_uri is not None or issuer.jwks_uri is not None:
+                trusted.append(_trusted(issuer, accept, providers.of(issuer, fetch)))
+            if issuer.introspection is not None:
+                endpoints.append(_endpoint(issuer, issuer.introspection, accept, fetch, clock))
+        # Also where no issuer has keys: what looks like a JWT is never asked about (threats.md N-07).
         authenticators.append(IdpTokens(trusted, configuration.issuer, clock, LIMITS))
+        if endpoints:
+            introspection = Introspection(endpoints, clock, LIMITS)
+            authenticators.append(introspection)
+            for endpoint in endpoints:
+                checks[f"introspection {endpoint.name}"] = partial(_of, introspection, endpoint.name)
+    signers = {name: configuration.signer_of(name) for name in configuration.servers}
+    rules = {name: _channel_rules(signer, providers) for name, signer in signers.items()}
     return Identify(
         authenticators,
         anonymous=configuration.callers.anonymous,
         issuer=configuration.issuer,
         scopes=required_scopes(configuration),
+        channels=Channels(rules, configuration.issuer, clock, LIMITS),
     )
 
 
-def _trusted(issuer: Issuer, own: str, fetch: HttpFetch, clock: Clock, checks: dict[str, Check]) -> TrustedIssuer:
-    if issuer.jwks_uri is None:
-        raise ConfigError(f"callers.issuers: `{issuer.name}` has no `jwks_uri`")
-    remote = RemoteKeys(issuer.name, issuer.jwks_uri, fetch, clock, LIMITS)
-    checks[f"issuer {issuer.name}"] = remote.healthy
+class _Providers:
+    """The providers there are, by the address that they read."""
+
+    def __init__(self, clock: Clock, stack: AsyncExitStack, checks: dict[str, Check], *, background: bool) -> None:
+        self._clock = clock
+        self._stack = stack
+        self._checks = checks
+        self._background = background
+        self._by_address: dict[str, Provider] = {}
+
+    def fetch(self, issuer: Issuer) -> HttpFetch:
+        """What fetches for this issuer."""
+        networks = tuple(ip_network(network) for network in issuer.allow_networks)
+        return self._fetch(Egress(loopback=issuer.allow_insecure_loopback, networks=networks))
+
+    def of(self, issuer: Issuer, fetch: HttpFetch) -> Provider:
+        """The provider of an issuer that has keys."""
+        return self._open(
+            issuer.name,
+            f"issuer {issuer.name}",
+            fetch,
+            issuer=issuer.issuer,
+            discovery_uri=issuer.discovery_uri,
+            jwks_uri=issuer.jwks_uri,
+            jwks_hosts=issuer.jwks_hosts,
+        )
+
+    def of_channel(self, signer: Signer, issuer: str) -> Provider:
+        """The provider of a server's channel tokens: that of an issuer or of another server where the address is the same."""
+        address = signer.channel_token_discovery_uri or signer.channel_token_jwks_uri or ""
+        known = self._by_address.get(address)
+        if known is not None:
+            return known
+        return self._open(
+            issuer,
+            f"channel {issuer}",
+            self._fetch(Egress(loopback=signer.channel_token_allow_insecure_loopback)),
+            issuer=issuer,
+            discovery_uri=signer.channel_token_discovery_uri,
+            jwks_uri=signer.channel_token_jwks_uri,
+            jwks_hosts=(),
+        )
+
+    def _fetch(self, egress: Egress) -> HttpFetch:
+        fetch = HttpFetch(egress, LIMITS, LIMITS.jwks_bytes)
+        self._stack.push_async_callback(fetch.close)
+        return fetch
+
+    def _open(
+        self,
+        name: str,
+        part: str,
+        fetch: HttpFetch,
+        *,
+        issuer: str,
+        discovery_uri: str | None,
+        jwks_uri: str | None,
+        jwks_hosts: tuple[str, ...],
+    ) -> Provider:
+        provider = Provider(
+            name,
+            issuer=issuer,
+            discovery_uri=discovery_uri,
+            jwks_uri=jwks_uri,
+            jwks_hosts=jwks_hosts,
+            fetch=fetch,
+            clock=self._clock,
+            limits=LIMITS,
+        )
+        self._checks[part] = provider.healthy
+        if self._background:
+            self._stack.push_async_callback(_cancelled, asyncio.ensure_future(provider.run()))
+        self._by_address.setdefault(discovery_uri or jwks_uri or "", provider)
+        return provider
+
+
+def _accept(issuer: Issuer, own: str) -> Accept:
+    return Accept(
+        name=issuer.name,
+        issuers=issuer.issuers,
+        own=own,
+        tenants={issuer.issuer.replace(TENANT, tenant): tenant for tenant in issuer.tenants},
+        audiences=issuer.audience,
+        paths=ClaimPaths(**dict(issuer.claims)),
+        required_scopes=issuer.required_scopes,
+        require_email_verified=issuer.require_email_verified,
+    )
+
+
+def _trusted(issuer: Issuer, accept: Accept, provider: Provider) -> TrustedIssuer:
     return TrustedIssuer(
-        accept=_accept(issuer, own),
-        keys=remote,
+        accept=accept,
+        keys=provider,
         algorithms=frozenset(issuer.algorithms),
         types=issuer.types,
         untyped=issuer.untyped,
@@ -70,17 +188,53 @@ def _trusted(issuer: Issuer, own: str, fetch: HttpFetch, clock: Clock, checks: d
     )
 
 
-def _accept(issuer: Issuer, own: str) -> Accept:
-    return Accept(
+def _endpoint(issuer: Issuer, asked: IntrospectionKeys, accept: Accept, fetch: HttpFetch, clock: Clock) -> Endpoint:
+    return Endpoint(
         name=issuer.name,
-        issuers=issuer.issuers,
-        own=own,
-        audiences=issuer.audience,
-        tenants={issuer.issuer.replace(TENANT, tenant): tenant for tenant in issuer.tenants},
-        paths=ClaimPaths(**dict(issuer.claims)),
-        required_scopes=issuer.required_scopes,
-        require_email_verified=issuer.require_email_verified,
+        issuer=issuer.issuer,
+        url=asked.endpoint,
+        prefix=(asked.token_prefix or "").encode(),
+        auth=_client_auth(asked, f"callers.issuers: `{issuer.name}`: introspection.private_key", clock),
+        post=fetch.post,
+        accept=accept,
+        require_audience=asked.require_audience,
+        leeway=issuer.leeway,
     )
+
+
+def _client_auth(asked: IntrospectionKeys, where: str, clock: Clock) -> ClientAuth:
+    if asked.client_secret is not None:
+        secret = asked.client_secret.resolve().reveal()
+        return Basic(asked.client_id, secret) if asked.client_auth == "basic" else Post(asked.client_id, secret)
+    assert asked.private_key is not None
+    signer = from_file(Path(asked.private_key.place), where, None)[0]
+    return PrivateKeyJwt(
+        asked.client_id,
+        signer.sign,
+        kid=signer.kid,
+        algorithm=signer.algorithm,
+        clock=clock,
+        new_id=Ids().new,
+    )
+
+
+def _channel_rules(signer: Signer, providers: _Providers) -> ChannelRules:
+    issuer = signer.channel_issuer
+    trusted = None
+    if issuer is not None:
+        trusted = ChannelIssuer(
+            issuer=issuer,
+            keys=providers.of_channel(signer, issuer),
+            algorithms=frozenset(signer.channel_token_algorithms),
+            audience=signer.channel_token_audience_in,
+        )
+    return ChannelRules(
+        header=signer.channel_token_header.lower().encode(), required=signer.channel_token_required, trusted=trusted
+    )
+
+
+def _of(introspection: Introspection, name: str) -> str | None:
+    return introspection.healthy()[name]
 
 
 async def _cancelled(task: asyncio.Task[None]) -> None:

@@ -74,10 +74,11 @@ class Pipeline:
         """
         signer = self.signers.get(call.server)
         if signer is None:
-            what = (
-                f"no server {call.server!r} for this caller" if call.server else "not yet one address for all servers"
-            )
-            return Denial("server_unknown", f"there is {what}: call /mcp/{{server}}", "servers")
+            # The words of core/policy.py for a server that this caller may not use: nobody can tell the two apart (A-10).
+            what = f"no server {call.server!r} for this caller"
+            if not call.server:
+                what = "not yet one address for all servers: call /mcp/{server}"
+            return Denial("server_unknown", f"there is {what}", "servers")
         allowed = self.policy.decide(caller, call)
         if isinstance(allowed, Denial):
             return allowed

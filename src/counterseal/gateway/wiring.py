@@ -61,7 +61,7 @@ class Gateway:
 
 async def prepare(config: Path) -> None:
     """Find everything that would keep a worker from starting, and make what is made once. Raises ConfigError."""
-    async with open_gateway(config):
+    async with open_gateway(config, background=False):
         pass
 
 
@@ -75,8 +75,11 @@ async def open_ring(configuration: Configuration) -> KeyRing:
 
 
 @asynccontextmanager
-async def open_gateway(config: Path) -> AsyncIterator[Gateway]:
-    """A gateway for as long as the block lasts. Raises ConfigError for what its operator has to mend."""
+async def open_gateway(config: Path, *, background: bool = True) -> AsyncIterator[Gateway]:
+    """A gateway for as long as the block lasts. Raises ConfigError for what its operator has to mend.
+
+    background: also begin with what goes on beside calls and needs the network.
+    """
     configuration = load(config)
     clock = SystemClock()
     async with AsyncExitStack() as stack:
@@ -102,7 +105,7 @@ async def open_gateway(config: Path) -> AsyncIterator[Gateway]:
         }
         checks: dict[str, Check] = {"keys": lambda: None, "audit": sink.healthy}
         pipeline = Pipeline(
-            identify=await open_identify(configuration, store, clock, stack, checks),
+            identify=await open_identify(configuration, store, clock, stack, checks, background=background),
             admission=Admission(LIMITS),
             decode=partial(_decode, sessions, servers),
             policy=policy,

@@ -1,14 +1,13 @@
-"""API keys: what they look like, and who holds one.
-
-A key is `csk_<id>_<secret><check>`: an id of 12 characters of a-z0-9, 256 bits of secret as 43 characters in base 62, and
-the CRC-32 of everything before it as 6. The prefix and the check let a scanner recognise a leaked key, and tell a typo
-from an unknown key; the id is what logs, records and claims may say.
+"""Who holds an API key. What one looks like is in `key_form.py`.
 
 * The shape is checked before anything is looked up (threats.md A-03).
 * The table of keys is in memory: a call costs no query. It is read again when the store's generation moves on, which is
-  asked every second; once the last answer is too old, nobody can be told apart and the call ends with 503 (A-07).
-* An unknown id takes the same path as a known one: one HMAC, one constant-time comparison (A-01).
+  asked twice a second; once the last answer is too old, nobody can be told apart and the call ends with 503 (A-07).
+* A key that was given a new secret is held by whoever sends that, and by whoever sends the one before it until its overlap
+  is over. Both are the same caller.
+* An unknown id takes the same path as a known one: one HMAC, two constant-time comparisons (A-01).
 * All refusals look alike to the caller. Which one it was is in the `detail`, with the key's id and nothing else of it.
+* Nobody is locked out: a refusal counts against nobody, so no number of guesses keeps a good key out, at any address (A-05).
 """
 
 from __future__ import annotations
@@ -17,10 +16,8 @@ import asyncio
 import contextlib
 import hmac
 import logging
-import re
-import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Protocol
 
@@ -31,53 +28,24 @@ from counterseal.core.limits import LIMITS
 from counterseal.core.patterns import Patterns
 from counterseal.errors import CannotTell, Unauthenticated
 from counterseal.identity.credentials import REFUSED
+from counterseal.identity.key_form import PREFIX, id_in, is_checked, mac
 
-PREFIX: Final = b"csk_"
-RANDOM_BYTES: Final = 48
-"""How many random bytes `make_key` takes: 16 for the id, 32 for the secret."""
-
-POLL_SECONDS: Final = 1.0
+POLL_SECONDS: Final = 0.5
 LOOK_AGAIN_SECONDS: Final = 0.2
-"""An id that is not known makes the keys be read again at once, so that a new key works at once; but no sooner than this after
-the last time, so that made-up ids cost the store nothing much."""
+"""An id or a secret that is not known makes the keys be read again at once, so that a new one works at once; but no sooner
+than this after the last time, so that made-up keys cost the store nothing much."""
 NOTE_USE_SECONDS: Final = 60.0
 
-_SHAPE: Final = re.compile(rb"csk_([a-z0-9]{12})_[0-9A-Za-z]{43}([0-9A-Za-z]{6})")
-_LOWER: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
-_BASE62: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_MISSPELT: Final = "not an API key: a character is wrong or missing"
 
 _log = logging.getLogger(__name__)
 
 
-def make_key(random: bytes) -> tuple[str, str]:
-    """A new key's id and its whole text, from RANDOM_BYTES random bytes. Raises ValueError for fewer or more."""
-    if len(random) != RANDOM_BYTES:
-        raise ValueError(f"a key is made from {RANDOM_BYTES} random bytes")
-    id = _in_base(int.from_bytes(random[:16], "big"), _LOWER, 12)
-    body = f"csk_{id}_{_in_base(int.from_bytes(random[16:], 'big'), _BASE62, 43)}"
-    return id, body + _check(body.encode())
-
-
-def mac(pepper: bytes, key: bytes) -> bytes:
-    """What the store holds instead of the key: HMAC-SHA-256 of its whole text."""
-    return hmac.digest(pepper, key, "sha256")
-
-
-def _check(body: bytes) -> str:
-    return _in_base(zlib.crc32(body), _BASE62, 6)
-
-
-def _in_base(number: int, digits: str, length: int) -> str:
-    """The last `length` digits of the number; 43 digits in base 62 hold any 256 bits."""
-    text = []
-    for _ in range(length):
-        number, digit = divmod(number, len(digits))
-        text.append(digits[digit])
-    return "".join(reversed(text))
-
-
 class KeyRow(Protocol):
-    """What is read of a stored key. None: not given; for `servers` and `tools`, no restriction."""
+    """What is read of a stored key. None: not given; for `servers` and `tools`, no restriction.
+
+    previous_mac, previous_ends: of the secret before this one, and when it ends; None where there was none.
+    """
 
     @property
     def id(self) -> str: ...
@@ -103,6 +71,10 @@ class KeyRow(Protocol):
     def expires(self) -> float | None: ...
     @property
     def revoked(self) -> float | None: ...
+    @property
+    def previous_mac(self) -> bytes | None: ...
+    @property
+    def previous_ends(self) -> float | None: ...
 
 
 class KeySource(Protocol):
@@ -115,9 +87,18 @@ class KeySource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
+    """caller: who sends the current secret. earlier: the same one, as whoever sends the secret before it; nobody can where
+    there was none."""
+
     mac: bytes = field(repr=False)
     caller: Caller
+    earlier_mac: bytes = field(repr=False)
+    earlier: Caller
     revoked: bool
+
+
+class _Unproven(Unauthenticated):
+    """Nobody is known with this id and this secret, so far: the store may know more."""
 
 
 class ApiKeys:
@@ -137,24 +118,32 @@ class ApiKeys:
         self._used: dict[str, float] = {}
         self._noted: float | None = None
         self._looked: float | None = None
-        # What an unknown id is compared with. Its MAC is of 32 bytes like any other, and nobody's.
-        self._nobody = _Entry(mac(pepper, b""), Caller(kind="api_key", client_id=""), revoked=True)
+        self._reading = asyncio.Lock()
+        # What an unknown id is compared with, and a secret that there never was. It is of 32 bytes like any other, and nobody's.
+        self._nobodys = mac(pepper, b"")
+        nobody = Caller(kind="api_key", client_id="")
+        self._nobody = _Entry(self._nobodys, nobody, self._nobodys, nobody, revoked=True)
 
     async def authenticate(self, presented: bytes, inbound: Inbound) -> Caller | None:
         """`holder`, at this moment. The rest of the request doesn't matter to a key."""
-        shape = _SHAPE.fullmatch(presented)
-        if shape is not None and shape[1].decode() not in self._entries:
+        try:
+            return self.holder(presented, self._clock.wall())
+        except _Unproven:
+            known = self._generation
             await self._look_again()
+            if self._generation == known:
+                raise
         return self.holder(presented, self._clock.wall())
 
     async def _look_again(self) -> None:
-        """The key may be younger than the last poll."""
-        now = self._clock.monotonic()
-        if self._looked is not None and now - self._looked < LOOK_AGAIN_SECONDS:
-            return
-        self._looked = now
-        with contextlib.suppress(CannotTell):  # then what was read before decides, as long as it is recent enough
-            await self.refresh()
+        """The key or its secret may be younger than the last poll. Many who ask at once wait for one answer."""
+        asked = self._clock.monotonic()
+        async with self._reading:
+            if self._looked is not None and asked - self._looked < LOOK_AGAIN_SECONDS:
+                return
+            self._looked = self._clock.monotonic()
+            with contextlib.suppress(CannotTell):  # then what was read before decides, as long as it is recent enough
+                await self._read()
 
     def holder(self, presented: bytes, now: float) -> Caller | None:
         """Who holds this key; None when it is no API key at all. now: seconds since the epoch.
@@ -164,27 +153,30 @@ class ApiKeys:
         """
         if not presented.startswith(PREFIX):
             return None
-        shape = _SHAPE.fullmatch(presented)
-        if shape is None:
-            raise _refused("not an API key: a character is wrong or missing")
+        id = id_in(presented)
+        if id is None:
+            raise _refused(_MISSPELT)
         if (problem := self.healthy()) is not None:
             raise CannotTell("store_unavailable", "API keys cannot be checked now", detail=problem)
-        id = shape[1].decode()
         entry = self._entries.get(id, self._nobody)
-        presented_mac = self._keyed.copy()
-        presented_mac.update(presented)
-        proven = hmac.compare_digest(presented_mac.digest(), entry.mac)
-        if not proven and _check(presented[:-6]).encode() != shape[2]:
-            raise _refused("not an API key: a character is wrong or missing")
-        if entry is self._nobody:
-            raise _refused(f"API key {id} is unknown")
-        if not proven:
-            raise _refused(f"API key {id} has another secret")
+        keyed = self._keyed.copy()
+        keyed.update(presented)
+        presented_mac = keyed.digest()
+        # Both are compared, whatever the first one says and whoever it is about.
+        is_current = hmac.compare_digest(presented_mac, entry.mac)
+        is_earlier = hmac.compare_digest(presented_mac, entry.earlier_mac)
+        if not (is_current or is_earlier):
+            if not is_checked(presented):
+                raise _refused(_MISSPELT)
+            why = "is unknown" if entry is self._nobody else "has another secret"
+            raise _Unproven("credential_invalid", REFUSED, detail=f"API key {id} {why}")
         if entry.revoked:
             raise _refused(f"API key {id} was revoked")
-        caller = entry.caller
-        if caller.expires is not None and now >= caller.expires:
+        if _is_over(entry.caller, now):
             raise _refused(f"API key {id} has expired")
+        caller = entry.caller if is_current else entry.earlier
+        if _is_over(caller, now):
+            raise _refused(f"API key {id} has a new secret, and the time of this one is over")
         self._used[id] = now
         return caller
 
@@ -197,13 +189,29 @@ class ApiKeys:
 
     async def refresh(self) -> None:
         """Read the keys again if they changed. Raises CannotTell; what was read before stays."""
+        async with self._reading:  # one after the other, so that an older answer never comes last
+            await self._read()
+
+    async def _read(self) -> None:
         asked = self._clock.monotonic()
         generation = await self._source.generation()
         if generation != self._generation:
             generation, rows = await self._source.api_keys()
-            self._entries = {row.id: _Entry(row.mac, _caller(row), row.revoked is not None) for row in rows}
+            self._entries = {row.id: self._entry(row) for row in rows}
             self._generation = generation
         self._fresh = asked
+
+    def _entry(self, row: KeyRow) -> _Entry:
+        caller = _caller(row)
+        earlier_mac = self._nobodys if row.previous_ends is None else row.previous_mac
+        return _Entry(
+            mac=row.mac,
+            caller=caller,
+            earlier_mac=earlier_mac or self._nobodys,
+            # Whoever sends it loses it sooner, and what was opened with it ends with it.
+            earlier=replace(caller, expires=row.previous_ends),
+            revoked=row.revoked is not None,
+        )
 
     async def run(self, every: float = POLL_SECONDS) -> None:
         """Refresh for ever, and note now and then which keys were used. Ends by being cancelled."""
@@ -247,6 +255,10 @@ def _caller(row: KeyRow) -> Caller:
         tools=None if row.tools is None else Patterns.of(row.tools),
         expires=row.expires,
     )
+
+
+def _is_over(caller: Caller, now: float) -> bool:
+    return caller.expires is not None and now >= caller.expires
 
 
 def _refused(detail: str) -> Unauthenticated:

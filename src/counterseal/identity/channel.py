@@ -4,7 +4,8 @@
   nobody configured it is ignored and never decoded (threats.md S7).
 * A bad one is refused, whatever was wrong, with one text; so is a missing one where the server asks for it. No call goes on
   without it as if none had been asked for (I-11).
-* What its `sub` and `client_id` say becomes the outermost actor of the call token. Nothing else of it is read, and it goes nowhere.
+* What its `sub` and `client_id` say becomes the outermost actor of the call token. Nothing else of it is used, and it goes
+  nowhere.
 """
 
 from __future__ import annotations

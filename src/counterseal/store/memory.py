@@ -42,6 +42,14 @@ class MemoryStore:
             self._generation += 1
         return True
 
+    async def rotate_api_key(self, id: str, mac: bytes, now: float, previous_ends: float) -> ApiKeyRow | None:
+        row = self._api_keys.get(id)
+        if row is None or not row.in_force(now):
+            return row
+        self._api_keys[id] = row.rotated(mac, previous_ends)
+        self._generation += 1
+        return self._api_keys[id]
+
     async def note_use(self, uses: Mapping[str, float]) -> None:
         for id, when in uses.items():
             row = self._api_keys.get(id)

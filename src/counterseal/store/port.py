@@ -10,6 +10,7 @@ Rules that every store keeps (tests/contracts/store.py holds them):
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -29,7 +30,8 @@ ACTIVE: Final = "active"
 class ApiKeyRow:
     """One API key. mac: HMAC-SHA-256(pepper, the whole key). servers, tools: None restricts nothing, () allows nothing.
 
-    expires, revoked, last_used: None for never.
+    expires, revoked, last_used: None for never. previous_mac: of the secret before this one, which is good until
+    previous_ends; None where there was none.
     """
 
     id: str
@@ -46,6 +48,18 @@ class ApiKeyRow:
     expires: float | None = None
     revoked: float | None = None
     last_used: float | None = None
+    previous_mac: bytes | None = field(default=None, repr=False)
+    previous_ends: float | None = None
+
+    def in_force(self, now: float) -> bool:
+        """Whether it is neither revoked nor expired."""
+        return self.revoked is None and (self.expires is None or now < self.expires)
+
+    def rotated(self, mac: bytes, previous_ends: float) -> ApiKeyRow:
+        """The same key with a new secret. The one so far takes the place of the one before it, and ends no later than the
+        key does."""
+        ends = previous_ends if self.expires is None else min(previous_ends, self.expires)
+        return dataclasses.replace(self, mac=mac, previous_mac=self.mac, previous_ends=ends)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +90,13 @@ class ApiKeyStore(Protocol):
 
     async def revoke_api_key(self, id: str, when: float) -> bool:
         """False when there is no such key. A key that was revoked before keeps its first time."""
+        ...
+
+    async def rotate_api_key(self, id: str, mac: bytes, now: float, previous_ends: float) -> ApiKeyRow | None:
+        """Give a key that is in force at `now` a new secret (`ApiKeyRow.rotated`).
+
+        Returns the row as it is afterwards: unchanged for a key that is not in force. None when there is no such key.
+        """
         ...
 
     async def note_use(self, uses: Mapping[str, float]) -> None:

@@ -1,4 +1,4 @@
-"""The tables. They change only together with `VERSION` and a migration."""
+"""The tables. They change only together with `VERSION` and a step in `migrations.py`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy import JSON, Column, Double, Index, Integer, LargeBinary, MetaDa
 
 from counterseal.store.port import ACTIVE
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 METADATA: Final = MetaData()
 
@@ -39,6 +39,9 @@ api_keys: Final = Table(
     Column("expires", Double),
     Column("revoked", Double),
     Column("last_used", Double),
+    # since version 2
+    Column("previous_mac", LargeBinary),
+    Column("previous_ends", Double),
 )
 
 signing_keys: Final = Table(

@@ -18,6 +18,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from counterseal.errors import CannotTell, ConfigError
+from counterseal.store.migrations import STEPS, migrate
 from counterseal.store.port import ACTIVE, ApiKeyRow, SigningKeyRow, other_issuer
 from counterseal.store.schema import METADATA, VERSION, about, api_keys, signing_keys, stored_secrets
 
@@ -31,7 +32,8 @@ class SqlStore:
         self._for_writing = engine.execution_options(writing=True)
 
     async def prepare(self) -> None:
-        """Make the tables in an empty database. Raises ConfigError for a database that isn't ours or is too new."""
+        """Make the tables in an empty database, or bring those of an older version up to date. Raises ConfigError for a
+        database that isn't ours or is too new."""
         try:
             async with self._for_writing.begin() as connection:
                 await _prepare(connection)
@@ -71,6 +73,19 @@ class SqlStore:
             if changed.rowcount:
                 await connection.execute(_next_generation())
             return found is not None
+
+    async def rotate_api_key(self, id: str, mac: bytes, now: float, previous_ends: float) -> ApiKeyRow | None:
+        this = api_keys.c.id == id
+        async with self._transaction(self._for_writing) as connection:
+            found = (await connection.execute(select(api_keys).where(this))).mappings().first()
+            row = None if found is None else _api_key(found)
+            if row is None or not row.in_force(now):
+                return row
+            row = row.rotated(mac, previous_ends)
+            changed = {name: getattr(row, name) for name in ("mac", "previous_mac", "previous_ends")}
+            await connection.execute(update(api_keys).where(this).values(changed))
+            await connection.execute(_next_generation())
+            return row
 
     async def note_use(self, uses: Mapping[str, float]) -> None:
         async with self._transaction(self._for_writing) as connection:
@@ -152,8 +167,12 @@ async def _prepare(connection: AsyncConnection) -> None:
         return
     if about.name not in tables:
         raise ConfigError("store: the database holds tables of another program. Name another `store:`.")
-    version = await connection.scalar(select(about.c.schema_version))
-    if version != VERSION:
+    version: int = (await connection.execute(select(about.c.schema_version))).scalar_one()
+    if version == VERSION:
+        return
+    if version in STEPS:
+        await migrate(connection, version)
+    else:
         raise ConfigError(
             f"store: it was made by a newer version of Counterseal (schema {version}; this version knows {VERSION}). "
             "Start that version, or name another `store:`."

@@ -47,6 +47,8 @@ class CeilingProtocol(HttpToolsProtocol):
         self._refused = False
         self._deadline: asyncio.TimerHandle | None = None
         self._untaken: asyncio.TimerHandle | None = None
+        self._kept: asyncio.TimerHandle | None = None
+        self._idle_since = 0.0
         self._left: Callable[[], object] | None = None
         self.gone = False
         self.local: Address = ("", None)
@@ -74,6 +76,29 @@ class CeilingProtocol(HttpToolsProtocol):
 
     def answered(self) -> None:
         self.on_response_complete()
+
+    def on_response_complete(self) -> None:
+        """As the server's own, with one timer for all the idle times of a connection instead of one each."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self._kept is None:
+            self._kept = self.loop.call_later(self.timeout_keep_alive, self._look_idle)
+
+    def _look_idle(self) -> None:
+        self._kept = None
+        if self._in_head or (self.cycle is not None and not self.cycle.response_complete):
+            return  # a request is in hand, and its end begins a new idle time
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self._kept = self.loop.call_later(left, self._look_idle)
+        else:
+            self.transport.close()
 
     # ---- what the transport says ----
 
@@ -110,6 +135,8 @@ class CeilingProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
         self._stop_waiting_for_reader()
+        if self._kept is not None:
+            self._kept.cancel()
         self.gone = True
         super().connection_lost(exc)
         if self._left is not None:

@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from counterseal.core.call import Inbound
@@ -72,10 +73,21 @@ def _text(name: bytes, value: bytes) -> str:
 
 def routing(inbound: Inbound, name: bytes) -> str | None:
     """Like `single`, but what is wrong with a routing header is `header_mismatch` (-32020), as MCP has it."""
+    values = inbound.all(name)
+    if not values:
+        return None
+    if len(values) == 1 and (text := _plain(values[0])) is not None:
+        return text
     try:
         return single(inbound, name)
     except BadCall as error:
         raise BadCall("header_mismatch", error.message) from None
+
+
+@lru_cache(maxsize=512)  # revisions, methods and names: a client sends the same few all the time
+def _plain(value: bytes) -> str | None:
+    text = value.decode("latin-1").strip(" \t")
+    return text if text.isascii() and text.isprintable() else None
 
 
 def encode_value(value: str) -> str:
