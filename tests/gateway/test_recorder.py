@@ -284,3 +284,17 @@ async def test_a_dropped_notification_is_recorded_with_what_became_of_it(server:
         assert (reply.status, server.calls) == (202, 0)
         assert gateway.entries[1]["detail"].startswith("dropped")
         assert gateway.entries[0]["era"] == Era.MODERN.value
+
+
+async def test_an_outcome_that_comes_after_the_sink_was_closed_is_told_to_the_log_and_breaks_nothing(
+    server: HostileServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.answer = say(lambda heard: chunked(NOTE, event(response(heard))))
+    async with built(server, limits=QUICK) as gateway:
+        reply = await gateway.handler.handle(modern())
+        await gateway.sink.close()
+        assert b"progress" in await read(reply)
+        assert gateway.events() == ["intent"]
+    told = [record.getMessage() for record in caplog.records if record.name == "counterseal.gateway"]
+    assert len(told) == 1
+    assert gateway.entries[0]["record"] in told[0]

@@ -22,6 +22,9 @@ def test_the_well_known_part_goes_between_host_and_path() -> None:
     assert (
         metadata_url("https://gw.example.com", "") == "https://gw.example.com/.well-known/oauth-protected-resource/mcp"
     )
+    assert metadata_url("https://example.com:8443/tenant", "weather") == (
+        "https://example.com:8443/.well-known/oauth-protected-resource/tenant/mcp/weather"
+    )
 
 
 def test_k_19_the_address_in_a_challenge_is_configuration() -> None:

@@ -19,7 +19,7 @@ from counterseal.core.call import Call, Inbound
 from counterseal.core.caller import Caller
 from counterseal.core.permit import Denial, Permit
 from counterseal.core.reply import Reply, Stream
-from counterseal.errors import REASONS, BadCall, CallError
+from counterseal.errors import REASONS, BadCall, CallError, CannotTell
 
 _log = logging.getLogger("counterseal.gateway")
 
@@ -131,9 +131,12 @@ class OpenRecord:
     def _end(self, how: entries.Outcome, status: int | None, reason: str | None, detail: str | None, size: int) -> None:
         self._over()
         seconds = self._clock.monotonic() - self._started
-        self._sink.post(
-            entries.outcome(self.id, how, status=status, reason=reason, detail=detail, size=size, seconds=seconds)
-        )
+        entry = entries.outcome(self.id, how, status=status, reason=reason, detail=detail, size=size, seconds=seconds)
+        try:
+            self._sink.post(entry)
+        except CannotTell as error:
+            # The gateway is ending. The call is over already, and its intent says that nobody knows how it ended.
+            _log.warning("record %s: its outcome (%s) was not written: %s", self.id, how, error.detail)
 
 
 class _Watched:

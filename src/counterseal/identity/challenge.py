@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Final
+from urllib.parse import urlsplit
 
 _SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
@@ -20,7 +21,8 @@ def resource(issuer: str, server: str) -> str:
 
 def metadata_url(issuer: str, server: str) -> str:
     """Where the protected resource's metadata lies: the well-known part goes before the path (RFC 9728 section 3.1)."""
-    return f"{issuer}/.well-known/oauth-protected-resource/mcp" + (f"/{server}" if server else "")
+    parts = urlsplit(resource(issuer, server))
+    return f"{parts.scheme}://{parts.netloc}/.well-known/oauth-protected-resource{parts.path}"
 
 
 def scope_value(scopes: Iterable[str]) -> str:
