@@ -28,6 +28,7 @@ from counterseal.identity.channel import ChannelIssuer, ChannelRules, Channels
 from counterseal.identity.client_auth import Basic, ClientAuth, Post, PrivateKeyJwt
 from counterseal.identity.egress import Egress
 from counterseal.identity.fetch import HttpFetch
+from counterseal.identity.headers import IdentityHeaders, IdentitySources
 from counterseal.identity.identify import Authenticator, Identify
 from counterseal.identity.idp_jwt import IdpTokens, TrustedIssuer
 from counterseal.identity.introspection import Endpoint, Introspection
@@ -45,12 +46,13 @@ async def open_identify(
     stack: AsyncExitStack,
     checks: dict[str, Check],
     *,
+    headers: IdentityHeaders,
     background: bool,
 ) -> Identify:
     """What tells who calls. Raises ConfigError.
 
-    stack: closes it. checks: gets the parts of `/readyz` that belong to it. background: begin at once to fetch what identity
-    providers publish, and go on.
+    stack: closes it. headers: those of `identity_headers`. checks: gets the parts of `/readyz` that belong to it. background:
+    begin at once to fetch what identity providers publish, and go on.
     """
     authenticators: list[Authenticator] = []
     if configuration.callers.api_keys:
@@ -84,6 +86,21 @@ async def open_identify(
         issuer=configuration.issuer,
         scopes=required_scopes(configuration),
         channels=Channels(rules, configuration.issuer, clock, LIMITS),
+        headers=headers,
+    )
+
+
+def identity_headers(configuration: Configuration) -> IdentityHeaders:
+    """Which headers may name a subject at which server, and who may send them."""
+    signers = {name: configuration.signer_of(name) for name in configuration.servers}
+    return IdentityHeaders(
+        {
+            name: IdentitySources(
+                sources=signer.identity_headers,
+                trusted=tuple(map(ip_network, signer.trust_identity_headers_from)),
+            )
+            for name, signer in signers.items()
+        }
     )
 
 
