@@ -20,8 +20,8 @@ MAX_AGE_SECONDS = 300
 
 
 def places(issuer: str, name: str) -> Sequence[str]:
-    """Where readers look for a well-known document of an issuer. One whose address has a path has three: before the path (RFC 8414
-    section 3), behind it (OpenID Connect Discovery 1.0 section 4), and for a reverse proxy that takes the path off."""
+    """Where readers look for a well-known document of an issuer. One whose address has a path has three: before the path
+    (RFC 8414 section 3), behind it (OpenID Connect Discovery 1.0 section 4), and for a reverse proxy that takes it off."""
     path = urlsplit(issuer).path
     return tuple(dict.fromkeys((f"/.well-known/{name}", f"/.well-known/{name}{path}", f"{path}/.well-known/{name}")))
 
