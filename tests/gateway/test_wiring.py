@@ -261,3 +261,14 @@ async def test_a_gateway_that_was_closed_leaves_nothing_running(folder: Path, se
     with pytest.raises(CallError) as refused:
         await call(gateway)
     assert refused.value.reason.code == "audit_unavailable"
+
+
+async def test_documents_of_an_issuer_with_a_path_are_where_its_challenge_leads(
+    folder: Path, server: HostileServer
+) -> None:
+    async with open_gateway(written(folder, server, issuer="https://example.com/tenant")) as gateway:
+        resource = document(gateway, "oauth-protected-resource/tenant/mcp/weather")
+        assert resource["resource"] == "https://example.com/tenant/mcp/weather"
+        for path in ("openid-configuration", "openid-configuration/tenant"):
+            assert document(gateway, path)["issuer"] == "https://example.com/tenant"
+        assert gateway.documents["/tenant/.well-known/jwks.json"] == gateway.documents["/.well-known/jwks.json"]

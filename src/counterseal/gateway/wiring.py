@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from counterseal import __version__
 from counterseal.audit.sinks import FileSink
@@ -186,14 +187,16 @@ def _no_schema(_: str) -> None:
 def _documents(configuration: Configuration, ring: KeyRing, scopes: Sequence[str]) -> dict[str, bytes]:
     issuer = configuration.issuer
     providers = [exact for one in configuration.callers.issuers for exact in one.issuers]
-    found = {
-        "/.well-known/jwks.json": documents.jwks(ring),
-        "/.well-known/openid-configuration": documents.openid_configuration(issuer, ring),
-        "/.well-known/oauth-authorization-server": documents.authorization_server(issuer),
-    }
+    found: dict[str, bytes] = {}
+    for name, document in (
+        ("jwks.json", documents.jwks(ring)),
+        ("openid-configuration", documents.openid_configuration(issuer, ring)),
+        ("oauth-authorization-server", documents.authorization_server(issuer)),
+    ):
+        found |= dict.fromkeys(documents.places(issuer, name), document)
     # The empty name is `/mcp`, whose challenge leads here as well.
     names = {"": "Counterseal"} | {name: one.description or name for name, one in configuration.servers.items()}
     for name, shown in names.items():
-        path = metadata_url(issuer, name).removeprefix(issuer)
+        path = urlsplit(metadata_url(issuer, name)).path
         found[path] = documents.protected_resource(resource(issuer, name), shown, providers, scopes)
     return found
