@@ -1,4 +1,4 @@
-"""Channel tokens and identity headers in whole calls: what the server's token says, what the record says, and what neither may."""
+"""Channel tokens and identity headers in whole calls: what the server's token says and the record says, and what neither may."""
 
 from __future__ import annotations
 

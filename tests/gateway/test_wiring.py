@@ -5,73 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
-import yaml
 
 from counterseal.config.load import load
 from counterseal.core.call import Inbound
 from counterseal.errors import CallError, ConfigError
-from counterseal.gateway.wiring import Gateway, open_gateway, open_ring, prepare
+from counterseal.gateway.wiring import open_gateway, open_ring, prepare
 from tests.gateway.building import modern, read
+from tests.gateway.opening import ISSUER, PORT, call, document, verified, written
 from tests.issuer.pems import pem
-from tests.support.gateway import configuration
 from tests.support.hostile import HostileServer, response, whole
 from tests.support.jwks_server import JwksServer
 from tests.support.tokens import jwks, token
-
-PORT = 8460
-ISSUER = f"http://127.0.0.1:{PORT}"
-
-
-@pytest.fixture
-def server() -> Iterator[HostileServer]:
-    with HostileServer() as running:
-        yield running
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    tmp_path.chmod(0o700)
-    return tmp_path
-
-
-def written(folder: Path, server: HostileServer, entry: dict[str, Any] | None = None, **changes: Any) -> Path:
-    """A configuration with one server and anonymous callers; changes replace top-level keys."""
-    path = folder / "counterseal.yaml"
-    usual = {
-        "callers": {"api_keys": False, "anonymous": True},
-        "keys": {"source": "store", "algorithms": ["ES256"]},
-    }
-    servers = {"weather": {"url": server.url, **(entry or {})}}
-    path.write_text(yaml.safe_dump(configuration(PORT, folder, servers, **{**usual, **changes})))
-    return path
-
-
-def document(gateway: Gateway, path: str) -> Any:
-    return json.loads(gateway.documents[f"/.well-known/{path}"])
-
-
-def verified(gateway: Gateway, server: HostileServer, header: str = "authorization", **changes: Any) -> dict[str, Any]:
-    """The claims of the last call token that the server got, verified with what the gateway publishes."""
-    (value,) = server.seen[-1].all(header)
-    presented = value.removeprefix("Bearer ")
-    keys = jwt.PyJWKSet.from_dict(document(gateway, "jwks.json"))
-    key = keys[jwt.get_unverified_header(presented)["kid"]]
-    claims: dict[str, Any] = jwt.decode(
-        presented, key, ["ES256", "RS256", "EdDSA"], audience=changes.get("audience", server.url), issuer=ISSUER
-    )
-    return claims
-
-
-async def call(gateway: Gateway, **changes: Any) -> dict[str, Any]:
-    reply = await gateway.handler.handle(modern(**{"key": None, **changes}))
-    message: dict[str, Any] = json.loads(await read(reply))
-    return message
 
 
 async def test_a_configuration_becomes_a_gateway_that_countersigns(folder: Path, server: HostileServer) -> None:
