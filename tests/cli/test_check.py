@@ -159,3 +159,20 @@ def test_a_server_needs_a_key_of_its_algorithm_among_those_that_the_operator_bri
     result = run(BROUGHT + "signer: {algorithm: RS256}\n", folder=folder)
     assert result.exit_code == 1
     assert "it has no RS256 key for the server `weather`; use one of ES256, Ed25519" in result.stdout
+
+
+def test_a_key_for_an_introspection_endpoint_is_tried(folder: Path) -> None:
+    folder.chmod(0o700)
+    key = folder / "client.pem"
+    key.write_bytes(to_pem(generate("ES256")))
+    key.chmod(0o600)
+    asked = "{endpoint: https://idp.example.com/i, client_id: gw, client_auth: private_key_jwt, private_key: 'file:client.pem'}"
+    text = GOOD.replace("}]}", f", introspection: {asked}}}]}}", 1)
+    assert run(text, folder=folder).exit_code == 0
+    key.write_text("c4n4ry")
+    result = run(text, folder=folder)
+    assert result.exit_code == 1
+    (problem,) = result.stdout.splitlines()
+    assert problem.startswith("counterseal.yaml:2:")
+    assert "callers.issuers[0].introspection.private_key: " in problem
+    assert "c4n4ry" not in problem

@@ -38,6 +38,7 @@ def check(config: Path, as_json: bool, online: bool) -> None:
     try:
         configuration = load(config)
         _try_keys(configuration)
+        _try_client_keys(configuration)
     except ConfigError as error:
         if as_json:
             click.echo(json.dumps({"config": str(config), "ok": False, "problems": list(error.problems)}))
@@ -72,6 +73,15 @@ def _try_keys(configuration: Configuration) -> None:
         if algorithm not in [signer.algorithm for signer in ring.signers]:
             there = ", ".join(signer.algorithm for signer in ring.signers)
             raise ConfigError(f"{where}: it has no {algorithm} key for the server `{name}`; use one of {there} there")
+
+
+def _try_client_keys(configuration: Configuration) -> None:
+    """Keys by which the gateway proves itself to an introspection endpoint."""
+    for index, issuer in enumerate(configuration.callers.issuers):
+        asked = issuer.introspection
+        if asked is not None and asked.private_key is not None:
+            key = f"callers.issuers[{index}].introspection.private_key"
+            from_file(Path(asked.private_key.place), f"{configuration.place_of(key)}: {key}", None)
 
 
 def _summary(configuration: Configuration) -> dict[str, Any]:
