@@ -122,6 +122,7 @@ def test_an_issuer_is_not_guessed_from_another_address(discovery: str) -> None:
 def test_k_02_other_hosts_for_keys_are_listed_by_their_names_and_for_a_document_alone() -> None:
     assert issuer_of(discovery_uri=DISCOVERY, jwks_uri=None, jwks_hosts=["keys.example.com"]).jwks_hosts
     told("for a `discovery_uri`", "jwks_hosts", jwks_hosts=["keys.example.com"])
+    told("for a `discovery_uri`", "jwks_hosts", jwks_uri=None, introspection=ENDPOINT, jwks_hosts=["keys.example.com"])
     told(
         "without port", "jwks_hosts", 0, discovery_uri=DISCOVERY, jwks_uri=None, jwks_hosts=["https://keys.example.com"]
     )
