@@ -138,6 +138,7 @@ QUIET = "servers: {w: {url: http://w}}\npolicy: [{permit: {servers: [w]}}]\n"
             "MCP_JWT_SIGNING_KEY is set but keys.source is store, so it is not used",
         ),
         (QUIET + "store: 'memory:'\n", {}, "end with the process"),
+        (QUIET + "keys: {algorithms: [ES256, ML-DSA-44]}\n", {}, "has ML-DSA-44, which is experimental"),
         (QUIET + "callers: {anonymous: true}\n", {}, "callers.anonymous is true"),
         ("policy: [{permit: {tools: [x]}}]\n", {}, "servers is empty"),
         ("servers: {w: {url: http://w}}\n", {}, "every call is denied"),

@@ -11,6 +11,7 @@ from counterseal.config.secret import Secret
 from counterseal.core import policy as core
 from counterseal.core.claims import SignerSettings
 from counterseal.core.patterns import Patterns
+from counterseal.jose.algorithms import EXPERIMENTAL
 
 
 def compile_policy(configuration: Configuration) -> core.Policy:
@@ -81,6 +82,12 @@ def warnings(configuration: Configuration, environment: Mapping[str, str]) -> It
             "MCP_JWT_SIGNING_KEY is set but keys.source is store, so it is not used: "
             "write `keys: {source: env:MCP_JWT_SIGNING_KEY}` to use it"
         )
+    for algorithm in configuration.keys.algorithms or ():
+        if algorithm in EXPERIMENTAL:
+            yield (
+                f"keys.algorithms has {algorithm}, which is experimental: almost no verifier knows it, and some libraries refuse "
+                "the whole JWKS for one key of a kind that they do not know (docs/call-token.md names them)"
+            )
     if configuration.store == "memory:":
         yield "store is memory:, so API keys and signing keys end with the process"
     if configuration.callers.anonymous:
