@@ -76,6 +76,16 @@ def test_warnings_follow_and_it_still_ends_with_0(folder: Path, monkeypatch: pyt
     assert "c4n4ry" not in result.output
 
 
+def test_what_is_experimental_is_a_warning(folder: Path) -> None:
+    text = GOOD + "keys: {algorithms: [ES256, ML-DSA-44]}\n"
+    result = run(text, folder=folder)
+    assert result.exit_code == 0
+    assert "warning: keys.algorithms has ML-DSA-44, which is experimental" in result.stdout
+    (warning,) = json.loads(run(text, "--json", folder=folder).stdout)["warnings"]
+    assert "refuse the whole JWKS" in warning
+    assert json.loads(run(GOOD, "--json", folder=folder).stdout)["warnings"] == []
+
+
 def test_for_programs_it_prints_one_object(folder: Path) -> None:
     good = run(GOOD, "--json", folder=folder)
     assert good.exit_code == 0
