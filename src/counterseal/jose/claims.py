@@ -20,6 +20,7 @@ LATEST: Final = 253402300799
 MOST_LEEWAY: Final = 60.0
 MOST_AUDIENCES: Final = 10
 SUBJECT_LENGTH: Final = 255
+_NUMBERS: Final = (int, float)
 _UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -71,6 +72,8 @@ def _check_type(typ: str | None, rules: ClaimRules) -> None:
     if typ is None:
         if not rules.untyped:
             raise TokenRefused("typ", f"the header has no `typ`; {' or '.join(rules.types)} is expected")
+        return
+    if typ in rules.types:
         return
     kind = _media_type(typ)
     if all(_media_type(allowed) != kind for allowed in rules.types):
@@ -146,8 +149,8 @@ def _numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
     if name not in claims:
         return None
     value = claims[name]
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value <= LATEST:  # false for NaN and for the infinities
+    # A boolean is an int to `isinstance`. The comparison is false for NaN and for the infinities.
+    if type(value) not in _NUMBERS or not 0 <= value <= LATEST:
         raise TokenRefused("time", f"`{name}` is not a number of seconds within the years 1970 to 9999")
     date: float = value
     return date

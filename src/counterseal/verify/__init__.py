@@ -6,7 +6,7 @@
     verified = verifier.verify(token, method="tools/call", name="get_weather", arguments={"city": "Oslo"})
 
 Owns the checks of a call token against a call, the keys of the gateway as the server sees them, and single use. May import
-core, jose, errors and the clock, joserfc, cryptography and the standard library; importing it loads no HTTP framework and
+core, jose, errors and the clock, cryptography and the standard library; importing it loads no HTTP framework and
 nothing of the gateway. Adapters for kinds of servers are modules of their own: `counterseal.verify.asgi`.
 """
 

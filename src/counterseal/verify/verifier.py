@@ -10,13 +10,13 @@ import asyncio
 import concurrent.futures
 from collections.abc import Generator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, Final
 
 from counterseal.clock import Clock, SystemClock
 from counterseal.core.limits import LIMITS, Limits
 from counterseal.core.operation import Operation
+from counterseal.core.value import Value
 from counterseal.jose import claims, jws, strict
 from counterseal.jose.refusal import TokenRefused
 from counterseal.verify import call
@@ -31,22 +31,25 @@ Flow = Generator["Future[None]", bool, "Verified"]
 """Yields what has to be waited for; is sent whether that ended in time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
+class Verified(Value, frozen=True, kw_only=True):
     """A call token that vouches for this call.
 
     subject: `sub`, the end user for whom the call is made. actors: who acts for the subject (RFC 8693), the immediate actor
-    first; decide on that one, the others are history. client_id: the caller's API key or OAuth client. jti: unique for the
-    call. txn: the same over retries of one call. expires: `exp`, seconds since the epoch. claims: all of them, read-only.
+    first; decide on that one, the others are history. client_id: the caller's API key or OAuth client. scope: the one that
+    the token holds. jti: unique for the call. txn: the same over retries of one call. expires: `exp`, seconds since the
+    epoch. claims: all of them, read-only, and not in the repr, because they are about people.
     """
+
+    UNSHOWN = frozenset({"claims"})
 
     subject: str
     actors: tuple[str, ...]
     client_id: str
+    scope: str
     jti: str
     txn: str
     expires: float
-    claims: Mapping[str, Any] = field(repr=False)
+    claims: Mapping[str, Any]
 
 
 class Verifier:
@@ -140,6 +143,7 @@ class Verifier:
             subject=held["sub"],
             actors=_actors(held["act"]),
             client_id=held["client_id"],
+            scope=held["scope"],
             jti=held["jti"],
             txn=held["txn"],
             expires=held["exp"],
