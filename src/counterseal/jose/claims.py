@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from counterseal.jose.jws import Verified
 from counterseal.jose.refusal import TokenRefused
+from counterseal.jose.spelling import difference
 
 LATEST: Final = 253402300799
 """The last second of the year 9999."""
@@ -56,7 +57,7 @@ def check(verified: Verified, rules: ClaimRules, now: float) -> None:
     """Hold a verified token against the rules. now: seconds since the epoch. Raises TokenRefused."""
     claims = verified.claims
     if claims.get("iss") != rules.issuer:
-        raise TokenRefused("issuer", _compare("iss", claims.get("iss"), rules.issuer))
+        raise TokenRefused("issuer", difference("iss", claims.get("iss"), rules.issuer))
     _check_type(verified.typ, rules)
     if "events" in claims:
         raise TokenRefused("typ", "a security event (RFC 8417), not an access token")
@@ -103,24 +104,7 @@ def check_audience(aud: Any, rules: ClaimRules) -> None:
 def _why_not(aud: str, rules: ClaimRules) -> str:
     if aud == rules.issuer:
         return "`aud` is the issuer itself, not our audience"
-    return _compare("aud", aud, rules.audiences[0])
-
-
-def _compare(claim: str, theirs: Any, ours: str) -> str:
-    """How a claim differs from what is expected: the slips that people make, told apart, without quoting the token."""
-    if not isinstance(theirs, str):
-        return f"`{claim}` is missing or not a string; {ours!r} is expected"
-    if theirs.rstrip("/") == ours.rstrip("/"):
-        slip = "differs only in a slash at the end"
-    elif theirs.lower() == ours.lower():
-        slip = "differs only in upper and lower case"
-    elif ours.startswith(theirs):
-        slip = "is only the beginning of what is expected"
-    elif theirs.startswith(ours):
-        slip = "begins like what is expected and goes on"
-    else:
-        slip = "is another"
-    return f"`{claim}` {slip}; {ours!r} is expected"
+    return difference("aud", aud, rules.audiences[0])
 
 
 def _check_times(claims: Mapping[str, Any], rules: ClaimRules, now: float) -> None:

@@ -10,6 +10,7 @@ core, jose, errors and the clock, cryptography and the standard library; importi
 nothing of the gateway. Adapters for kinds of servers are modules of their own: `counterseal.verify.asgi`.
 """
 
+from counterseal.verify.current import current_verified
 from counterseal.verify.errors import CannotVerify, NotVerified, VerificationError
 from counterseal.verify.single_use import MemorySingleUse, SingleUse
 from counterseal.verify.verifier import Verified, Verifier
@@ -22,4 +23,5 @@ __all__ = [
     "VerificationError",
     "Verified",
     "Verifier",
+    "current_verified",
 ]
