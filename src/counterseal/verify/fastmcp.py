@@ -26,7 +26,7 @@ from starlette.routing import Route
 
 from counterseal.verify.asgi import CountersealMiddleware, Scope, is_below
 from counterseal.verify.current import CURRENT
-from counterseal.verify.mcp_sdk import access_token, as_mcp_error, verify_message
+from counterseal.verify.mcp_sdk import access_token, as_mcp_error, is_asked_by_the_sdk, verify_message
 from counterseal.verify.refusals import Refused, missing_token
 from counterseal.verify.verifier import Verifier
 
@@ -111,6 +111,8 @@ class CountersealCallMiddleware(Middleware):
         except Refused as refused:
             if message.request_id is None:
                 return None
+            if is_asked_by_the_sdk(message):
+                return []
             raise as_mcp_error(refused) from None
         checked, before = _CHECKED.set(message), CURRENT.set(verified)
         try:

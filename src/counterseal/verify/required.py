@@ -28,22 +28,18 @@ class RequiredClaims:
         if isinstance(required, str):
             raise ValueError("required_claims is a list of paths or a mapping, not one text")
         expected = required if isinstance(required, Mapping) else dict.fromkeys(required)
-        self._rows = tuple((_written(path), _steps(path), _allowed(path, value)) for path, value in expected.items())
+        self._rows = tuple((_steps(path), _allowed(value)) for path, value in expected.items())
 
     def check(self, claims: Mapping[str, Any]) -> None:
         """Raises VerificationError `claim`, with the path and without the value."""
-        for name, steps, allowed in self._rows:
+        for steps, allowed in self._rows:
             found = _at(claims, steps)
-            if found in ("", [], {}, None) or found is _ABSENT:
-                raise VerificationError("claim", f"`{name}` is missing, and this server asks for it")
+            if found is _ABSENT or found in ("", [], {}, None):
+                raise VerificationError("claim", f"`{'.'.join(steps)}` is missing, and this server asks for it")
             if allowed is not None:
                 said = found if isinstance(found, list) else [found]
                 if not any(_same(one, value) for one in said for value in allowed):
-                    raise VerificationError("claim", f"`{name}` is not what this server asks for")
-
-
-def _written(path: Path) -> str:
-    return path if isinstance(path, str) else ".".join(path)
+                    raise VerificationError("claim", f"`{'.'.join(steps)}` is not what this server asks for")
 
 
 def _steps(path: Path) -> tuple[str, ...]:
@@ -53,12 +49,12 @@ def _steps(path: Path) -> tuple[str, ...]:
     return steps
 
 
-def _allowed(path: Path, value: Any) -> tuple[Any, ...] | None:
+def _allowed(value: Any) -> tuple[Any, ...] | None:
     if value is None:
         return None
     values = tuple(value) if isinstance(value, list | tuple | set | frozenset) else (value,)
     if not values or not all(isinstance(one, _PLAIN) for one in values):
-        raise ValueError(f"what {_written(path)!r} must be is a text, a number, a boolean, or a list of these")
+        raise ValueError("what a claim must be is a text, a number, a boolean, or a list of one or more of these")
     return values
 
 
