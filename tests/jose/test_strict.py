@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import base64
 import json
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from counterseal.core.limits import LIMITS
 from counterseal.jose import strict
@@ -164,6 +167,30 @@ def test_stray_bits_behind_the_last_byte_are_refused() -> None:
             except TokenRefused:
                 continue
             assert decoded != strict.decode_base64url(sound.encode(), "payload")
+
+
+SPELLED = st.one_of(
+    st.binary(max_size=80).map(lambda data: encode(data).encode()),
+    st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", max_size=40).map(str.encode),
+    st.text("AQgwEIM-_+/= \n!.\x00", max_size=12).map(str.encode),
+    st.binary(max_size=12),
+)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(SPELLED)
+def test_what_is_decoded_is_spelled_in_the_one_way_in_which_it_is_encoded(segment: bytes) -> None:
+    """J-24: by the standard library's decoder, which passes over what it does not know."""
+    try:
+        loose = base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
+        canonical = base64.urlsafe_b64encode(loose).rstrip(b"=") == segment
+    except ValueError:
+        canonical = False
+    if canonical:
+        assert strict.decode_base64url(segment, "payload") == loose
+    else:
+        with pytest.raises(TokenRefused):
+            strict.decode_base64url(segment, "payload")
 
 
 # ---- JSON ----

@@ -95,6 +95,11 @@ class KeySet:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_kid", {key.kid: key for key in self.keys if key.kid is not None})
 
+    def by_kid(self, unverified: Unverified) -> Key | None:
+        """The key that the token's `kid` names, if it is for the token's algorithm."""
+        key = self._by_kid.get(unverified.kid) if unverified.kid is not None else None
+        return key if key is not None and unverified.alg in key.algorithms else None
+
     def find(self, unverified: Unverified) -> Key:
         """The one key for a token: by exact `kid`; without one only if exactly one key fits the algorithm (J-05).
 

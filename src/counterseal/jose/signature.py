@@ -1,4 +1,4 @@
-"""What a signature is, for each kind of key: raw bytes in, yes or no out. `cryptography` computes; nothing here does.
+"""What a signature is, for each kind of key: raw bytes in, yes or no out. `cryptography` computes, nothing here does.
 
 A check is prepared once, when a key is read. All that could be chosen is chosen then, by key and table: no token has a word
 in it. What a signature may look like is as strict as the RFCs: for ECDSA r and s at their full length and nothing else
@@ -15,7 +15,6 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import MGF1, PSS, AsymmetricPadding, PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 
 from counterseal.jose.algorithms import Algorithm, PublicKey, key_type
@@ -52,14 +51,24 @@ def _ecdsa(public_key: EllipticCurvePublicKey, algorithm: HashAlgorithm) -> Chec
     def holds(signed: bytes, signature: bytes) -> bool:
         if len(signature) != 2 * length:
             return False
-        r, s = int.from_bytes(signature[:length], "big"), int.from_bytes(signature[length:], "big")
         try:
-            verify(encode_dss_signature(r, s), signed, scheme)
+            verify(_der(signature[:length], signature[length:]), signed, scheme)
         except (InvalidSignature, ValueError):
             return False
         return True
 
     return holds
+
+
+def _der(r: bytes, s: bytes) -> bytes:
+    """The two halves as OpenSSL wants them: a DER sequence of two integers (RFC 3279 section 2.2.3)."""
+    r, s = r.lstrip(b"\x00"), s.lstrip(b"\x00")
+    if not r or r[0] > 0x7F:
+        r = b"\x00" + r
+    if not s or s[0] > 0x7F:
+        s = b"\x00" + s
+    body = b"\x02%c%b\x02%c%b" % (len(r), r, len(s), s)
+    return b"0%c%b" % (len(body), body) if len(body) < 0x80 else b"0\x81%c%b" % (len(body), body)
 
 
 def _rsa(public_key: RSAPublicKey, scheme: str, algorithm: HashAlgorithm) -> Check:

@@ -120,8 +120,8 @@ def as_mcp_error(refused: Refused) -> MCPError:
 
 def is_asked_by_the_sdk(ctx: ServerRequestContext[Any, Any]) -> bool:
     """Before a modern `tools/call` the SDK lists the tools for itself, to hold the request's headers against a schema. By then it
-    has held `Mcp-Method` against the body, so no caller can make a list of its own look like this one. The call itself comes next,
-    with the same token."""
+    has held `Mcp-Method` against the body, so no caller can make a list of its own look like this one; and the call itself
+    comes next, with the same token."""
     if ctx.request is None or ctx.method != "tools/list" or ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
         return False
     return bool(ctx.request.headers.get("mcp-method") == "tools/call")

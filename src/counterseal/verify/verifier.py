@@ -144,7 +144,7 @@ class Verifier:
         """bound: the arguments are those of the operation."""
         try:
             unverified = strict.read(token, self._limits)
-            key = yield from self._keys.find(unverified)
+            key = self._keys.at_hand(unverified) or (yield from self._keys.find(unverified))
             verified = jws.verify(unverified, key)
             claims.check(verified, self._rules, self._clock.wall())
         except TokenRefused as refused:
@@ -156,7 +156,11 @@ class Verifier:
             details = call.check_operation(held, operation, self.audience)
             if bound:
                 call.check_arguments(details, operation, required=self._require_arguments)
-            yield from self._use_up(held)
+            answer = self._claim(held)
+            if isinstance(answer, Future):
+                answer = _answer(answer, in_time=(yield answer))
+            if not answer:
+                raise VerificationError("replayed", "the token was used before")
         return Verified(
             subject=held["sub"],
             actors=_actors(held["act"]),
@@ -168,22 +172,13 @@ class Verifier:
             claims=held,
         )
 
-    def _use_up(self, held: Mapping[str, Any]) -> Generator[Future[Any], bool, None]:
-        """Where a store fails, nobody knows whether the token was used: CannotVerify, whatever it raised."""
+    def _claim(self, held: Mapping[str, Any]) -> bool | Future[bool]:
         if self._single_use is None:
-            return
+            return True
         try:
-            answer = self._single_use.claim(held["jti"], held["exp"] + self._rules.leeway)
-            if isinstance(answer, Future):
-                if not (yield answer):
-                    raise CannotVerify("the memory for single use did not answer in time")
-                answer = answer.result()
-        except CannotVerify:
-            raise
+            return self._single_use.claim(held["jti"], held["exp"] + self._rules.leeway)
         except Exception as error:
-            raise CannotVerify(f"the memory for single use cannot be reached: {type(error).__name__}") from None
-        if not answer:
-            raise VerificationError("replayed", "the token was used before")
+            raise _cannot_tell(error) from None
 
     def _wait(self, flow: Flow) -> Verified:
         try:
@@ -202,6 +197,22 @@ class Verifier:
                 flight = flow.send(flight.done())
         except StopIteration as finished:
             return _result(finished)
+
+
+def _answer(claimed: Future[bool], *, in_time: bool) -> bool:
+    if not in_time:
+        raise CannotVerify("the memory for single use did not answer in time")
+    try:
+        return claimed.result()
+    except Exception as error:
+        raise _cannot_tell(error) from None
+
+
+def _cannot_tell(error: Exception) -> CannotVerify:
+    """Where a store fails, nobody knows whether the token was used, whatever it raised."""
+    if isinstance(error, CannotVerify):
+        return error
+    return CannotVerify(f"the memory for single use cannot be reached: {type(error).__name__}")
 
 
 def _result(finished: StopIteration) -> Verified:
