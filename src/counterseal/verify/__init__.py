@@ -6,8 +6,9 @@
     verified = verifier.verify(token, method="tools/call", name="get_weather", arguments={"city": "Oslo"})
 
 Owns the checks of a call token against a call, the keys of the gateway as the server sees them, and single use. May import
-core, jose, errors and the clock, cryptography and the standard library; importing it loads no HTTP framework and
-nothing of the gateway. Adapters for kinds of servers are modules of their own: `counterseal.verify.asgi`.
+core, jose, errors and the clock, cryptography and the standard library; importing it loads no HTTP framework and nothing of the
+gateway. Adapters are modules of their own, and only they import what they adapt to: `asgi`, `fastmcp`, `mcp_sdk`, `starlette`,
+and `redis` for the memory of used tokens.
 """
 
 from counterseal.verify.current import current_verified
