@@ -17,14 +17,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import math
 import os
 import re
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +37,6 @@ from bench.generator import percentile, request_of
 from bench.idp import IdentityProvider, bearer
 from bench.inside import SERVER, inbound_of, open_identity
 from bench.load import (
-    TOKENS_A_SECOND,
     LoadFailed,
     call_file,
     command,
@@ -74,7 +72,7 @@ class NotAnswered(Exception):
 
 
 class SkippingClock(SystemClock):
-    """The machine's clock, set forward by as much as was skipped. Only what outlasts the run is skipped: cool-downs."""
+    """The machine's clock, and as much more as was skipped: a run need not wait for the end of a cool-down."""
 
     def __init__(self) -> None:
         self.skipped = 0.0
@@ -191,9 +189,7 @@ async def inside(folder: Path, idp: IdentityProvider, seconds: float) -> dict[st
 def _alternating(idp: IdentityProvider, audience: str, count: int) -> Iterator[bytes]:
     """Good tokens: one that was shown before, one that was not, and so on."""
     known, new = bearer(idp.tokens(audience, _KNOWN)), bearer(idp.tokens(audience, count // 2))
-    for number, one in enumerate(new):
-        yield known[number % _KNOWN]
-        yield one
+    return iter([one for number, other in enumerate(new) for one in (known[number % _KNOWN], other)])
 
 
 async def outside(folder: Path, idp: IdentityProvider, seconds: int) -> dict[str, Seen]:
@@ -206,7 +202,7 @@ async def outside(folder: Path, idp: IdentityProvider, seconds: int) -> dict[str
         running.enter_context(pinned(cores.load))
         url = f"{started.url}/mcp/{SERVER}"
         write_call(folder / "call", {})
-        write_tokens(folder / "tokens", idp.tokens_of_unknown_kids(url, seconds * TOKENS_A_SECOND))
+        write_tokens(folder / "tokens", idp.tokens_of_unknown_kids(url, 2 * seconds * BAD_A_SECOND))
         good = _alternating(idp, url, 4 * seconds * GOOD_A_SECOND)
         await good_calls(url, good, 1)
         idle, fetches = await good_calls(url, good, seconds), idp.fetches
@@ -242,20 +238,21 @@ async def good_calls(url: str, tokens: Iterator[bytes], seconds: float) -> list[
             took.append(int((time.perf_counter() - due) * 1e6))
             idle.append(line)
 
-    async with asyncio.TaskGroup() as calls:
-        for number in range(int(seconds * GOOD_A_SECOND)):
-            due = began + number / GOOD_A_SECOND
-            await asyncio.sleep(due - time.perf_counter())
-            calls.create_task(one(next(tokens), due))
+    calls = []
+    for number in range(int(seconds * GOOD_A_SECOND)):
+        due = began + number / GOOD_A_SECOND
+        await asyncio.sleep(due - time.perf_counter())
+        calls.append(asyncio.ensure_future(one(next(tokens), due)))
+    await asyncio.gather(*calls)
     for _, writer in idle:
         writer.close()
     return took
 
 
-def targets(seen: Mapping[str, Seen], seconds: float) -> list[report.Target]:
+def targets(seen: Mapping[str, Seen]) -> list[report.Target]:
     """What is promised of the phases in this process."""
     idle, flood = seen["idle"], seen["flood"]
-    cool_downs = math.ceil(seconds / _COOL_DOWN)
+    cool_downs = 1 + flood.wall_seconds // _COOL_DOWN
     ratio = flood.p99 / max(idle.p99, FLOOR_US)
     return [
         report.Target(f"p99 of good calls, of idle's (at least {FLOOR_US} us)", ratio, TIMES_IDLE, at_least=False),
@@ -267,7 +264,9 @@ def targets(seen: Mapping[str, Seen], seconds: float) -> list[report.Target]:
 
 def text(where: str, seen: Mapping[str, Seen]) -> str:
     """A table of both phases. where: its first head."""
-    rows = [(where, "good calls", "p50 us", "p99 us", "p99 us, wall", "bad/s", "bad/s, wall", "refused", "fetches")]
+    rows: list[Sequence[str]] = [
+        (where, "good calls", "p50 us", "p99 us", "p99 us, wall", "bad/s", "bad/s, wall", "refused", "fetches")
+    ]
     for name, one in seen.items():
         by_wall = percentile(sorted(one.wall), 0.99)
         rates = (one.sent / one.seconds, one.sent / one.wall_seconds)
@@ -280,6 +279,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.flood", description=__doc__)
     parser.add_argument("--seconds", type=int, default=10, help="how long each of the four phases lasts")
     options = parser.parse_args(arguments)
+    if options.seconds < 1:
+        parser.error("--seconds is at least 1")
     if not sys.platform.startswith("linux"):
         print("the flood pins processes to cores: it needs Linux", file=sys.stderr)
         return 2
@@ -297,7 +298,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{type(problem).__name__}: {problem}", file=sys.stderr)
             return 1
     print(f"\n{text('counterseal serve', through)}\n")
-    promised = targets(within, options.seconds)
+    promised = targets(within)
     print(report.targets_table(promised))
     odd = [*within["idle"].other, *within["flood"].other]
     if odd:

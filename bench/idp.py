@@ -24,15 +24,16 @@ class KeyServer:
     def __init__(self, documents: Mapping[str, Any]) -> None:
         self.asked: Counter[str] = Counter()
         self.delay = 0.0
-        bodies = {path: text(document) for path, document in documents.items()}
+        self._bodies: dict[str, bytes] = {}
+        self.publish(documents)
         outer = self
 
         class Answering(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.asked[self.path] += 1
                 time.sleep(outer.delay)
-                body = bodies.get(self.path, b"{}")
-                self.send_response(200 if self.path in bodies else 404)
+                body = outer._bodies.get(self.path, b"{}")
+                self.send_response(200 if self.path in outer._bodies else 404)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -44,6 +45,10 @@ class KeyServer:
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering)
         self._thread = threading.Thread(target=self._server.serve_forever, name="keys", daemon=True)
         self.origin = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def publish(self, documents: Mapping[str, Any]) -> None:
+        """More of them."""
+        self._bodies |= {path: text(document) for path, document in documents.items()}
 
     def __enter__(self) -> KeyServer:
         self._thread.start()
