@@ -253,12 +253,12 @@ def targets(seen: Mapping[str, Seen]) -> list[report.Target]:
     """What is promised of the phases in this process."""
     idle, flood = seen["idle"], seen["flood"]
     cool_downs = 1 + flood.wall_seconds // _COOL_DOWN
-    ratio = flood.p99 / max(idle.p99, FLOOR_US)
+    ratio, rate = flood.p99 / max(idle.p99, FLOOR_US), flood.sent / flood.seconds
     return [
         report.Target(f"p99 of good calls, of idle's (at least {FLOOR_US} us)", ratio, TIMES_IDLE, at_least=False),
         report.Target("fetches of the keys in a cool-down", flood.fetches / cool_downs, 1, at_least=False),
         report.Target("bad tokens refused, of those sent", flood.refused / max(flood.sent, 1), 1, at_least=True),
-        report.Target("bad tokens a second", flood.sent / flood.seconds, 0.99 * BAD_A_SECOND, at_least=True),
+        report.Target(f"bad tokens a second, of {BAD_A_SECOND:,}", rate / BAD_A_SECOND, 0.99, at_least=True),
     ]
 
 

@@ -13,6 +13,7 @@ from bench.attack import segments, twins
 from bench.attack.forge import Forge, Make
 from bench.attack.run import FAMILIES, Tally, attack
 
+ROOT = Path(__file__).parents[2]
 ELSEWHERE = {
     7: "two keys of one kid, tests/identity/test_provider.py",
     15: "a longest life, which is configured, tests/identity/test_idp_jwt.py",
@@ -95,6 +96,11 @@ def test_every_row_of_j_that_is_about_a_token_has_a_family() -> None:
     named = {int(row) for family in FAMILIES for row in re.findall(r"J-(\d\d)", family)}
     assert named.isdisjoint(ELSEWHERE)
     assert named | set(ELSEWHERE) == set(range(1, 35))
+
+
+@pytest.mark.parametrize("page", ["performance.md", "threat-model.md"])
+def test_the_pages_say_how_many_families_there_are(page: str) -> None:
+    assert f"{len(FAMILIES)} families" in (ROOT / "docs" / page).read_text()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
