@@ -95,6 +95,7 @@ class Storage {
 
 const KINDS = {
   RS256: ['rsa', { modulusLength: 2048 }], PS256: ['rsa', { modulusLength: 2048 }], ES256: ['ec', { namedCurve: 'P-256' }], EdDSA: ['ed25519', {}],
+  ES384: ['ec', { namedCurve: 'P-384' }],
 };
 let generation = 0;
 
