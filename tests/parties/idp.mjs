@@ -13,13 +13,15 @@
 //   POST /_test/rotate/retire      only the newest keys stay
 //   POST /_test/down/{0,1,2,3}     up | the connection is reset | 503 | no answer
 //   POST /_test/set                JSON, laid over the settings below
+//   POST /_test/token              JSON {"header", "payload"}: {"token"}, signed with its ES256 key; what is named replaces what is usual
 //   GET  /_test/seen               [{"method", "path"}] of every other request, also while it is down
 //
 // `listening on http://127.0.0.1:PORT` is written once it is up. It ends when its parent does.
 
 import http from 'node:http';
-import { generateKeyPair } from 'node:crypto';
+import { generateKeyPair, randomUUID } from 'node:crypto';
 import { parseArgs, promisify } from 'node:util';
+import { importJWK, SignJWT } from 'jose';
 import { errors, Provider } from 'oidc-provider';
 
 const parent = process.ppid;
@@ -176,12 +178,20 @@ async function read(request) {
   return JSON.parse(text);
 }
 
+async function signed({ header, payload }) {
+  const key = published.find(each => each.alg === 'ES256');
+  const usual = { iss: issuer, jti: randomUUID() };
+  const token = new SignJWT({ ...usual, ...payload }).setIssuedAt().setExpirationTime('5m');
+  return { token: await token.setProtectedHeader({ alg: key.alg, typ: 'at+jwt', kid: key.kid, ...header }).sign(await importJWK(key)) };
+}
+
 async function ordered(request, path) {
   const [order, argument] = path.split('/').slice(2);
   switch (order) {
     case 'rotate': return rotate(argument);
     case 'down': down = Number(argument); return down;
     case 'seen': return seen;
+    case 'token': return signed(await read(request));
     case 'set': Object.assign(settings, await read(request)); handler = provide(published); return settings;
     default: return null;
   }

@@ -125,9 +125,16 @@ class Trusting:
         assert len(self.server.seen()) == before, "the server was called"
         return answered
 
+    def intent(self, answered: Answered) -> dict[str, Any]:
+        """The entry of a call that reached the server, as `counterseal audit tail` prints it."""
+        (entry,) = (entry for entry in self._entries() if entry.get("jti") == answered.claims["jti"])
+        return entry
+
     def refusals(self) -> dict[str, dict[str, Any]]:
         """The entry of every call that was refused, by the id of its record, as `counterseal audit tail` prints them."""
+        return {entry["record"]: entry for entry in self._entries() if entry["event"] == "refusal"}
+
+    def _entries(self) -> list[dict[str, Any]]:
         command = [COMMAND, "audit", "tail", str(self.gateway.audit), "--json", "-n", "10000"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-        entries = map(json.loads, done.stdout.splitlines())
-        return {entry["record"]: entry for entry in entries if entry["event"] == "refusal"}
+        return [json.loads(line) for line in done.stdout.splitlines()]
