@@ -82,13 +82,17 @@ class Person:
     asked: list[dict[str, list[str]]] = field(default_factory=list)
     back: str = ""
 
+    @property
+    def code(self) -> str:
+        return parse_qs(urlsplit(self.back).query)["code"][0]
+
     async def open(self, url: str) -> None:
         self.asked.append(parse_qs(urlsplit(url).query))
         self.back = await asyncio.to_thread(self.idp.sign_in, url)
 
     async def answer(self) -> AuthorizationCodeResult:
         query = parse_qs(urlsplit(self.back).query)
-        return AuthorizationCodeResult(code=query["code"][0], state=query["state"][0], iss=query["iss"][0])
+        return AuthorizationCodeResult(code=self.code, state=query["state"][0], iss=query["iss"][0])
 
 
 @dataclass
@@ -132,7 +136,7 @@ async def test_a_persons_client_registers_itself_and_calls(idp: OidcProvider, tr
     person, kept = Person(idp), Kept()
     async with visiting(trusting.resource, of_a_person(trusting, person, kept), mode) as visit:
         claims = await visit.whoami()
-    trusting.secrets.add(kept.access_token)
+    trusting.secrets |= {kept.access_token, person.code}
     assert kept.client is not None
     assert (claims["sub"], claims["client_id"]) == ("alice", kept.client.client_id)
     (asked,) = person.asked

@@ -19,63 +19,91 @@ Those that fit are the ones whose verdict comes from the authorization server al
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from tests.support import conformance
-from tests.support.conformance import Check
+from tests.support.conformance import Check, Run
 
 pytestmark = [pytest.mark.party("conformance", "python-client")]
 
-CLIENT: Final = [sys.executable, "-m", "tests.parties.protected_client"]
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One of the suite's. check: the one that says what it is about. needs: the scopes that the gateway asks for. granted: those
+    that a token has."""
+
+    name: str
+    check: str
+    needs: str = ""
+    granted: str = ""
+
+    @property
+    def command(self) -> list[str]:
+        launcher = [sys.executable, "-m", "tests.parties.protected_client"]
+        return [*launcher, "--needs", self.needs, "--granted", self.granted]
+
+    def status(self, run: Run) -> str:
+        """What its check came to."""
+        return run.results[Check(f"auth/{self.name}", self.check, 0)].status
 
 
-def run(scenario: str, check: str, folder: Path, *, needs: str = "", granted: str = "") -> tuple[conformance.Run, str]:
-    """The suite's run, and what one check of it came to."""
-    done = conformance.run_client([*CLIENT, "--needs", needs, "--granted", granted], f"auth/{scenario}", folder)
-    return done, done.results[Check(f"auth/{scenario}", check, 0)].status
-
-
-@pytest.mark.parametrize(
-    ("scenario", "needs"),
-    [
-        ("scope-from-www-authenticate", "mcp:basic"),
-        ("scope-from-scopes-supported", "mcp:basic,mcp:read,mcp:write"),
-        ("scope-omitted-when-undefined", ""),
-    ],
+SCOPES: Final = (
+    Scenario("scope-from-www-authenticate", "scope-from-www-authenticate", "mcp:basic", "mcp:basic"),
+    Scenario("scope-from-scopes-supported", "scope-from-scopes-supported", *["mcp:basic,mcp:read,mcp:write"] * 2),
+    Scenario("scope-omitted-when-undefined", "scope-omitted-when-undefined"),
 )
+ANOTHER_SCOPE: Final = Scenario("scope-from-www-authenticate", "scope-from-www-authenticate", "other", "other")
+NEVER_GRANTED: Final = Scenario("scope-retry-limit", "scope-retry-limit", "mcp:admin")
+AGENTS: Final = (
+    Scenario("client-credentials-basic", "client-credentials-basic-auth"),
+    Scenario("client-credentials-jwt", "client-credentials-jwt-verified"),
+)
+ALL: Final = (*SCOPES, ANOTHER_SCOPE, NEVER_GRANTED, *AGENTS)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Mapping[Scenario, Run]:
+    """Every scenario, run once, two at a time."""
+    folders = [tmp_path_factory.mktemp(scenario.name) for scenario in ALL]
+
+    def run(scenario: Scenario, folder: Path) -> Run:
+        return conformance.run_client(scenario.command, f"auth/{scenario.name}", folder)
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(ALL, pool.map(run, ALL, folders), strict=True))
+
+
+@pytest.mark.parametrize("scenario", SCOPES, ids=lambda one: one.name)
 def test_a_client_asks_for_the_scopes_that_the_gateway_names_all_at_once_and_no_others(
-    tmp_path: Path, scenario: str, needs: str
+    runs: Mapping[Scenario, Run], scenario: Scenario
 ) -> None:
-    done, status = run(scenario, scenario, tmp_path, needs=needs, granted=needs)
-    assert status == "SUCCESS"
-    assert done.passed, done.output
+    run = runs[scenario]
+    assert scenario.status(run) == "SUCCESS"
+    assert run.passed, run.output
 
 
-def test_the_verdict_is_about_what_the_gateway_names(tmp_path: Path) -> None:
+def test_the_verdict_is_about_what_the_gateway_names(runs: Mapping[Scenario, Run]) -> None:
     """The twin: the same scenario, and a gateway that needs another scope."""
-    done, status = run("scope-from-www-authenticate", "scope-from-www-authenticate", tmp_path, needs="o", granted="o")
-    assert status == "WARNING", done.output
+    run = runs[ANOTHER_SCOPE]
+    assert ANOTHER_SCOPE.status(run) == "WARNING", run.output
 
 
-def test_a_client_that_never_gets_the_scope_does_not_ask_for_ever(tmp_path: Path) -> None:
-    done, status = run("scope-retry-limit", "scope-retry-limit", tmp_path, needs="mcp:admin")
-    assert status == "SUCCESS"
-    assert done.passed, done.output
+def test_a_client_that_never_gets_the_scope_does_not_ask_for_ever(runs: Mapping[Scenario, Run]) -> None:
+    run = runs[NEVER_GRANTED]
+    assert NEVER_GRANTED.status(run) == "SUCCESS"
+    assert run.passed, run.output
 
 
-@pytest.mark.parametrize(
-    ("scenario", "check"),
-    [
-        ("client-credentials-basic", "client-credentials-basic-auth"),
-        ("client-credentials-jwt", "client-credentials-jwt-verified"),
-    ],
-)
+@pytest.mark.parametrize("scenario", AGENTS, ids=lambda one: one.name)
 def test_an_agent_finds_the_authorization_server_that_its_credentials_are_for(
-    tmp_path: Path, scenario: str, check: str
+    runs: Mapping[Scenario, Run], scenario: Scenario
 ) -> None:
-    done, status = run(scenario, check, tmp_path)
-    assert status == "SUCCESS"
-    assert done.passed, done.output
+    run = runs[scenario]
+    assert scenario.status(run) == "SUCCESS"
+    assert run.passed, run.output
