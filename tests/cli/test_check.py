@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -102,16 +103,16 @@ def test_colours_are_for_terminals_alone(folder: Path) -> None:
     assert "\x1b[" in run(GOOD, folder=folder, color=True).output
 
 
-def test_asking_the_issuers_is_not_built_yet(folder: Path) -> None:
-    result = run(GOOD, "--online", folder=folder)
-    assert result.exit_code == 2
-    assert "`--online` is not built yet" in result.stderr
+@pytest.mark.parametrize("arguments", [["one.yaml", "two.yaml"], ["--offline"], ["--online=yes"]])
+def test_wrong_usage_ends_with_2(folder: Path, arguments: list[str]) -> None:
+    assert run(GOOD, *arguments, folder=folder).exit_code == 2
 
 
 def test_help_has_an_example(folder: Path) -> None:
     result = CliRunner().invoke(check, ["--help"])
     assert result.exit_code == 0
-    assert "counterseal check prod.yaml --json" in result.stdout
+    for example in ("counterseal check prod.yaml --json", "counterseal check prod.yaml --online"):
+        assert example in result.stdout
 
 
 def key_file(folder: Path, *algorithms: str) -> None:
@@ -159,3 +160,20 @@ def test_a_server_needs_a_key_of_its_algorithm_among_those_that_the_operator_bri
     result = run(BROUGHT + "signer: {algorithm: RS256}\n", folder=folder)
     assert result.exit_code == 1
     assert "it has no RS256 key for the server `weather`; use one of ES256, Ed25519" in result.stdout
+
+
+def test_a_key_of_an_introspection_client_is_tried(folder: Path) -> None:
+    endpoint = {
+        "endpoint": "https://idp.example.com/introspect",
+        "client_id": "gateway",
+        "client_auth": "private_key_jwt",
+        "private_key": "file:key.pem",
+    }
+    text = GOOD.replace('jwks"}', f'jwks", introspection: {json.dumps(endpoint)}}}')
+    key_file(folder, "ES256")
+    assert run(text, folder=folder).exit_code == 0
+    (folder / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\nc4n4ry\n-----END PRIVATE KEY-----\n")
+    result = run(text, folder=folder)
+    assert result.exit_code == 1
+    assert re.match(r"counterseal\.yaml:2:\d+: callers\.issuers\[0\]\.introspection\.private_key: ", result.stdout)
+    assert "c4n4ry" not in result.stdout
