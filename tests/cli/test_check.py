@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -75,6 +74,16 @@ def test_warnings_follow_and_it_still_ends_with_0(folder: Path, monkeypatch: pyt
     assert result.exit_code == 0
     assert "warning: MCP_JWT_SIGNING_KEY is set but keys.source is store, so it is not used" in result.stdout
     assert "c4n4ry" not in result.output
+
+
+def test_what_is_experimental_is_a_warning(folder: Path) -> None:
+    text = GOOD + "keys: {algorithms: [ES256, ML-DSA-44]}\n"
+    result = run(text, folder=folder)
+    assert result.exit_code == 0
+    assert "warning: keys.algorithms has ML-DSA-44, which is experimental" in result.stdout
+    (warning,) = json.loads(run(text, "--json", folder=folder).stdout)["warnings"]
+    assert "refuse the whole JWKS" in warning
+    assert json.loads(run(GOOD, "--json", folder=folder).stdout)["warnings"] == []
 
 
 def test_for_programs_it_prints_one_object(folder: Path) -> None:
@@ -162,18 +171,18 @@ def test_a_server_needs_a_key_of_its_algorithm_among_those_that_the_operator_bri
     assert "it has no RS256 key for the server `weather`; use one of ES256, Ed25519" in result.stdout
 
 
-def test_a_key_of_an_introspection_client_is_tried(folder: Path) -> None:
-    endpoint = {
-        "endpoint": "https://idp.example.com/introspect",
-        "client_id": "gateway",
-        "client_auth": "private_key_jwt",
-        "private_key": "file:key.pem",
-    }
-    text = GOOD.replace('jwks"}', f'jwks", introspection: {json.dumps(endpoint)}}}')
-    key_file(folder, "ES256")
+def test_a_key_for_an_introspection_endpoint_is_tried(folder: Path) -> None:
+    folder.chmod(0o700)
+    key = folder / "client.pem"
+    key.write_bytes(to_pem(generate("ES256")))
+    key.chmod(0o600)
+    asked = "{endpoint: https://idp.example.com/i, client_id: gw, client_auth: private_key_jwt, private_key: 'file:client.pem'}"
+    text = GOOD.replace("}]}", f", introspection: {asked}}}]}}", 1)
     assert run(text, folder=folder).exit_code == 0
-    (folder / "key.pem").write_text("-----BEGIN PRIVATE KEY-----\nc4n4ry\n-----END PRIVATE KEY-----\n")
+    key.write_text("c4n4ry")
     result = run(text, folder=folder)
     assert result.exit_code == 1
-    assert re.match(r"counterseal\.yaml:2:\d+: callers\.issuers\[0\]\.introspection\.private_key: ", result.stdout)
-    assert "c4n4ry" not in result.stdout
+    (problem,) = result.stdout.splitlines()
+    assert problem.startswith("counterseal.yaml:2:")
+    assert "callers.issuers[0].introspection.private_key: " in problem
+    assert "c4n4ry" not in problem

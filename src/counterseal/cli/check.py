@@ -20,7 +20,6 @@ from counterseal.config.compile import signer_settings, warnings
 from counterseal.config.load import load
 from counterseal.config.schema import Configuration
 from counterseal.errors import ConfigError
-from counterseal.gateway.identity_wiring import client_auth_of
 from counterseal.gateway.judged import Judged, Level
 from counterseal.gateway.online import ask
 from counterseal.issuer.keys import from_file, from_text
@@ -52,6 +51,7 @@ def check(config: Path, as_json: bool, online: bool) -> None:
     try:
         configuration = load(config)
         _try_keys(configuration)
+        _try_client_keys(configuration)
     except ConfigError as error:
         if as_json:
             click.echo(json.dumps({"config": str(config), "ok": False, "problems": list(error.problems)}))
@@ -74,10 +74,6 @@ def check(config: Path, as_json: bool, online: bool) -> None:
 
 def _try_keys(configuration: Configuration) -> None:
     """Keys that the operator brings: are they of a kind and size that can sign, and is there one for each server?"""
-    for index, issuer in enumerate(configuration.callers.issuers):
-        if issuer.introspection is not None:
-            path = f"callers.issuers[{index}].introspection.private_key"
-            client_auth_of(issuer.introspection, f"{configuration.place_of(path)}: {path}", SystemClock())
     kind, _, place = configuration.keys.source.partition(":")
     if kind == "store":
         return
@@ -91,6 +87,15 @@ def _try_keys(configuration: Configuration) -> None:
         if algorithm not in [signer.algorithm for signer in ring.signers]:
             there = ", ".join(signer.algorithm for signer in ring.signers)
             raise ConfigError(f"{where}: it has no {algorithm} key for the server `{name}`; use one of {there} there")
+
+
+def _try_client_keys(configuration: Configuration) -> None:
+    """Keys by which the gateway proves itself to an introspection endpoint."""
+    for index, issuer in enumerate(configuration.callers.issuers):
+        asked = issuer.introspection
+        if asked is not None and asked.private_key is not None:
+            key = f"callers.issuers[{index}].introspection.private_key"
+            from_file(Path(asked.private_key.place), f"{configuration.place_of(key)}: {key}", None)
 
 
 def _summary(configuration: Configuration) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from counterseal.identity.channel import ChannelIssuer, ChannelRules, Channels
 from counterseal.identity.client_auth import Basic, ClientAuth, Post, PrivateKeyJwt
 from counterseal.identity.egress import Egress, Lookup, Remedies, Resolve, machine
 from counterseal.identity.fetch import HttpFetch
+from counterseal.identity.headers import IdentityHeaders, IdentitySources
 from counterseal.identity.identify import Authenticator, Identify
 from counterseal.identity.idp_jwt import IdpTokens, TrustedIssuer
 from counterseal.identity.introspection import Endpoint, Introspection
@@ -51,12 +52,13 @@ async def open_identify(
     stack: AsyncExitStack,
     checks: dict[str, Check],
     *,
+    headers: IdentityHeaders,
     background: bool,
 ) -> Identify:
     """What tells who calls. Raises ConfigError.
 
-    stack: closes it. checks: gets the parts of `/readyz` that belong to it. background: begin at once to fetch what identity
-    providers publish, and go on.
+    stack: closes it. headers: those of `identity_headers`. checks: gets the parts of `/readyz` that belong to it. background:
+    begin at once to fetch what identity providers publish, and go on.
     """
     authenticators: list[Authenticator] = []
     if configuration.callers.api_keys:
@@ -90,6 +92,21 @@ async def open_identify(
         issuer=configuration.issuer,
         scopes=required_scopes(configuration),
         channels=Channels(rules, configuration.issuer, clock, LIMITS),
+        headers=headers,
+    )
+
+
+def identity_headers(configuration: Configuration) -> IdentityHeaders:
+    """Which headers may name a subject at which server, and who may send them."""
+    signers = {name: configuration.signer_of(name) for name in configuration.servers}
+    return IdentityHeaders(
+        {
+            name: IdentitySources(
+                sources=signer.identity_headers,
+                trusted=tuple(map(ip_network, signer.trust_identity_headers_from)),
+            )
+            for name, signer in signers.items()
+        }
     )
 
 
@@ -217,7 +234,7 @@ def endpoint_of(issuer: Issuer, asked: IntrospectionKeys, accept: Accept, fetch:
         issuer=issuer.issuer,
         url=asked.endpoint,
         prefix=(asked.token_prefix or "").encode(),
-        auth=client_auth_of(asked, f"callers.issuers: `{issuer.name}`: introspection.private_key", clock),
+        auth=_client_auth(asked, f"callers.issuers: `{issuer.name}`: introspection.private_key", clock),
         post=fetch.post,
         accept=accept,
         require_audience=asked.require_audience,
@@ -225,9 +242,7 @@ def endpoint_of(issuer: Issuer, asked: IntrospectionKeys, accept: Accept, fetch:
     )
 
 
-def client_auth_of(asked: IntrospectionKeys, where: str, clock: Clock) -> ClientAuth:
-    """How the gateway proves who it is to an introspection endpoint. where: its private key, for messages. Raises ConfigError for
-    one that cannot sign."""
+def _client_auth(asked: IntrospectionKeys, where: str, clock: Clock) -> ClientAuth:
     if asked.client_secret is not None:
         secret = asked.client_secret.resolve().reveal()
         return Basic(asked.client_id, secret) if asked.client_auth == "basic" else Post(asked.client_id, secret)

@@ -15,7 +15,7 @@ from counterseal.identity.discovery import shown
 from counterseal.identity.inspection import Answered, Findings, FoundKey, Step, Tried
 from counterseal.identity.introspection import Endpoint
 from counterseal.identity.kept import life
-from counterseal.jose.algorithms import ALGORITHMS
+from counterseal.jose.algorithms import ESTABLISHED
 
 Level = Literal["ok", "note", "warning", "problem"]
 _LEVELS: Final[tuple[Level, ...]] = ("ok", "note", "warning", "problem")
@@ -184,7 +184,7 @@ def _accepted(trust: Trust) -> str:
 
 
 def _remedy(trust: Trust, there: Sequence[str] | set[str]) -> str:
-    taken = [name for name in ALGORITHMS if name in there]
+    taken = [name for name in ESTABLISHED if name in there]
     change = f"have the IdP sign with {trust.algorithms[0]}"
     if not taken:
         return f"{change}, because none of those can be accepted"
