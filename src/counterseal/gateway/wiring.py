@@ -27,12 +27,13 @@ from counterseal.core.permit import Allowed
 from counterseal.core.policy import Policy
 from counterseal.gateway.admission import Admission
 from counterseal.gateway.batch import BatchHandler, Handler
-from counterseal.gateway.identity_wiring import Check, open_identify
+from counterseal.gateway.identity_wiring import Check, identity_headers, open_identify
 from counterseal.gateway.ids import Ids
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Recorder
 from counterseal.httpclient import Client
 from counterseal.identity.challenge import metadata_url, resource
+from counterseal.identity.headers import IdentityHeaders
 from counterseal.issuer import documents, keys
 from counterseal.issuer.mint import Mint
 from counterseal.issuer.ring import KeyRing
@@ -49,14 +50,15 @@ from counterseal.wire import envelope
 class Gateway:
     """One running gateway, as the web room serves it.
 
-    documents: path to JSON text of everything under `/.well-known/`. checks: the parts of `/readyz`. origins: whose pages may
-    call.
+    documents: path to JSON text of everything under `/.well-known/`. checks: the parts of `/readyz`. identity_headers: takes out
+    what a peer must not send. origins: whose pages may call.
     """
 
     issuer: str
     handler: Handler
     documents: Mapping[str, bytes]
     checks: Mapping[str, Check]
+    identity_headers: IdentityHeaders
     origins: tuple[str, ...] = ()
 
 
@@ -104,9 +106,12 @@ async def open_gateway(config: Path, *, background: bool = True, clock: Clock | 
             name: StreamableHttp(_destination(configuration, name), http, sessions, partial(_may, policy), LIMITS)
             for name in configuration.servers
         }
+        headers = identity_headers(configuration)
         checks: dict[str, Check] = {"keys": lambda: None, "audit": sink.healthy}
         pipeline = Pipeline(
-            identify=await open_identify(configuration, store, clock, stack, checks, background=background),
+            identify=await open_identify(
+                configuration, store, clock, stack, checks, headers=headers, background=background
+            ),
             admission=Admission(LIMITS),
             decode=partial(_decode, sessions, servers),
             policy=policy,
@@ -127,6 +132,7 @@ async def open_gateway(config: Path, *, background: bool = True, clock: Clock | 
             handler=BatchHandler(pipeline, sessions.open, LIMITS),
             documents=_documents(configuration, ring, required_scopes(configuration)),
             checks=checks,
+            identity_headers=headers,
             origins=configuration.listen.origins,
         )
 
