@@ -51,8 +51,9 @@ def test_an_agent_calls_with_a_token_as_the_page_says(tmp_path: Path) -> None:
                 text = text.replace(old, new)
             (tmp_path / name).write_text(text)
         idp.set(resources={f"{gateway_address}/mcp/weather": "ES256"}, scope="mcp:call")
-        checked = run(tmp_path, COMMAND, "check")
+        checked = run(tmp_path, COMMAND, "check", "--online")
         assert checked.returncode == 0, checked.stdout + checked.stderr
+        assert "issuer corp" in checked.stdout
         serve = [COMMAND, "serve", "--config", str(tmp_path / "counterseal.yaml"), "--port", str(port)]
         server = [sys.executable, str(tmp_path / "weather.py")]
         with Program("weather.py", server) as weather, Program("the gateway", serve) as gateway:

@@ -13,7 +13,7 @@
 //   POST /_test/rotate/retire      only the newest keys stay
 //   POST /_test/down/{0,1,2,3}     up | the connection is reset | 503 | no answer
 //   POST /_test/set                JSON, laid over the settings below
-//   POST /_test/token              JSON {"header", "payload"}: {"token"}, signed with its ES256 key; what is named replaces what is usual
+//   POST /_test/token              JSON {"header", "payload"}, which replace what is usual: {"token"}, by its ES256 key
 //   GET  /_test/seen               [{"method", "path"}] of every other request, also while it is down
 //
 // `listening on http://127.0.0.1:PORT` is written once it is up. It ends when its parent does.
@@ -180,9 +180,10 @@ async function read(request) {
 
 async function signed({ header, payload }) {
   const key = published.find(each => each.alg === 'ES256');
-  const usual = { iss: issuer, jti: randomUUID() };
-  const token = new SignJWT({ ...usual, ...payload }).setIssuedAt().setExpirationTime('5m');
-  return { token: await token.setProtectedHeader({ alg: key.alg, typ: 'at+jwt', kid: key.kid, ...header }).sign(await importJWK(key)) };
+  const now = Math.floor(Date.now() / 1000);
+  const token = new SignJWT({ iss: issuer, iat: now, exp: now + settings.seconds, jti: randomUUID(), ...payload });
+  token.setProtectedHeader({ alg: key.alg, typ: 'at+jwt', kid: key.kid, ...header });
+  return { token: await token.sign(await importJWK(key)) };
 }
 
 async function ordered(request, path) {

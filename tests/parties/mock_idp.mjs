@@ -2,10 +2,10 @@
 //
 //   node mock_idp.mjs --port PORT [--kid KID]
 //
-// One key, ES256, under the id KID. `POST /token` with grant_type=client_credentials gives an access token (RFC 9068) that is about
-// the client of the Basic scheme, for the `resource` and the `scope` of the form.
+// One key, ES256, under the id KID. `POST /token` with grant_type=client_credentials gives an access token (RFC 9068) that is
+// about the client of the Basic scheme, for the `resource` and the `scope` of the form.
 //
-//   POST /_test/token    JSON {"header", "payload"}: {"token"}, signed with its key; what is named replaces what is usual
+//   POST /_test/token    JSON {"header", "payload"}, which replace what is usual: {"token"}, by its key
 //
 // `listening on http://127.0.0.1:PORT` is written once it is up. It ends when its parent does.
 

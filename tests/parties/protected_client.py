@@ -110,10 +110,10 @@ async def protected(issuer: str, needs: Sequence[str], granted: Sequence[str]) -
                 "client_secret": f"file:{folder / 'secret'}",
             },
         }
-        callers = {"api_keys": False, "issuers": [entry]}
+        settings = {"callers": {"api_keys": False, "issuers": [entry]}, "keys": {"algorithms": ["ES256"]}}
         async with (
             RecordingServer(tools) as server,
-            running_gateway(folder, {"tools": {"url": server.url}}, port=port, callers=callers),
+            running_gateway(folder, {"tools": {"url": server.url}}, port=port, **settings),
         ):
             yield address
 
