@@ -154,6 +154,21 @@ async def test_a_caller_who_leaves_before_the_answer_leaves_an_aborted_outcome(s
         assert (gateway.entries[1]["outcome"], gateway.entries[1]["reason"]) == ("aborted", "caller_left")
 
 
+async def test_a_caller_who_leaves_before_the_call_is_made_leaves_a_refusal_and_no_outcome(
+    server: HostileServer,
+) -> None:
+    async with built(server) as gateway:
+        asking = asyncio.ensure_future(gateway.handler.handle(modern()))
+        await asyncio.sleep(0)  # one turn of the loop: as far as the signature
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        (left,) = gateway.entries
+        assert (left["event"], left["reason"], left["status"]) == ("refusal", "caller_left", None)
+        assert (left["method"], left["caller"]["subject"]) == ("tools/call", "alice")
+        assert server.calls == 0
+
+
 async def test_a_caller_who_leaves_in_the_middle_of_a_stream_leaves_an_aborted_outcome(server: HostileServer) -> None:
     server.answer = say(lambda heard: chunked(NOTE, end=False), lambda line: line.gone(5))
     async with built(server) as gateway:

@@ -69,3 +69,12 @@ def test_a_protected_resource_names_the_scopes_that_a_token_needs_each_once() ->
 def test_offline_access_is_between_a_client_and_its_identity_provider() -> None:
     assert protected("mcp", "offline_access")["scopes_supported"] == ["mcp"]
     assert "scopes_supported" not in protected("offline_access")
+
+
+def test_an_issuer_with_a_path_is_found_by_every_form_that_readers_know() -> None:
+    assert documents.places("https://gw.example.com", "openid-configuration") == ("/.well-known/openid-configuration",)
+    assert documents.places("https://example.com/tenant", "openid-configuration") == (
+        "/.well-known/openid-configuration",
+        "/.well-known/openid-configuration/tenant",
+        "/tenant/.well-known/openid-configuration",
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from counterseal.core.call import Call, Inbound
 from counterseal.core.caller import Caller
@@ -14,18 +14,21 @@ Outcome = Literal["answered", "error", "aborted", "failed", "unknown"]
 """How a call ended: with a result; with a JSON-RPC error of the server; because the caller left; because the server
 failed; or nobody knows, because the gateway ended between intent and outcome."""
 
+CALLER_LEFT: Final = "caller_left"
+"""Beside the codes of errors.REASONS, because nobody is there to be answered with it."""
+
 
 def refusal(
     record: str,
     inbound: Inbound,
     caller: Caller | None,
     call: Call | None,
-    reason: Reason,
+    reason: Reason | None,
     *,
-    detail: str | None,
-    rule: str | None,
+    detail: str | None = None,
+    rule: str | None = None,
 ) -> dict[str, Any]:
-    """The entry of a call that was not made."""
+    """The entry of a call that was not made. reason: None where the caller left before it could be."""
     return {
         "event": "refusal",
         "record": record,
@@ -33,8 +36,8 @@ def refusal(
         **_who(caller),
         "peer": inbound.peer,
         "channel_token": _channel(caller),
-        "reason": reason.code,
-        "status": reason.status,
+        "reason": CALLER_LEFT if reason is None else reason.code,
+        "status": None if reason is None else reason.status,
         "detail": detail,
         "rule": rule,
     }

@@ -11,6 +11,7 @@ import hmac
 import logging
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
+from typing import Any
 
 from counterseal.audit.sink import Sink
 from counterseal.clock import Clock
@@ -48,7 +49,19 @@ class Recorder:
 class OpenRecord:
     """The record of one call while it is made. The pipeline fills in `caller`, `call` and the intent as they come to be."""
 
-    __slots__ = ("_clock", "_inbound", "_keyed", "_release", "_sink", "_started", "call", "caller", "id", "intended")
+    __slots__ = (
+        "_clock",
+        "_inbound",
+        "_keyed",
+        "_release",
+        "_sink",
+        "_started",
+        "call",
+        "caller",
+        "id",
+        "intended",
+        "intending",
+    )
 
     def __init__(self, sink: Sink, clock: Clock, keyed: hmac.HMAC, new_id: str, inbound: Inbound) -> None:
         self._sink = sink
@@ -59,6 +72,7 @@ class OpenRecord:
         self.id = "rec_" + new_id
         self.caller: Caller | None = None
         self.call: Call | None = None
+        self.intending = False
         self.intended = False
         self._release: Callable[[], None] | None = None
 
@@ -75,7 +89,7 @@ class OpenRecord:
         if error is None:
             return
         if isinstance(error, asyncio.CancelledError):
-            self._end("aborted", None, "caller_left", None, 0)
+            self._abandon()
             return
         if not isinstance(error, CallError):
             _log.error("record %s: %s", self.id, kind.__name__ if kind else "", exc_info=error)
@@ -83,6 +97,14 @@ class OpenRecord:
             await self._fail(failure)
             raise failure from None
         await self._fail(error)
+
+    def _abandon(self) -> None:
+        """The caller left. What was about to be written as the intent may be in the file: then it gets its outcome."""
+        if self.intending:
+            self._end("aborted", None, entries.CALLER_LEFT, None, 0)
+        else:
+            self._over()
+            self._post(entries.refusal(self.id, self._inbound, self.caller, self.call, None))
 
     async def _fail(self, error: CallError) -> None:
         if not self.intended:
@@ -112,6 +134,7 @@ class OpenRecord:
             keyed = self._keyed.copy()
             keyed.update(digest.encode())
             mac = keyed.hexdigest()
+        self.intending = True
         await self._sink.write(entries.intent(self.id, self._inbound, permit, mac))
         self.intended = True
 
@@ -131,12 +154,16 @@ class OpenRecord:
     def _end(self, how: entries.Outcome, status: int | None, reason: str | None, detail: str | None, size: int) -> None:
         self._over()
         seconds = self._clock.monotonic() - self._started
-        entry = entries.outcome(self.id, how, status=status, reason=reason, detail=detail, size=size, seconds=seconds)
+        self._post(
+            entries.outcome(self.id, how, status=status, reason=reason, detail=detail, size=size, seconds=seconds)
+        )
+
+    def _post(self, entry: dict[str, Any]) -> None:
         try:
             self._sink.post(entry)
         except CannotTell as error:
-            # The gateway is ending. The call is over already, and its intent says that nobody knows how it ended.
-            _log.warning("record %s: its outcome (%s) was not written: %s", self.id, how, error.detail)
+            # The gateway is ending. The call is over already, and an intent without an outcome says that nobody knows.
+            _log.warning("record %s: its end (%s) was not written: %s", self.id, entry["event"], error.detail)
 
 
 class _Watched:
@@ -170,7 +197,7 @@ class _Watched:
 
     async def aclose(self) -> None:
         await self._body.aclose()
-        self._end("aborted", "caller_left", None)
+        self._end("aborted", entries.CALLER_LEFT, None)
 
     def _end(self, how: entries.Outcome, reason: str | None, detail: str | None) -> None:
         if not self._ended:

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from counterseal import __version__
 from counterseal.audit.sinks import FileSink
@@ -26,12 +27,13 @@ from counterseal.core.permit import Allowed
 from counterseal.core.policy import Policy
 from counterseal.gateway.admission import Admission
 from counterseal.gateway.batch import BatchHandler, Handler
-from counterseal.gateway.identity_wiring import Check, open_identify
+from counterseal.gateway.identity_wiring import Check, identity_headers, open_identify
 from counterseal.gateway.ids import Ids
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Recorder
 from counterseal.httpclient import Client
 from counterseal.identity.challenge import metadata_url, resource
+from counterseal.identity.headers import IdentityHeaders
 from counterseal.issuer import documents, keys
 from counterseal.issuer.mint import Mint
 from counterseal.issuer.ring import KeyRing
@@ -48,14 +50,15 @@ from counterseal.wire import envelope
 class Gateway:
     """One running gateway, as the web room serves it.
 
-    documents: path to JSON text of everything under `/.well-known/`. checks: the parts of `/readyz`. origins: whose pages may
-    call.
+    documents: path to JSON text of everything under `/.well-known/`. checks: the parts of `/readyz`. identity_headers: takes out
+    what a peer must not send. origins: whose pages may call.
     """
 
     issuer: str
     handler: Handler
     documents: Mapping[str, bytes]
     checks: Mapping[str, Check]
+    identity_headers: IdentityHeaders
     origins: tuple[str, ...] = ()
 
 
@@ -75,13 +78,13 @@ async def open_ring(configuration: Configuration) -> KeyRing:
 
 
 @asynccontextmanager
-async def open_gateway(config: Path, *, background: bool = True) -> AsyncIterator[Gateway]:
+async def open_gateway(config: Path, *, background: bool = True, clock: Clock | None = None) -> AsyncIterator[Gateway]:
     """A gateway for as long as the block lasts. Raises ConfigError for what its operator has to mend.
 
-    background: also begin with what goes on beside calls and needs the network.
+    background: also begin with what goes on beside calls and needs the network. clock: None for the machine's.
     """
     configuration = load(config)
-    clock = SystemClock()
+    clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         store = await open_store(configuration.store)
         stack.push_async_callback(store.close)
@@ -103,9 +106,12 @@ async def open_gateway(config: Path, *, background: bool = True) -> AsyncIterato
             name: StreamableHttp(_destination(configuration, name), http, sessions, partial(_may, policy), LIMITS)
             for name in configuration.servers
         }
+        headers = identity_headers(configuration)
         checks: dict[str, Check] = {"keys": lambda: None, "audit": sink.healthy}
         pipeline = Pipeline(
-            identify=await open_identify(configuration, store, clock, stack, checks, background=background),
+            identify=await open_identify(
+                configuration, store, clock, stack, checks, headers=headers, background=background
+            ),
             admission=Admission(LIMITS),
             decode=partial(_decode, sessions, servers),
             policy=policy,
@@ -126,6 +132,7 @@ async def open_gateway(config: Path, *, background: bool = True) -> AsyncIterato
             handler=BatchHandler(pipeline, sessions.open, LIMITS),
             documents=_documents(configuration, ring, required_scopes(configuration)),
             checks=checks,
+            identity_headers=headers,
             origins=configuration.listen.origins,
         )
 
@@ -180,14 +187,16 @@ def _no_schema(_: str) -> None:
 def _documents(configuration: Configuration, ring: KeyRing, scopes: Sequence[str]) -> dict[str, bytes]:
     issuer = configuration.issuer
     providers = [exact for one in configuration.callers.issuers for exact in one.issuers]
-    found = {
-        "/.well-known/jwks.json": documents.jwks(ring),
-        "/.well-known/openid-configuration": documents.openid_configuration(issuer, ring),
-        "/.well-known/oauth-authorization-server": documents.authorization_server(issuer),
-    }
+    found: dict[str, bytes] = {}
+    for name, document in (
+        ("jwks.json", documents.jwks(ring)),
+        ("openid-configuration", documents.openid_configuration(issuer, ring)),
+        ("oauth-authorization-server", documents.authorization_server(issuer)),
+    ):
+        found |= dict.fromkeys(documents.places(issuer, name), document)
     # The empty name is `/mcp`, whose challenge leads here as well.
     names = {"": "Counterseal"} | {name: one.description or name for name, one in configuration.servers.items()}
     for name, shown in names.items():
-        path = metadata_url(issuer, name).removeprefix(issuer)
+        path = urlsplit(metadata_url(issuer, name)).path
         found[path] = documents.protected_resource(resource(issuer, name), shown, providers, scopes)
     return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -16,6 +17,13 @@ from counterseal.issuer.ring import KeyRing
 
 MAX_AGE_SECONDS = 300
 """How long verifiers may keep the documents; a new key is published at least this long before it signs."""
+
+
+def places(issuer: str, name: str) -> Sequence[str]:
+    """Where readers look for a well-known document of an issuer. One whose address has a path has three: before the path
+    (RFC 8414 section 3), behind it (OpenID Connect Discovery 1.0 section 4), and for a reverse proxy that takes it off."""
+    path = urlsplit(issuer).path
+    return tuple(dict.fromkeys((f"/.well-known/{name}", f"/.well-known/{name}{path}", f"{path}/.well-known/{name}")))
 
 
 def jwks(ring: KeyRing) -> bytes:
