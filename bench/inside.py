@@ -11,7 +11,7 @@ from bench.call import request_body, request_headers
 from counterseal.clock import Clock
 from counterseal.config.load import load
 from counterseal.core.call import Inbound
-from counterseal.gateway.identity_wiring import open_identify
+from counterseal.gateway.identity_wiring import identity_headers, open_identify
 from counterseal.identity.identify import Identify
 from counterseal.store.open import open_store
 
@@ -29,7 +29,8 @@ async def open_identity(configuration: Path, clock: Clock) -> AsyncIterator[Iden
     async with AsyncExitStack() as stack:
         store = await open_store(loaded.store)
         stack.push_async_callback(store.close)
-        yield await open_identify(loaded, store, clock, stack, {}, background=True)
+        headers = identity_headers(loaded)
+        yield await open_identify(loaded, store, clock, stack, {}, headers=headers, background=True)
 
 
 def inbound_of(authorization: bytes | None, server: str = SERVER) -> Inbound:

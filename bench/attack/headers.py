@@ -20,7 +20,21 @@ _FRAMES: Final = ("{}", "{}", "{}", "{} ", " {}", "{}\0", "\t{}", "{}\n", "{}-",
 _HMAC: Final = ("HS256", "HS384", "HS512", "hs256", "HS256 ", "HS1")
 _HASHES: Final = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
 _ALGORITHMS: Final = (
-    *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519", "EdDSA", "ES256K"),
+    *(
+        "RS256",
+        "RS384",
+        "RS512",
+        "PS256",
+        "PS384",
+        "PS512",
+        "ES256",
+        "ES384",
+        "ES512",
+        "Ed25519",
+        "EdDSA",
+        "ES256K",
+        "ML-DSA-44",
+    ),
     *("RSA1_5", "RSA-OAEP", "dir", "A128KW", "ECDH-ES", "RS1", "es256", "Es256", "rs256", "SHA256withRSA", "", "*"),
 )
 _RSA: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")

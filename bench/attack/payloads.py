@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bench.attack.forge import ABSENT, LEEWAY, LIFE_SECONDS, Forge, Make, member, numeric_now
+from bench.attack.forge import ABSENT, LEEWAY, LIFE_SECONDS, Forge, Make, changed, member, numeric_now
 
 _NO_NUMBERS: Final = (
     *("null", "true", "false", '"1"', '"never"', '""', '"2100-01-01T00:00:00Z"', "[]", "{}", "[4102444800]"),
@@ -159,7 +159,17 @@ def bound_to_a_key(forge: Forge) -> bytes:
 
 
 def another_kind(forge: Forge) -> bytes:
+    if forge.rng.random() < 0.2:
+        return _nothing_of_an_access_token(forge)
     return forge.with_claims(**forge.rng.choice(_KINDS))
+
+
+def _nothing_of_an_access_token(forge: Forge) -> bytes:
+    """What could be an ID token: neither its type nor a claim says otherwise."""
+    held = forge.held()
+    claims = forge.claims(scope=ABSENT, client_id=ABSENT, azp=forge.rng.choice(("attack", ABSENT)), nonce="n")
+    header = changed(held.header(), {"typ": forge.rng.choice(("JWT", "jwt", "application/jwt", ABSENT))})
+    return forge.token(claims, header, held)
 
 
 def our_own(forge: Forge) -> bytes:
