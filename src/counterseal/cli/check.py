@@ -14,6 +14,7 @@ from counterseal.config.compile import signer_settings, warnings
 from counterseal.config.load import load
 from counterseal.config.schema import Configuration
 from counterseal.errors import ConfigError
+from counterseal.gateway import openapi_wiring
 from counterseal.issuer.keys import from_file, from_text
 from counterseal.issuer.ring import KeyRing
 
@@ -39,6 +40,7 @@ def check(config: Path, as_json: bool, online: bool) -> None:
         configuration = load(config)
         _try_keys(configuration)
         _try_client_keys(configuration)
+        tools, left_out = openapi_wiring.look(configuration)
     except ConfigError as error:
         if as_json:
             click.echo(json.dumps({"config": str(config), "ok": False, "problems": list(error.problems)}))
@@ -46,8 +48,8 @@ def check(config: Path, as_json: bool, online: bool) -> None:
             for problem in error.problems:
                 click.echo(problem)
         sys.exit(1)
-    summary = _summary(configuration)
-    noted = list(warnings(configuration, os.environ))
+    summary = {**_summary(configuration), **({"tools": tools} if tools else {})}
+    noted = [*warnings(configuration, os.environ), *left_out]
     if as_json:
         click.echo(json.dumps({"config": str(config), "ok": True, **summary, "warnings": noted}))
         return
