@@ -73,7 +73,7 @@ class Hosted:
                 is_open = name == after
             elif visible(name):
                 size += len(memoryview(definition))
-                if page and (size > limits.openapi_page_bytes or len(page) == limits.openapi_page_tools):
+                if page and (size > limits.openapi_page_bytes or len(page) == limits.openapi_page_count):
                     return {"tools": page, "nextCursor": _cursor(last or ""), **self._kept(call)}
                 page.append(definition)
                 last = name

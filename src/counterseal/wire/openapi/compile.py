@@ -134,6 +134,11 @@ class _Operation:
         return found if isinstance(found, str) and found else None
 
     @property
+    def tags(self) -> list[str]:
+        found = self.value.get("tags")
+        return [tag for tag in found if isinstance(tag, str)] if isinstance(found, list) else []
+
+    @property
     def name(self) -> str:
         """Of the tool: the operation's own, with `_` for what no name of a tool has, else its method and its path."""
         if self.id is not None:
@@ -160,11 +165,12 @@ class _Compiler:
         if self.document.get("servers"):
             what = "`servers` is not read: requests go to the `url` of the configuration"
             self.notes.append(Remark("", what, ("servers",)))
-        selected = [one for one in self._operations() if self._selects(one)]
-        if len(selected) > self.limits.openapi_operations:
-            what = f"more than {self.limits.openapi_operations} operations are selected: select fewer"
+        everything = list(self._operations())
+        self._check_selection(everything)
+        selected = [one for one in everything if self._selects(one)]
+        if len(selected) > self.limits.openapi_operation_count:
+            what = f"more than {self.limits.openapi_operation_count} operations are selected: select fewer"
             raise Faults(Remark("", what, ("paths",)))
-        self._check_selection()
         first: dict[str, _Operation] = {}
         for one in selected:
             try:
@@ -190,11 +196,11 @@ class _Compiler:
             at: Pointer = ("paths", path)
             try:
                 item, item_at = self._references.followed(entry, at)
+                if not isinstance(item, dict):
+                    raise NotMapped("is not an object", item_at)
             except NotMapped as error:
-                self.unmapped.append(Remark(path, error.what, error.at))
-                continue
-            if not isinstance(item, dict):
-                self.unmapped.append(Remark(path, "is not an object", item_at))
+                if self.selection.paths is None or self.selection.paths.match(path):
+                    self.unmapped.append(Remark(path, error.what, error.at))
                 continue
             for verb in (*_MAPPED, *_NOT_MAPPED):
                 if isinstance(value := item.get(verb), dict):
@@ -202,11 +208,8 @@ class _Compiler:
 
     def _selects(self, one: _Operation) -> bool:
         wanted = self.selection
-        tags = one.value.get("tags")
         names = [one.name, *([one.id] if one.id else [])]
-        if wanted.tags is not None and not any(
-            wanted.tags.match(tag) for tag in (tags if isinstance(tags, list) else ()) if isinstance(tag, str)
-        ):
+        if wanted.tags is not None and not any(map(wanted.tags.match, one.tags)):
             return False
         if wanted.paths is not None and not wanted.paths.match(one.path):
             return False
@@ -214,11 +217,10 @@ class _Compiler:
             return False
         return wanted.excluded is None or not any(map(wanted.excluded.match, names))
 
-    def _check_selection(self) -> None:
+    def _check_selection(self, everything: list[_Operation]) -> None:
         """A name that nothing has is a mistake: what it was meant to select is missing, or what it was meant to exclude is
         there."""
-        everything = list(self._operations())
-        tags = {tag for one in everything for tag in one.value.get("tags") or () if isinstance(tag, str)}
+        tags = {tag for one in everything for tag in one.tags}
         names = {name for one in everything for name in (one.name, one.id) if name}
         there = {"tags": tags, "paths": {one.path for one in everything}, "operations": names, "exclude": names}
         asked = {

@@ -33,6 +33,7 @@ _OURS: Final = frozenset(
         "last-event-id",
         "origin",
         "referer",
+        "remote-user",
         "te",
         "trailer",
         "transfer-encoding",
@@ -46,10 +47,11 @@ _OURS: Final = frozenset(
         "x-original-host",
         "x-original-url",
         "x-real-ip",
+        "x-remote-user",
         "x-rewrite-url",
     ]
 )
-_FAMILIES: Final = ("content-", "mcp-", "proxy-", "sec-", "x-counterseal-", "x-forwarded-", "x-mcp-")
+_FAMILIES: Final = ("x-auth-request-", "content-", "mcp-", "proxy-", "sec-", "x-counterseal-", "x-forwarded-", "x-mcp-")
 BODY: Final = "body"
 """The argument that holds the body."""
 
