@@ -75,10 +75,10 @@ def _read(path: Path, where: str) -> Text:
         with path.open("rb") as file:
             content = file.read(LIMITS.openapi_bytes + 1)
     except OSError as error:
-        raise ConfigError(f"{where}: {path} cannot be read ({error.strerror}): name a file that can") from None
+        raise ConfigError(f"{where}: {_shown(path)} cannot be read ({error.strerror}): name a file that can") from None
     if len(content) > LIMITS.openapi_bytes:
         raise ConfigError(
-            f"{where}: {path} holds more than {LIMITS.openapi_bytes} bytes: use a document without what is not used"
+            f"{where}: {_shown(path)} holds more than {LIMITS.openapi_bytes} bytes: use a document without what is not used"
         )
     try:
         return Text.read(content)

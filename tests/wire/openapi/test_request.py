@@ -214,7 +214,7 @@ PIECES = st.sampled_from(
         "日",
         "admin",
         "http://evil.example.com",
-    ]  # fmt: skip
+    ]
 )
 TEXTS = st.lists(PIECES, max_size=8).map("".join) | st.text(max_size=12)
 SCALARS = (

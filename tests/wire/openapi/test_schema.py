@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
 from typing import Any
 
 import jsonschema_rs
@@ -152,8 +153,7 @@ def test_m_16_a_schema_has_a_ceiling_with_all_that_it_refers_to() -> None:
     limits = dataclasses.replace(LIMITS, openapi_schema_bytes=2000)
     names = [f"S{number}" for number in range(50)]
     chain = {
-        name: {"properties": {"next": {"$ref": f"#/components/schemas/{after}"}}}
-        for name, after in zip(names, names[1:], strict=False)
+        name: {"properties": {"next": {"$ref": f"#/components/schemas/{after}"}}} for name, after in pairwise(names)
     }
     chain[names[-1]] = {"type": "string"}
     whole = document(
