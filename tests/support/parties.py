@@ -27,6 +27,7 @@ FROM_NPM: Final = {
     "server-everything": "@modelcontextprotocol/server-everything/dist/index.js",
     "jose": "jose/package.json",
     "oidc-provider": "oidc-provider/package.json",
+    "oauth2-mock-server": "oauth2-mock-server/package.json",
     "prism": "@stoplight/prism-cli/dist/index.js",
     "blockfrost": "@blockfrost/openapi/openapi.yaml",
 }
