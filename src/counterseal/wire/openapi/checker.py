@@ -33,7 +33,7 @@ class Checker:
         if self._validator.is_valid(value):
             return None
         errors = islice(self._validator.iter_errors(value), _TOLD)
-        return "\n".join(f"{_path(error.instance_path)}: {_short(error.message)}" for error in errors)
+        return "\n".join(f"{_short(_path(error.instance_path))}: {_short(error.message)}" for error in errors)
 
 
 def _path(steps: list[str | int]) -> str:

@@ -103,7 +103,9 @@ def read_parameters(
         if where == "header" and name in _IGNORED:
             continue
         try:
-            found.append(_read(parameter, at, where, reserved))
+            read = _read(parameter, at, where, reserved)
+            _check_object(read, references)
+            found.append(read)
         except NotMapped as error:
             if where == "path" or parameter.get("required") is True:
                 raise
@@ -154,6 +156,18 @@ def _check_header(name: str, at: Pointer, reserved: frozenset[str]) -> None:
         raise NotMapped(f"the header {name!r} is one that the gateway alone writes, and no argument", at)
 
 
+def _check_object(read: Found, references: References) -> None:
+    """Raises NotMapped for an object whose members would become parameters of their own, so that a caller could write any."""
+    parameter = read.parameter
+    schema, _ = references.followed(read.schema, read.at)
+    if parameter.style == "form" and parameter.explode and isinstance(schema, dict) and schema.get("type") == "object":
+        raise NotMapped(
+            f"the parameter {parameter.name!r} is an object of style `form` with `explode`: only `deepObject` is mapped, or "
+            "`explode: false`",
+            read.at,
+        )
+
+
 def is_json(media: str) -> bool:
     """Whether a media type is JSON, or a kind of it (RFC 6839 section 3.1)."""
     kind = media.partition(";")[0].strip().lower()
@@ -163,10 +177,11 @@ def is_json(media: str) -> bool:
 def _named(found: list[Found], has_body: bool) -> list[Found]:
     """Each with a name of its own among the arguments: that of the parameter where it can be one, else the nearest, with its
     place before it where two would have the same. Raises NotMapped where that does not tell them apart."""
-    nearest = [_UNFIT.sub("_", one.parameter.name).strip("_")[:64] or one.parameter.place for one in found]
     nearest = [
-        one.parameter.name if _ARGUMENT.fullmatch(one.parameter.name) else name
-        for one, name in zip(found, nearest, strict=True)
+        name
+        if _ARGUMENT.fullmatch(name := one.parameter.name)
+        else _UNFIT.sub("_", name).strip("_")[:64] or one.parameter.place
+        for one in found
     ]
     taken = [*nearest, BODY] if has_body else nearest
     names = [
