@@ -65,6 +65,7 @@ EVERYTHING: dict[str, Any] = {
                 "algorithms": ["RS256", "PS256", "ES384"],
                 "types": ["at+jwt"],
                 "untyped": False,
+                "bare": True,
                 "leeway": 5,
                 "longest_life": "24h",
                 "required_scopes": ["mcp", "weather:read"],
@@ -106,7 +107,22 @@ EVERYTHING: dict[str, Any] = {
             "signer": SIGNER | {"header": "X-Call-Token", "on_conflict": "replace"},
             "command": None,
             "spec": None,
-        }
+            "openapi": {},
+        },
+        "crm": {
+            "url": "https://crm.internal/api",
+            "transport": "openapi",
+            "spec": "./crm-openapi.yaml",
+            "openapi": {
+                "tags": ["customers", "orders"],
+                "paths": ["/v1/*"],
+                "operations": ["get_*", "list_*"],
+                "exclude": ["delete_*"],
+                "on_unmapped": "skip",
+                "output_schemas": True,
+            },
+            "signer": {"channel_token_discovery_uri": SIGNER["channel_token_discovery_uri"]},
+        },
     },
     "policy": [
         {

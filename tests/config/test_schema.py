@@ -244,10 +244,8 @@ LATER: list[tuple[str, Any]] = [
     ("signer.subject", "pairwise"),
     ("servers.weather.signer.debug_header", True),
     ("servers.weather.command", ["npx", "-y"]),
-    ("servers.weather.spec", "./crm-openapi.yaml"),
     ("servers.weather.transport", "sse"),
     ("servers.weather.transport", "stdio"),
-    ("servers.weather.transport", "openapi"),
 ]
 
 

@@ -6,6 +6,7 @@ import ast
 import base64
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,25 @@ def test_stray_bits_behind_the_last_byte_are_refused() -> None:
             except TokenRefused:
                 continue
             assert decoded != strict.decode_base64url(sound.encode(), "payload")
+
+
+def test_a_header_that_was_read_before_stands_for_no_other() -> None:
+    """J-28: read again it is the same; one byte away it is read anew; and what was refused stays refused."""
+    for _ in range(2):
+        for kid, typ in (("a" * 60, "at+jwt"), ("a" * 59 + "b", "at+jwt"), ("a" * 60, "at+jwu")):
+            unverified = strict.read(token(access_claims(), header={"kid": kid, "typ": typ}), LIMITS)
+            assert (unverified.kid, unverified.typ) == (kid, typ)
+        refused(token(access_claims(), header={"kid": "a" * 60, "crit": ["x"]}))
+        refused(token(access_claims(), header={"kid": "a" * (strict.KID_LENGTH + 1)}))
+
+
+def test_a_header_is_held_to_the_ceilings_of_who_reads_it() -> None:
+    """A reader with other ceilings does not find what one with wider ones kept."""
+    presented = token(access_claims(), header={"more": "x" * 100})
+    strict.read(presented, LIMITS)
+    with pytest.raises(TokenRefused, match="a string of more than 90 bytes"):
+        strict.read(presented, replace(LIMITS, token_string_bytes=90))
+    strict.read(presented, LIMITS)
 
 
 SPELLED = st.one_of(

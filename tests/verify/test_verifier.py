@@ -310,6 +310,8 @@ async def test_unbound_arguments_pass_only_where_that_is_said() -> None:
     [
         {"issuer": ""},
         {"audience": ""},
+        {"audience": [AUDIENCE]},
+        {"issuer": None},
         {"leeway": 61},
         {"leeway": -1},
         {"longest_life": 0},

@@ -51,6 +51,11 @@ _DOCUMENT_DEPTH: Final = 16
 _DOCUMENT_MEMBERS: Final = 10_000
 
 
+SYMMETRIC: Final = "a symmetric key is published"
+PRIVATE: Final = "private parts are published"
+"""Why an entry is dropped that somebody should never have published."""
+
+
 class NotAKeySet(ValueError):
     """The document as a whole is not a JWKS (RFC 7517 section 5). The text says why."""
 
@@ -205,9 +210,9 @@ def _read_key(entry: Any) -> Key:
     if not isinstance(entry, dict):
         raise _Dropped("not an object")
     if entry.get("kty") == "oct":
-        raise _Dropped("a symmetric key is published")
+        raise _Dropped(SYMMETRIC)
     if _PRIVATE & entry.keys():
-        raise _Dropped("private parts are published")
+        raise _Dropped(PRIVATE)
     _check_purpose(entry)
     kid = entry.get("kid")
     if kid is not None and (not isinstance(kid, str) or not 0 < len(kid) <= KID_LENGTH):

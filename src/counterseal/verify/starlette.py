@@ -3,15 +3,16 @@
     @app.get("/forecast/{city}", operation_id="getForecast")
     async def forecast(city: str, verified: Annotated[Verified, Depends(CallToken(verifier))]) -> Forecast: ...
 
-A request to such a service is the call of a tool: method `tools/call`, name its `operationId`. The call token is the bearer
-token. Which arguments the gateway's caller gave, the service sees only taken apart into path, query and body; so their digest is
-checked only where `arguments` puts them together again. Without that, a token that is caught in time can be used for other
-arguments of the same operation, once.
+A request to such a service is the call of a tool (docs/openapi.md): method `tools/call`, name its `operationId`. The call token
+is the bearer token. Which arguments the gateway's caller gave, the service sees only taken apart into path, query, headers and
+body; so their digest is checked only where `arguments` puts them together again. Without that, a token that is caught in time
+can be used for other arguments of the same operation, once.
 """
 
 # No `from __future__ import annotations` here: FastAPI reads the annotations of `CallToken.__call__`.
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ from counterseal.verify.verifier import Verified, Verifier
 Arguments = Callable[[Request], Awaitable[Mapping[str, Any]]]
 
 _METHOD: Final = "tools/call"
+_UNFIT: Final = re.compile(r"[^A-Za-z0-9_.-]")
+"""What the gateway writes with `_` in the name of a tool."""
 _log: Final = logging.getLogger("counterseal.verify")
 
 
@@ -43,7 +46,7 @@ class CallToken:
         self._arguments = arguments
 
     async def __call__(self, request: Request) -> Verified:
-        operation = Operation(_METHOD, self._operation or _operation_id(request))
+        operation = Operation(_METHOD, _UNFIT.sub("_", self._operation or _operation_id(request)))
         try:
             verified = await self._verify(request, operation)
         except Refused as refused:
@@ -64,7 +67,7 @@ class CallToken:
 
 
 def _operation_id(request: Request) -> str:
-    """As FastAPI writes it into its document: `operation_id`, else the one that it makes up."""
+    """As FastAPI writes it into its document: `operation_id`, else the one that FastAPI makes up."""
     route = request.scope.get("route")
     name = getattr(route, "operation_id", None) or getattr(route, "unique_id", None)
     if not isinstance(name, str):

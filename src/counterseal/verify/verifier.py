@@ -82,6 +82,8 @@ class Verifier:
         clock: Clock | None = None,
         limits: Limits = LIMITS,
     ) -> None:
+        if not isinstance(issuer, str) or not isinstance(audience, str):
+            raise ValueError("issuer and audience are one text each: a call token has one audience")
         self.issuer = issuer
         self.audience = audience
         self.leeway = leeway

@@ -1,4 +1,4 @@
-"""An HTTP service with an OpenAPI document. Its `operationId`s are the names of tools: `get_weather` is `GET /weather/{city}`."""
+"""An HTTP service that the gateway makes tools of, by its OpenAPI document: `get_weather` is `GET /weather/{city}`."""
 
 from __future__ import annotations
 
