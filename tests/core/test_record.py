@@ -50,6 +50,7 @@ def test_an_intent_holds_what_the_token_says_and_no_token() -> None:
         "channel_token": None,
         "rule": "policy[3]",
         "sub": "alice",
+        "sub_of": None,
         "mixed_scripts": None,
         "act": {"sub": "https://gateway"},
         "aud": "https://server",

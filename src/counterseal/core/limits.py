@@ -47,6 +47,9 @@ class Limits:
     introspection_kept_count: int = 10_000
     # tokens that go out
     call_token_bytes: int = 6 * 1024
+    claim_text_bytes: int = 4 * 1024
+    claim_json_depth: int = 8
+    claim_json_members: int = 256
     # what a server may take or send
     server_connect_seconds: float = 5.0
     server_idle_seconds: float = 60.0

@@ -26,11 +26,20 @@ class Denial:
     rule: str
 
 
+class ClaimsRefused(ValueError):
+    """The claims of the call token cannot be made as the configuration says, so the call is denied."""
+
+    def __init__(self, reason: str, message: str, rule: str) -> None:
+        super().__init__(message)
+        self.denial = Denial(reason, message, rule)
+
+
 class Permit(Value, frozen=True, kw_only=True):
     """One countersigned call.
 
     Made by `gateway.pipeline` alone, from the call, policy's yes and a token that was signed for exactly this call; there
-    is no other way to reach a server, so no path can go out unsigned.
+    is no other way to reach a server, so no path can go out unsigned. subject: whose pseudonym the claim `sub` is, for the record
+    alone; None where it is no pseudonym.
     """
 
     UNSHOWN: ClassVar = frozenset({"token"})
@@ -42,6 +51,7 @@ class Permit(Value, frozen=True, kw_only=True):
     kid: str
     algorithm: str
     token: str
+    subject: str | None = None
 
     def __post_init__(self) -> None:
         bound = self.claims["authorization_details"][0]

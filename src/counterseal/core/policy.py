@@ -17,7 +17,7 @@ characters and there is no other wildcard.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from counterseal.core.call import Call
@@ -25,6 +25,7 @@ from counterseal.core.caller import Caller
 from counterseal.core.methods import METHODS, Kind
 from counterseal.core.patterns import Patterns
 from counterseal.core.permit import Allowed, Denial
+from counterseal.core.scope import AllowedScopes
 
 CALLER_FIELDS: Final[Mapping[str, Callable[[Caller], str | tuple[str, ...] | None]]] = {
     "kind": lambda caller: caller.kind,
@@ -69,10 +70,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """All rules, compiled once. allowed_tools: per server, `servers.<name>.signer.allowed_tools` where it is given."""
+    """All rules, compiled once. allowed_tools, allowed_scopes: per server, those of its `signer` where they are given."""
 
     rules: tuple[Rule, ...]
     allowed_tools: Mapping[str, Patterns]
+    allowed_scopes: Mapping[str, AllowedScopes] = field(default_factory=dict)
 
     def decide(self, caller: Caller, call: Call) -> Allowed | Denial:
         """The decision about one call."""
@@ -102,6 +104,13 @@ class Policy:
                     f"the server {server!r} does not allow the tool {tool!r}",
                     f"servers.{server}.signer.allowed_tools",
                 )
+        scopes = self.allowed_scopes.get(server)
+        if scopes is not None and (scope := scopes.refused(asked or method, name)) is not None:
+            return Denial(
+                "scope_not_allowed",
+                f"no call token for the server {server!r} may hold the scope {scope!r}",
+                f"servers.{server}.signer.allowed_scopes",
+            )
         selected = [rule for rule in self.rules if rule._selects(caller, server)]
         for rule in selected:
             if not rule.permits and (rule._covers(method, tool) or rule._covers(asked or method, tool)):
