@@ -186,6 +186,42 @@ _ROWS: Final = (
         "than four actors.",
         "Get a token whose `may_act` names this actor, or call through fewer.",
     ),
+    Reason(
+        "token_required",
+        403,
+        40308,
+        "caller",
+        "The server's calls need an access token of an identity provider (`signer.mode: verify_and_resign`), and this caller "
+        "proved itself in another way.",
+        "Send an access token of a configured issuer in place of the API key.",
+    ),
+    Reason(
+        "claim_unavailable",
+        403,
+        40309,
+        "caller",
+        "A claim that the call token is to have cannot be made for this caller: what it is made of is missing, of another type "
+        "or over its ceiling. The message names both.",
+        "Let the identity provider or the API key say it, or give the template in `signer.add_claims` or `signer.set_claims` a "
+        "default.",
+    ),
+    Reason(
+        "required_claim_missing",
+        403,
+        40310,
+        "caller",
+        "The caller's token or API key lacks claims that the server's `signer.required_claims` names, or has other values. The "
+        "message names all of them.",
+        "Let the identity provider put them into the token, or create the API key with `--metadata`.",
+    ),
+    Reason(
+        "scope_not_allowed",
+        403,
+        40311,
+        "caller",
+        "The call token would hold a scope that the server's `signer.allowed_scopes` leaves out.",
+        "Add the scope that the message names to `servers.<name>.signer.allowed_scopes`.",
+    ),
     # 404 and the other statuses of the address itself
     Reason(
         "server_unknown",

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from counterseal.cli.claim_words import OTHER, WORDS, word
 from counterseal.cli.token import token as command
-from counterseal.core.claims import RESERVED
+from counterseal.core.names import RESERVED
 from tests.support.jwks_server import JwksServer
 from tests.support.tokens import AUDIENCE, ISSUER, call_claims, encode, jwks, token
 

@@ -12,21 +12,22 @@ from pydantic.fields import FieldInfo
 from counterseal.config.schema import Configuration, Part
 
 SIGNER: dict[str, Any] = {
+    "mode": "sign",
     "algorithm": "ES256",
     "audience": None,
     "ttl_seconds": 60,
     "header": "Authorization",
     "on_conflict": "error",
-    "end_user_claim_sources": ["sub", "email"],
+    "end_user_claim_sources": ["sub", "email", "claim:realm.name", ["https://example.com/user"]],
     "allowed_tools": ["get_*", "list_*"],
     "bind_arguments": True,
     "trust_identity_headers_from": ["10.0.0.0/24", "fd00::5/128"],
-    "optional_claims": [],
-    "required_claims": [],
-    "add_claims": {},
-    "set_claims": {},
-    "remove_claims": [],
-    "allowed_scopes": None,
+    "optional_claims": ["department", "realm_access.roles"],
+    "required_claims": [{"name": "tenant", "values": ["acme", 7, True]}, {"name": "azp", "values": ["ide"]}],
+    "add_claims": {"plan": "free", "app.level": "{key.metadata.level:int|0}"},
+    "set_claims": {"tags": ["a", "{caller.team|none}"], "app": {"tenant": "{claim.tenant}", "active": True}},
+    "remove_claims": ["debug", ["https://example.com/x"]],
+    "allowed_scopes": ["mcp:tools/list", "mcp:tools/call:get_*"],
     "channel_token_header": "X-Channel-Token",
     "channel_token_allow_insecure_loopback": False,
     "channel_token_discovery_uri": "https://channels.example.com/.well-known/openid-configuration",
@@ -164,6 +165,9 @@ def values(data: Any, steps: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple
         yield from values(value, (*steps, step))
 
 
+_SIGNERS = (("signer",), ("servers", "<name>", "signer"))
+
+
 def general(steps: tuple[str | int, ...]) -> tuple[str, ...]:
     """Steps through a configuration as steps through the schema."""
     text = tuple("[]" if isinstance(step, int) else step for step in steps)
@@ -171,7 +175,7 @@ def general(steps: tuple[str | int, ...]) -> tuple[str, ...]:
         ("servers",),
         ("servers", "<name>", "headers"),
         ("policy", "[]", "permit", "callers"),
-        ("signer", "add_claims"),
+        *((*signer, f"{operation}_claims") for signer in _SIGNERS for operation in ("add", "set")),
     )
     for index in range(1, len(text)):
         if text[:index] in free:

@@ -11,7 +11,7 @@ import pytest
 
 from counterseal.config.load import load, load_text
 from counterseal.config.schema import DEFAULT_ALGORITHMS, Part
-from counterseal.core.claims import RESERVED
+from counterseal.core.names import RESERVED
 from counterseal.core.policy import CALLER_FIELDS
 from counterseal.jose.algorithms import ALGORITHMS, SIGNING
 from tests.config.everything import fields

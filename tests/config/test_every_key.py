@@ -34,7 +34,9 @@ NEEDED: dict[Steps, str] = {
 SCHEMA = {steps: info for steps, info in fields() if not set(steps[:-1]) & set(NOT_IN_EVERYTHING)}
 KEYS = [steps for steps, _ in values(EVERYTHING) if isinstance(steps[-1], str) and general(steps) in SCHEMA]
 FREE = [steps for steps, _ in values(EVERYTHING) if isinstance(steps[-1], str) and general(steps) not in SCHEMA]
-ITEMS = [steps for steps, _ in values(EVERYTHING) if isinstance(steps[-1], int)]
+ANYTHING = ("set_claims", "values")
+"""Below these any JSON value may stand, or any that is neither a list nor an object."""
+ITEMS = [steps for steps, _ in values(EVERYTHING) if isinstance(steps[-1], int) and not {*steps} & {*ANYTHING}]
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +103,8 @@ def wrong_value(hint: Any) -> Any:
 
 @pytest.mark.parametrize("steps", KEYS, ids=name)
 def test_c_01_a_value_of_another_type_is_told_at_its_place(steps: Steps) -> None:
-    is_path = steps[-2:-1] == ("claims",)  # a text or a list, so that neither is wrong
+    # a text or a list, so that neither is wrong
+    is_path = steps[-2:-1] == ("claims",) or (steps[-1] == "name" and "required_claims" in steps)
     wrong = 5 if is_path else wrong_value(SCHEMA[general(steps)].annotation)
     written = write(changed(EVERYTHING, steps, wrong))
     (problem,) = problems(written.text)
@@ -158,6 +161,8 @@ def test_the_required_keys_are_few() -> None:
     assert {general(steps) for steps in REQUIRED} == {
         ("issuer",),
         ("servers", "<name>", "url"),
+        ("signer", "required_claims", "[]", "name"),
+        ("servers", "<name>", "signer", "required_claims", "[]", "name"),
         ("callers", "issuers", "[]", "name"),
         *(("callers", "issuers", "[]", "introspection", key) for key in ("endpoint", "client_id")),
     }

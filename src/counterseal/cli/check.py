@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from counterseal.config.compile import signer_settings, warnings
+from counterseal.config.compile import signing_algorithm, warnings
 from counterseal.config.load import load
 from counterseal.config.schema import Configuration
 from counterseal.errors import ConfigError
@@ -69,7 +69,7 @@ def _try_keys(configuration: Configuration) -> None:
         from_text(os.environ[place], where, wanted) if kind == "env" else from_file(Path(place), where, wanted)
     )
     for name in configuration.servers:
-        algorithm = signer_settings(configuration, name, first_algorithm=ring.signers[0].algorithm).algorithm
+        algorithm = signing_algorithm(configuration, name, first_algorithm=ring.signers[0].algorithm)
         if algorithm not in [signer.algorithm for signer in ring.signers]:
             there = ", ".join(signer.algorithm for signer in ring.signers)
             raise ConfigError(f"{where}: it has no {algorithm} key for the server `{name}`; use one of {there} there")

@@ -18,6 +18,7 @@ from counterseal.cli.claim_words import HEADER_WORDS, OTHER, is_time, word
 from counterseal.clock import SystemClock
 from counterseal.core import strict_json
 from counterseal.core.limits import LIMITS
+from counterseal.core.profiles import COUNTERSEAL, PROFILES
 from counterseal.jose.refusal import TokenRefused
 from counterseal.jose.strict import for_display_only
 from counterseal.verify import NotVerified, Verified, Verifier
@@ -76,6 +77,12 @@ def inspect(token: str, as_json: bool) -> None:
 @click.option("--method", help="The JSON-RPC method that it should be good for.")
 @click.option("--name", help="The tool, prompt or resource.")
 @click.option("--args", "arguments", metavar="JSON", help="The arguments, as a JSON object.")
+@click.option(
+    "--profile",
+    type=click.Choice(tuple(PROFILES)),
+    default=COUNTERSEAL.name,
+    help="The shape of the server's tokens, its signer's `profile`.",
+)
 @_as_json
 def verify(
     *,
@@ -86,6 +93,7 @@ def verify(
     method: str | None,
     name: str | None,
     arguments: str | None,
+    profile: str,
     as_json: bool,
 ) -> None:
     """Verify a token as a server would; exit 0 if it holds, 1 with the reason if not.
@@ -104,7 +112,7 @@ def verify(
     if "://" not in jwks and not Path(jwks).is_file():
         raise click.UsageError(f"--jwks: {jwks!r} is neither an address nor a file.")
     try:
-        verifier = Verifier(issuer=issuer, audience=audience, jwks=jwks, single_use=False)
+        verifier = Verifier(issuer=issuer, audience=audience, jwks=jwks, single_use=False, profile=profile)
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
     presented = _read(token)

@@ -167,7 +167,7 @@ Host = Annotated[StrictStr, AfterValidator(_host)]
 
 # headers
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HOP_BY_HOP: Final = ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
 _OURS: Final = ("accept", "expect", "host", "last-event-id", "user-agent", "x-counterseal-debug", "x-mcp-channel-token")
 _CREDENTIALS: Final = ("authorization", "x-api-key", "cookie")
@@ -176,7 +176,7 @@ _FAMILIES: Final = ("accept-", "content-", "mcp-", "proxy-")
 
 
 def _header_name(text: str) -> str:
-    if not _TOKEN.fullmatch(text):
+    if not HEADER_NAME.fullmatch(text):
         raise wrong("is no name of an HTTP header: use letters, digits and `-`")
     name = text.lower()
     if name in _HOP_BY_HOP or name in _OURS or name.startswith(_FAMILIES):

@@ -7,12 +7,13 @@ from typing import Final
 
 from counterseal.config.addresses import is_wide
 from counterseal.config.callers import DEFAULT_ALGORITHMS
+from counterseal.config.claims import profile_of
 from counterseal.config.policy import Rule
 from counterseal.config.schema import Configuration
 from counterseal.config.secret import Secret
 from counterseal.core import policy as core
-from counterseal.core.claims import SignerSettings
 from counterseal.core.patterns import Patterns
+from counterseal.core.scope import AllowedScopes
 
 _MANY_MACHINES: Final = (16, 48)
 """A network with fewer bits fixed than these, of IPv4 and of IPv6, is rarely meant as a whole."""
@@ -20,10 +21,19 @@ _MANY_MACHINES: Final = (16, 48)
 
 def compile_policy(configuration: Configuration) -> core.Policy:
     """The policy. Its rules are labelled as `policy[0] (counterseal.yaml:57)`."""
-    allowed = {name: configuration.signer_of(name).allowed_tools for name in configuration.servers}
+    signers = {name: configuration.signer_of(name) for name in configuration.servers}
     return core.Policy(
         rules=tuple(_rule(configuration, index, rule) for index, rule in enumerate(configuration.policy)),
-        allowed_tools={name: Patterns.of(tools) for name, tools in allowed.items() if tools is not None},
+        allowed_tools={
+            name: Patterns.of(signer.allowed_tools)
+            for name, signer in signers.items()
+            if signer.allowed_tools is not None
+        },
+        allowed_scopes={
+            name: AllowedScopes(Patterns.of(signer.allowed_scopes), profile_of(signer.profile).scope_of)
+            for name, signer in signers.items()
+            if signer.allowed_scopes is not None
+        },
     )
 
 
@@ -43,24 +53,16 @@ def _patterns(texts: tuple[str, ...] | None) -> Patterns | None:
     return None if texts is None else Patterns.of(texts)
 
 
-def signer_settings(
+def signing_algorithm(
     configuration: Configuration, server_name: str, *, first_algorithm: str = DEFAULT_ALGORITHMS[0]
-) -> SignerSettings:
-    """How call tokens for this server are made.
+) -> str:
+    """What call tokens for this server are signed with.
 
     first_algorithm: that of the first key in the key ring, which counts where the operator brings the keys and named no
     algorithm anywhere. Raises KeyError for a server that is not configured.
     """
-    signer = configuration.signer_of(server_name)
     algorithms = configuration.keys.algorithms or (first_algorithm,)
-    return SignerSettings(
-        issuer=configuration.issuer,
-        audience=signer.audience or configuration.servers[server_name].url,
-        algorithm=signer.algorithm or algorithms[0],
-        ttl_seconds=signer.ttl_seconds,
-        end_user_claim_sources=signer.end_user_claim_sources,
-        bind_arguments=signer.bind_arguments,
-    )
+    return configuration.signer_of(server_name).algorithm or algorithms[0]
 
 
 def required_scopes(configuration: Configuration) -> tuple[str, ...]:

@@ -229,7 +229,10 @@ def _check_algorithm(signer: Signer, info: Info, faults: Faults, *steps: str) ->
 
 def _check_whole(own: Signer, signer: Signer, info: Info, faults: Faults, name: str) -> None:
     """A fault of a key that the server has itself is told there, one that it takes over from `signer` at the server."""
-    found = [*faults_of(signer, info.data.get("issuer")), *_contradictions(signer, info.data.get("callers"))]
+    callers = info.data.get("callers")
+    found = [*faults_of(signer, info.data.get("issuer"))]
+    if callers is not None:
+        found += _contradictions(signer, callers)
     for key, what in found:
         if key in own.model_fields_set:
             faults.add(what, name, "signer", key)
@@ -237,10 +240,12 @@ def _check_whole(own: Signer, signer: Signer, info: Info, faults: Faults, name: 
             faults.add(f"its `signer.{key}` {what}", name)
 
 
-def _contradictions(signer: Signer, callers: Callers | None) -> Iterator[tuple[str, str]]:
-    """One document has one issuer, whoever reads it."""
+def _contradictions(signer: Signer, callers: Callers) -> Iterator[tuple[str, str]]:
+    """One document has one issuer, whoever reads it. Where a token is needed, somebody's is accepted."""
+    if signer.mode == "verify_and_resign" and not callers.issuers:
+        yield "mode", "asks for tokens, and `callers.issuers` accepts none: add the identity provider there"
     address = signer.channel_token_discovery_uri
-    for issuer in callers.issuers if callers is not None and address is not None else ():
+    for issuer in callers.issuers if address is not None else ():
         if issuer.discovery_uri == address and issuer.issuer != signer.channel_issuer:
             yield (
                 "channel_token_discovery_uri",

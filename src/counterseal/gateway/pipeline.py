@@ -16,10 +16,11 @@ from counterseal.clock import Clock
 from counterseal.core.call import Call, Inbound
 from counterseal.core.caller import Caller
 from counterseal.core.canonical import NotCanonical
-from counterseal.core.claims import SignerSettings, UnfitSubject, build_claims
-from counterseal.core.permit import Denial, Permit
+from counterseal.core.claims import SignerSettings, build_claims
+from counterseal.core.permit import ClaimsRefused, Denial, Permit
 from counterseal.core.policy import Policy
 from counterseal.core.reply import Reply
+from counterseal.core.sources import UnfitSubject
 from counterseal.errors import BadCall, CallError, Unauthenticated
 from counterseal.gateway.admission import Admission
 from counterseal.gateway.recorder import Denied, Recorder
@@ -86,17 +87,21 @@ class Pipeline:
             claims = build_claims(
                 caller, call, signer, now=int(self.clock.wall()), jti=self.new_id(), txn=self.new_id()
             )
+            subject = None if signer.pairwise is None else signer.subject(caller)[0]
+        except ClaimsRefused as refused:
+            return refused.denial
         except UnfitSubject as error:
             unfit = Unauthenticated("credential_invalid", REFUSED, detail=str(error))
             raise self.identify.challenged(unfit, call.server) from None
         except NotCanonical as error:
             raise BadCall("invalid_params", f"the arguments cannot be bound into a token: {error}") from None
-        minted = await self.mint.mint(claims, signer.algorithm)
+        minted = await self.mint.mint(claims, signer.algorithm, signer.profile.typ)
         return Permit(
             caller=caller,
             call=call,
             allowed=allowed,
             claims=claims,
+            subject=subject,
             kid=minted.kid,
             algorithm=minted.algorithm,
             token=minted.token,

@@ -17,7 +17,8 @@ from counterseal import __version__
 from counterseal.audit.sinks import FileSink
 from counterseal.clock import Clock, SystemClock
 from counterseal.config.callers import DEFAULT_ALGORITHMS
-from counterseal.config.compile import compile_policy, required_scopes, signer_settings, static_headers
+from counterseal.config.compile import compile_policy, required_scopes, signing_algorithm, static_headers
+from counterseal.config.compile_claims import signer_settings
 from counterseal.config.load import load
 from counterseal.config.schema import Configuration
 from counterseal.core.call import Call, Inbound
@@ -42,7 +43,7 @@ from counterseal.servers.http import ServerHttp
 from counterseal.servers.session import Sessions
 from counterseal.servers.streamable_http import Destination, StreamableHttp
 from counterseal.store.open import open_store
-from counterseal.store.port import AUDIT_MAC, SESSION_SEAL, SigningKeyRow, Store
+from counterseal.store.port import AUDIT_MAC, PAIRWISE, SESSION_SEAL, SigningKeyRow, Store
 from counterseal.wire import envelope
 
 
@@ -107,6 +108,7 @@ async def open_gateway(config: Path, *, background: bool = True) -> AsyncIterato
             for name in configuration.servers
         }
         headers = identity_headers(configuration)
+        pairwise_key = await store.secret(PAIRWISE)
         checks: dict[str, Check] = {"keys": lambda: None, "audit": sink.healthy}
         pipeline = Pipeline(
             identify=await open_identify(
@@ -116,7 +118,12 @@ async def open_gateway(config: Path, *, background: bool = True) -> AsyncIterato
             decode=partial(_decode, sessions, servers),
             policy=policy,
             signers={
-                name: signer_settings(configuration, name, first_algorithm=ring.signers[0].algorithm)
+                name: signer_settings(
+                    configuration,
+                    name,
+                    algorithm=signing_algorithm(configuration, name, first_algorithm=ring.signers[0].algorithm),
+                    pairwise_key=pairwise_key,
+                )
                 for name in configuration.servers
             },
             mint=Mint(ring, LIMITS),

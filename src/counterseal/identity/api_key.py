@@ -244,6 +244,7 @@ def _caller(row: KeyRow) -> Caller:
         "team_id": row.team,
         "org_id": row.org,
         "agent_id": row.agent,
+        "end_user_id": row.metadata.get("end_user_id"),
     }
     return Caller(
         kind="api_key",

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from counterseal.core.actors import ActorRefused, check_actor
 from counterseal.core.call import Inbound
 from counterseal.core.caller import Caller
-from counterseal.core.claims import ActorRefused, check_actor
 from counterseal.errors import BadCall, CallError, Unauthenticated
 from counterseal.identity.accept import InsufficientScope
 from counterseal.identity.challenge import challenge, insufficient_scope, scope_value

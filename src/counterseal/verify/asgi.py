@@ -19,7 +19,7 @@ from counterseal.core import strict_json
 from counterseal.core.limits import LIMITS, Limits
 from counterseal.core.methods import END_SESSION, STREAM
 from counterseal.core.operation import NoOperation, Operation, operation_of
-from counterseal.core.scope import scope_of
+from counterseal.core.profiles import Profile
 from counterseal.errors import REASONS
 from counterseal.verify.errors import NotVerified, VerificationError
 from counterseal.verify.verifier import Verifier
@@ -97,7 +97,7 @@ class CountersealMiddleware:
             await _answer(send, refused, identity)
         except NotVerified as error:
             _log.warning("a call was refused: %s: %s", error.code, error.message)
-            await _answer(send, _refusal(error, operation), identity)
+            await _answer(send, _refusal(error, operation, self._verifier.profile), identity)
         else:
             await self._app({**scope, "counterseal": verified}, receive, send)
 
@@ -119,14 +119,14 @@ def _row(code: str, message: str, *headers: tuple[bytes, bytes]) -> _Refused:
     return _Refused(reason.status, reason.rpc, code, message, *headers)
 
 
-def _refusal(error: NotVerified, operation: Operation) -> _Refused:
+def _refusal(error: NotVerified, operation: Operation, profile: Profile) -> _Refused:
     rpc = error.status * 100 + _OWN_CODE
     if not isinstance(error, VerificationError):
         return _Refused(error.status, rpc, error.code, "the call token cannot be verified now", (b"retry-after", b"5"))
     reason, message = error.public
     challenge = 'Bearer error="invalid_token"'
     if error.status == 403:
-        scope = scope_of(operation.method, operation.name)
+        scope = profile.scope_of(operation.method, operation.name)
         named = f', scope="{scope}"' if len(scope) <= _SCOPE_LENGTH else ""
         challenge = f'Bearer error="insufficient_scope"{named}'
     return _Refused(error.status, rpc, reason, message, (b"www-authenticate", challenge.encode("ascii")))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from counterseal.core.actors import chain_depth
 from counterseal.core.canonical import NotCanonical, arguments_digest
-from counterseal.core.claims import chain_depth
 from counterseal.core.methods import METHODS
 from counterseal.core.operation import Operation
-from counterseal.core.scope import scope_of
+from counterseal.core.scope import ScopeOf, scope_of
 from counterseal.verify.errors import VerificationError
 
 TYPE: Final = "mcp_call"
@@ -35,9 +35,16 @@ def check_shape(claims: Mapping[str, Any]) -> None:
         raise VerificationError("actor", f"`act`: {error}") from None
 
 
-def check_operation(claims: Mapping[str, Any], operation: Operation, audience: str, *, require_arguments: bool) -> None:
+def check_operation(
+    claims: Mapping[str, Any],
+    operation: Operation,
+    audience: str,
+    *,
+    require_arguments: bool,
+    scope_of: ScopeOf = scope_of,
+) -> None:
     """Scope and authorization_details (RFC 9396) against the call. require_arguments: a digest must be there where the
-    method binds arguments; one that is there is always checked.
+    method binds arguments; one that is there is always checked. scope_of: how tokens of this profile name their scope.
 
     Raises VerificationError `scope`, `operation` or `arguments`.
     """

@@ -17,6 +17,7 @@ from typing import Any, Final
 from counterseal.clock import Clock, SystemClock
 from counterseal.core.limits import LIMITS, Limits
 from counterseal.core.operation import Operation
+from counterseal.core.profiles import COUNTERSEAL, PROFILES
 from counterseal.jose import claims, jws, strict
 from counterseal.jose.refusal import TokenRefused
 from counterseal.verify import call
@@ -57,7 +58,8 @@ class Verifier:
     of a file, or a JWKS as a mapping. leeway: seconds by which clocks may differ, at most 60. single_use: True remembers
     used tokens in this process; a SingleUse of your own where several processes serve one audience; False takes a token as
     often as it comes while it lives. require_arguments: a token for a method with arguments must bind them; False takes
-    tokens of a gateway with `bind_arguments: false`. allow_insecure: keys over http from other hosts than this machine.
+    tokens of a gateway with `bind_arguments: false`. profile: "litellm" for a server whose tokens the gateway gives LiteLLM's
+    shape (`signer.profile`), and no others. allow_insecure: keys over http from other hosts than this machine.
 
     Raises ValueError for settings that cannot work. Nothing is fetched before the first token.
     """
@@ -71,17 +73,21 @@ class Verifier:
         leeway: float = 30.0,
         single_use: bool | SingleUse = True,
         require_arguments: bool = True,
+        profile: str = COUNTERSEAL.name,
         allow_insecure: bool = False,
         clock: Clock | None = None,
         limits: Limits = LIMITS,
     ) -> None:
+        if profile not in PROFILES:
+            raise ValueError(f"profile must be one of {', '.join(PROFILES)}")
         self.issuer = issuer
         self.audience = audience
+        self.profile = PROFILES[profile]
         self._rules = claims.ClaimRules(
             issuer=issuer,
             audiences=(audience,),
             single_audience=True,
-            types=("at+jwt",),
+            types=(self.profile.typ,),
             leeway=leeway,
             longest_life=LONGEST_LIFE,
         )
@@ -134,7 +140,13 @@ class Verifier:
         held = verified.claims
         call.check_shape(held)
         if operation is not None:
-            call.check_operation(held, operation, self.audience, require_arguments=self._require_arguments)
+            call.check_operation(
+                held,
+                operation,
+                self.audience,
+                require_arguments=self._require_arguments,
+                scope_of=self.profile.scope_of,
+            )
             self._use_up(held)
         return Verified(
             subject=held["sub"],
