@@ -23,7 +23,7 @@ NOT_IN_EVERYTHING = ("deny",)
 NEEDED: dict[Steps, str] = {
     ("servers",): "is not the name of a server",
     ("callers", "issuers", 0, "issuer"): "is for an `issuer` that holds",
-    ("callers", "issuers", 0, "discovery_uri"): "has no keys and nobody to ask",
+    ("callers", "issuers", 0, "discovery_uri"): "is for a `discovery_uri`",
     ("callers", "issuers", 0, "tenants"): "is missing: add it",
     ("callers", "issuers", 1, "introspection"): "has no keys and nobody to ask",
     ("callers", "issuers", 1, "issuer"): "is missing: add it",
