@@ -14,6 +14,7 @@ from counterseal.config.compile import signer_settings, warnings
 from counterseal.config.load import load
 from counterseal.config.schema import Configuration
 from counterseal.errors import ConfigError
+from counterseal.gateway.hook_wiring import try_hooks
 from counterseal.issuer.keys import from_file, from_text
 from counterseal.issuer.ring import KeyRing
 
@@ -39,6 +40,7 @@ def check(config: Path, as_json: bool, online: bool) -> None:
         configuration = load(config)
         _try_keys(configuration)
         _try_client_keys(configuration)
+        try_hooks(configuration)
     except ConfigError as error:
         if as_json:
             click.echo(json.dumps({"config": str(config), "ok": False, "problems": list(error.problems)}))

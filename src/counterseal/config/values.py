@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, StrictInt, StrictStr, Vali
 
 from counterseal.config.problems import Faults, nearest, wrong
 from counterseal.config.secret import SecretReference, Unresolved
-from counterseal.core.claims import RESERVED
+from counterseal.core.claims import is_claim_name, reserved_in
 from counterseal.core.methods import METHODS
 from counterseal.core.policy import CALLER_FIELDS
 from counterseal.files import check_private_file
@@ -187,7 +187,6 @@ Port = Annotated[StrictInt, AfterValidator(_port)]
 
 # claims
 
-_CLAIM: Final = re.compile(r"[A-Za-z0-9_:./-]{1,128}")
 _SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")
 _MEDIA_TYPE: Final = re.compile(r"(?:application/)?[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}", re.IGNORECASE)
 _NO_ACCESS_TOKENS: Final = frozenset(
@@ -206,11 +205,9 @@ _BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 def _claim_name(text: str) -> str:
     """A claim that a claim operation may name (threats.md I-04). What only looks like a reserved one is refused as one."""
-    for name in (text, text.partition(".")[0]):
-        plain = unicodedata.normalize("NFKC", name).strip().casefold()
-        if plain in RESERVED:
-            raise wrong(f"names the reserved claim `{plain}`, which the gateway alone decides: remove it")
-    if not _CLAIM.fullmatch(text):
+    if (reserved := reserved_in(text)) is not None:
+        raise wrong(f"names the reserved claim `{reserved}`, which the gateway alone decides: remove it")
+    if not is_claim_name(text):
         raise wrong("is no name for a claim: use at most 128 letters, digits and `_:./-`")
     return text
 

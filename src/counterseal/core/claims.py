@@ -6,9 +6,11 @@ pipeline make the same claims from the same code.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from counterseal.core.call import Call
@@ -38,6 +40,7 @@ RESERVED: Final = frozenset(
 )
 """What the gateway alone decides. A configuration that names one of these in a claim operation is refused at start."""
 
+_CLAIM: Final = re.compile(r"[A-Za-z0-9_:./-]{1,128}")
 SUBJECT_LENGTH: Final = 255
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 ACT_DEPTH: Final = 4
@@ -62,10 +65,47 @@ class SignerSettings:
     bind_arguments: bool = True
 
 
-def build_claims(caller: Caller, call: Call, signer: SignerSettings, *, now: int, jti: str, txn: str) -> dict[str, Any]:
-    """The claims set for one call. now: seconds since the epoch. Raises canonical.NotCanonical for arguments that have no
-    one meaning."""
-    return {
+def reserved_in(name: str) -> str | None:
+    """The reserved claim that a claim's name is, looks like, or begins a path with (threats.md I-04); None for any other."""
+    for part in (name, name.partition(".")[0]):
+        plain = unicodedata.normalize("NFKC", part).strip().casefold()
+        if plain in RESERVED:
+            return plain
+    return None
+
+
+def is_claim_name(name: str) -> bool:
+    """Whether a claim that the gateway doesn't make by itself may have this name, reserved ones aside."""
+    return _CLAIM.fullmatch(name) is not None
+
+
+class ClaimTaken(ValueError):
+    """A claim that was to be added is reserved, or the token has it already."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the token has the claim {name!r} already, or nobody may add it")
+        self.name = name
+
+
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+def build_claims(
+    caller: Caller,
+    call: Call,
+    signer: SignerSettings,
+    *,
+    now: int,
+    jti: str,
+    txn: str,
+    added: Mapping[str, Any] = _NONE,
+) -> dict[str, Any]:
+    """The claims set for one call. now: seconds since the epoch. added: claims of claim sources, JSON values by name.
+
+    Raises canonical.NotCanonical for arguments that have no one meaning, ClaimTaken where one of `added` may not be added,
+    UnfitSubject.
+    """
+    claims: dict[str, Any] = {
         "iss": signer.issuer,
         "aud": signer.audience,
         "sub": subject(caller, signer.end_user_claim_sources),
@@ -79,6 +119,11 @@ def build_claims(caller: Caller, call: Call, signer: SignerSettings, *, now: int
         "txn": txn,
         "authorization_details": [operation(call, signer)],
     }
+    for name in added:
+        if name in claims or reserved_in(name) is not None:
+            raise ClaimTaken(name)
+        claims[name] = added[name]
+    return claims
 
 
 def operation(call: Call, signer: SignerSettings) -> dict[str, Any]:
