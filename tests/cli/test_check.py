@@ -76,6 +76,16 @@ def test_warnings_follow_and_it_still_ends_with_0(folder: Path, monkeypatch: pyt
     assert "c4n4ry" not in result.output
 
 
+def test_what_is_experimental_is_a_warning(folder: Path) -> None:
+    text = GOOD + "keys: {algorithms: [ES256, ML-DSA-44]}\n"
+    result = run(text, folder=folder)
+    assert result.exit_code == 0
+    assert "warning: keys.algorithms has ML-DSA-44, which is experimental" in result.stdout
+    (warning,) = json.loads(run(text, "--json", folder=folder).stdout)["warnings"]
+    assert "refuse the whole JWKS" in warning
+    assert json.loads(run(GOOD, "--json", folder=folder).stdout)["warnings"] == []
+
+
 def test_for_programs_it_prints_one_object(folder: Path) -> None:
     good = run(GOOD, "--json", folder=folder)
     assert good.exit_code == 0
@@ -102,16 +112,16 @@ def test_colours_are_for_terminals_alone(folder: Path) -> None:
     assert "\x1b[" in run(GOOD, folder=folder, color=True).output
 
 
-def test_asking_the_issuers_is_not_built_yet(folder: Path) -> None:
-    result = run(GOOD, "--online", folder=folder)
-    assert result.exit_code == 2
-    assert "`--online` is not built yet" in result.stderr
+@pytest.mark.parametrize("arguments", [["one.yaml", "two.yaml"], ["--offline"], ["--online=yes"]])
+def test_wrong_usage_ends_with_2(folder: Path, arguments: list[str]) -> None:
+    assert run(GOOD, *arguments, folder=folder).exit_code == 2
 
 
 def test_help_has_an_example(folder: Path) -> None:
     result = CliRunner().invoke(check, ["--help"])
     assert result.exit_code == 0
-    assert "counterseal check prod.yaml --json" in result.stdout
+    for example in ("counterseal check prod.yaml --json", "counterseal check prod.yaml --online"):
+        assert example in result.stdout
 
 
 def key_file(folder: Path, *algorithms: str) -> None:

@@ -43,7 +43,7 @@ def test_our_own_tokens_never_come_back_in() -> None:
     load(callers={"issuers": [{**IDP, "issuer": f"{ISSUER}/"}]})
 
 
-@pytest.mark.parametrize("name", ["HS256", "none", "ES256K"])
+@pytest.mark.parametrize("name", ["HS256", "none", "ES256K", "ML-DSA-44"])
 def test_an_idp_cannot_use_an_algorithm_that_is_not_in_the_table(name: str) -> None:
     load(callers={"issuers": [{**IDP, "algorithms": ["RS512", "PS256", "ES384", "EdDSA"]}]})
     written, problem = refused(callers={"issuers": [{**IDP, "algorithms": ["RS256", name]}]})

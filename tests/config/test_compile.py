@@ -179,6 +179,7 @@ def test_c_02_what_takes_somebodys_word_for_more_than_it_may_be_worth_is_a_warni
             "MCP_JWT_SIGNING_KEY is set but keys.source is store, so it is not used",
         ),
         (QUIET + "store: 'memory:'\n", {}, "end with the process"),
+        (QUIET + "keys: {algorithms: [ES256, ML-DSA-44]}\n", {}, "has ML-DSA-44, which is experimental"),
         (QUIET + "callers: {anonymous: true}\n", {}, "callers.anonymous is true"),
         ("policy: [{permit: {tools: [x]}}]\n", {}, "servers is empty"),
         ("servers: {w: {url: http://w}}\n", {}, "every call is denied"),

@@ -12,7 +12,7 @@ from counterseal.core.caller import Caller
 from counterseal.errors import CannotTell
 from counterseal.identity.idp_jwt import TrustedIssuer
 from tests.identity.issuers import CALLED, CORP, OURS, PARTNER, HeldKeys, claims, refusal, trusted, who
-from tests.support.tokens import ABSENT, NOW, jwk, jwks, private_key, token
+from tests.support.tokens import ABSENT, NOW, jwk, jwks, needs_ml_dsa, private_key, token
 
 HIDDEN = private_key("ES256", "hidden")
 """The key of an issuer that has the same `kid` as another."""
@@ -161,6 +161,14 @@ async def test_j_03_an_algorithm_that_the_issuer_may_not_use_is_refused_without_
     assert "algorithm" in await refusal(token(claims(), "ES384"), issuer)
     assert keys.asked == 0
     assert await who(token(claims(), "ES384"), trusted(algorithms=frozenset({"ES384"}))) is not None
+
+
+@needs_ml_dsa
+async def test_j_03_an_experimental_algorithm_is_refused_even_of_an_issuer_that_publishes_such_a_key() -> None:
+    keys = HeldKeys(jwks("ES256", "ML-DSA-44"))
+    assert "algorithm" in await refusal(token(claims(), "ML-DSA-44"), trusted(keys=keys))
+    assert keys.asked == 0
+    assert await who(token(claims()), trusted(keys=keys)) is not None
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import multiprocessing
+import os
 import signal
 import socket
 import sys
@@ -18,6 +19,7 @@ from typing import Final
 import click
 import uvicorn
 
+from counterseal.config.compile import warnings
 from counterseal.config.load import load
 from counterseal.errors import ConfigError
 from counterseal.gateway.wiring import prepare
@@ -54,6 +56,8 @@ def serve(config: Path, host: str | None, port: int | None, workers: int, watch:
             "use `sqlite:counterseal.db` or `--workers 1`"
         )
     _log_to_stderr()
+    for warning in warnings(configuration, os.environ):
+        logging.getLogger("counterseal").warning("%s", warning)
     if workers > 1:
         # What can be wrong is found here, once, and keys are made before any worker could make its own.
         asyncio.run(prepare(config))

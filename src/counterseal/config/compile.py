@@ -13,6 +13,7 @@ from counterseal.config.secret import Secret
 from counterseal.core import policy as core
 from counterseal.core.claims import SignerSettings
 from counterseal.core.patterns import Patterns
+from counterseal.jose.algorithms import EXPERIMENTAL
 
 _MANY_MACHINES: Final = (16, 48)
 """A network with fewer bits fixed than these, of IPv4 and of IPv6, is rarely meant as a whole."""
@@ -86,6 +87,12 @@ def warnings(configuration: Configuration, environment: Mapping[str, str]) -> It
             "MCP_JWT_SIGNING_KEY is set but keys.source is store, so it is not used: "
             "write `keys: {source: env:MCP_JWT_SIGNING_KEY}` to use it"
         )
+    for algorithm in configuration.keys.algorithms or ():
+        if algorithm in EXPERIMENTAL:
+            yield (
+                f"keys.algorithms has {algorithm}, which is experimental: almost no verifier knows it, and some libraries refuse "
+                "the whole JWKS for one key of a kind that they do not know (docs/call-token.md names them)"
+            )
     if configuration.store == "memory:":
         yield "store is memory:, so API keys and signing keys end with the process"
     if configuration.callers.anonymous:

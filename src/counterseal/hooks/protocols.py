@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
 
-from counterseal.core.frozen import freeze
 from counterseal.hooks.view import Event, View
 
 Headers = tuple[tuple[str, str], ...]
@@ -45,11 +45,15 @@ class Replace:
     headers: Headers = field(default=(), repr=False)
 
 
+def _none() -> Mapping[str, Any]:
+    return MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Additions:
     """What the call token and the request get on top. claims: by names that the token does not have; no reserved one."""
 
-    claims: Mapping[str, Any] = field(default=freeze({}), repr=False)
+    claims: Mapping[str, Any] = field(default_factory=_none, repr=False)
     headers: Headers = field(default=(), repr=False)
 
 

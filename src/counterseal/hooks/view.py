@@ -25,6 +25,10 @@ CREDENTIALS: Final = frozenset(
 _NONE: Final[Mapping[str, Any]] = freeze({})
 
 
+def _none() -> Mapping[str, Any]:
+    return _NONE
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerView:
     """Who calls. The names are those of `core.caller.Caller`; None and () where it is not known."""
@@ -40,7 +44,7 @@ class CallerView:
     roles: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
-    metadata: Mapping[str, str] = field(default=_NONE)
+    metadata: Mapping[str, str] = field(default_factory=_none)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +66,7 @@ class View:
 
     caller: CallerView
     call: CallView
-    headers: Mapping[str, str] = field(default=_NONE, repr=False)
+    headers: Mapping[str, str] = field(default_factory=_none, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

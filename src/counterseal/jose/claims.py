@@ -17,6 +17,7 @@ from counterseal.jose.refusal import TokenRefused
 LATEST: Final = 253402300799
 """The last second of the year 9999."""
 
+USUAL_LEEWAY: Final = 30.0
 MOST_LEEWAY: Final = 60.0
 MOST_AUDIENCES: Final = 10
 SUBJECT_LENGTH: Final = 255
@@ -39,7 +40,7 @@ class ClaimRules:
     types: tuple[str, ...]
     single_audience: bool = False
     untyped: bool = False
-    leeway: float = 30.0
+    leeway: float = USUAL_LEEWAY
     longest_life: float | None = None
     subject: bool = True
     confirmed: bool = False
