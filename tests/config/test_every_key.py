@@ -34,7 +34,8 @@ NEEDED: dict[Steps, str] = {
 SCHEMA = {steps: info for steps, info in fields() if not set(steps[:-1]) & set(NOT_IN_EVERYTHING)}
 KEYS = [steps for steps, _ in values(EVERYTHING) if isinstance(steps[-1], str) and general(steps) in SCHEMA]
 FREE = [steps for steps, _ in values(EVERYTHING) if isinstance(steps[-1], str) and general(steps) not in SCHEMA]
-ITEMS = [steps for steps, _ in values(EVERYTHING) if isinstance(steps[-1], int)]
+# What stands in `with` is the hook's own.
+ITEMS = [steps for steps, _ in values(EVERYTHING) if isinstance(steps[-1], int) and "with" not in steps]
 
 
 @pytest.fixture(autouse=True)
@@ -159,6 +160,7 @@ def test_the_required_keys_are_few() -> None:
         ("issuer",),
         ("servers", "<name>", "url"),
         ("callers", "issuers", "[]", "name"),
+        ("hooks", "[]", "use"),
         *(("callers", "issuers", "[]", "introspection", key) for key in ("endpoint", "client_id")),
     }
 

@@ -25,6 +25,7 @@ _EXAMPLES: Final = {
     "name": "corp",
     "endpoint": "https://idp.example.com/introspect",
     "client_id": "gateway",
+    "use": "argument_schema",
 }
 _KINDS: Final = {
     type(None): "empty",

@@ -31,6 +31,8 @@ _DRAFTS: Final[Mapping[str, Any]] = {
 }
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 _ANCHORS: Final = ("$anchor", "$dynamicAnchor")
+_MAPS: Final = frozenset(["properties", "patternProperties", "dependentSchemas", *(_ASIDE := ("$defs", "definitions"))])
+"""Keywords whose value is a mapping of names to schemas. Of those set aside nothing is looked at unless a reference leads there."""
 _UNEVALUATED: Final = ("unevaluatedProperties", "unevaluatedItems")
 
 _DEPTH: Final = 64
@@ -94,7 +96,7 @@ class BoundedSchema:
                 keywords={"pattern": _metered(self._meter)},
             )
         except ValueError as error:
-            if (name := getattr(getattr(error, "kind", None), "name", None)) == "format":
+            if (name := getattr(getattr(error, "kind", None), "name", None)) in ("format", "pattern"):
                 raise NotCheckable("it has a `pattern` that cannot be matched in linear time") from None
             raise NotCheckable(f"it is not valid ({name})" if name else "it is not valid") from None
         self.size = weigh.values * _VALUE_BYTES + self._meter.size
@@ -189,11 +191,14 @@ class _Weigh:
             self._patterns += isinstance(node.get("pattern"), str)
             self._unevaluated |= any(key in node for key in _UNEVALUATED)
 
-    def _of(self, value: Any, nested: int) -> int:
+    def _of(self, value: Any, nested: int, *, is_map: bool = False) -> int:
+        """The weight of a value in the schema. is_map: its keys are names and no keywords."""
         if isinstance(value, list):
             return 1 + sum(self._of(one, nested) for one in value)
         if not isinstance(value, dict):
             return 1
+        if is_map:
+            return 1 + sum(self._of(one, nested) for one in value.values())
         if id(value) in self._open:
             self.recursive = True
             return 1
@@ -202,14 +207,16 @@ class _Weigh:
         if nested > _NESTED:
             raise NotCheckable("it is nested too deep")
         self._open.add(id(value))
-        inside = [*value.values(), *self._targets(value)]
-        weight = 1 + sum(self._of(one, nested + 1) for one in inside)
+        weight = 1 + sum(self._of(target, nested + 1) for target in self._targets(value))
+        for key, one in value.items():
+            if key not in _ASIDE:
+                weight += self._of(one, nested + 1, is_map=key in _MAPS)
         for key in _UNEVALUATED:
             weight *= 3 if key in value else 1
-        if isinstance(value.get("patternProperties"), dict):
-            self.name_patterns += len(value["patternProperties"])
         if weight > _WEIGHT:
             raise NotCheckable("it is too much with its references followed")
+        if isinstance(value.get("patternProperties"), dict):
+            self.name_patterns += len(value["patternProperties"])
         self._open.discard(id(value))
         self._weights[id(value)] = weight
         return weight

@@ -41,7 +41,7 @@ class ClaimsFromFile:
     def __init__(self, *, file: str, by: str = "subject", issuer: str | None = None, offered: Offered) -> None:
         if not isinstance(file, str) or not file:
             raise ValueError("`file` must be the path of a JSON file")
-        if by not in _BY:
+        if not isinstance(by, str) or by not in _BY:
             raise ValueError(f"`by` must be one of {', '.join(_BY)}")
         if issuer is not None and not isinstance(issuer, str):
             raise ValueError("`issuer` must be the issuer of the tokens that the file is for")
