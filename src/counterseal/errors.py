@@ -222,6 +222,14 @@ _ROWS: Final = (
         "The call token would hold a scope that the server's `signer.allowed_scopes` leaves out.",
         "Add the scope that the message names to `servers.<name>.signer.allowed_scopes`.",
     ),
+    Reason(
+        "hook_denied",
+        403,
+        40312,
+        "caller",
+        "A hook of the gateway denies this call. The message is the hook's; the record says which one it is.",
+        "Do what the message says, or ask the gateway's owner about the hook.",
+    ),
     # 404 and the other statuses of the address itself
     Reason(
         "server_unknown",
@@ -387,6 +395,15 @@ _ROWS: Final = (
         "The gateway carries as many calls as it may.",
         "Wait for `Retry-After` seconds.",
     ),
+    Reason(
+        "hook_failed",
+        503,
+        50306,
+        "us",
+        "A hook of the gateway raised an error, gave no answer in time, or gave one that cannot be used. "
+        "The record says which, and why.",
+        "Mend the hook; `docs/hooks.md` says what it may answer.",
+    ),
 )
 
 REASONS: Final[Mapping[str, Reason]] = {row.code: row for row in _ROWS}
@@ -413,7 +430,7 @@ class CallError(CountersealError):
     message: what the caller reads. detail: what only the record and the log get. data: more members for JSON-RPC
     `error.data`, where the protocol asks for them. id: the JSON-RPC id to answer to, as far as it is known. headers: HTTP
     headers of the answer. record: the id of the record that tells of it, once there is one. caller: who was found to be calling
-    before, for the record.
+    before, and rule: what said no, for the record.
     """
 
     def __init__(
@@ -435,6 +452,7 @@ class CallError(CountersealError):
         self.headers = headers
         self.record: str | None = None
         self.caller: Any = None
+        self.rule: str | None = None
 
 
 class Unauthenticated(CallError):

@@ -123,7 +123,19 @@ EVERYTHING: dict[str, Any] = {
         },
         {"deny": {"tools": ["delete_*"]}},
     ],
-    "hooks": [],
+    "hooks": [
+        {
+            "use": "static_headers",
+            "name": "tenant",
+            "servers": ["weather"],
+            "methods": ["tools/call", "prompts/*"],
+            "tools": ["get_*"],
+            "headers": ["X-Tenant"],
+            "time_limit": "2s",
+            "with": {"headers": {"X-Tenant": "env:TENANT_KEY"}, "deep": [[1, {"a": 1.5}], None, True]},
+        },
+        {"use": "my_hooks.gates:Sundays"},
+    ],
     "audit": {"sink": "file:audit/", "required": True, "fsync": "none"},
 }
 
@@ -133,8 +145,9 @@ Field = tuple[tuple[str, ...], FieldInfo]
 def fields(part: type[BaseModel] = Configuration, above: tuple[str, ...] = ()) -> Iterator[Field]:
     """Every key of the schema: its steps, with `[]` for any position and `<name>` for any key, and its field."""
     for name, info in part.model_fields.items():
-        yield (*above, name), info
-        steps, hint = _inside((*above, name), info.annotation)
+        key = info.alias or name
+        yield (*above, key), info
+        steps, hint = _inside((*above, key), info.annotation)
         if isinstance(hint, type) and issubclass(hint, Part):
             yield from fields(hint, steps)
 
@@ -177,6 +190,7 @@ def general(steps: tuple[str | int, ...]) -> tuple[str, ...]:
         ("servers", "<name>", "headers"),
         ("policy", "[]", "permit", "callers"),
         *((*signer, f"{operation}_claims") for signer in _SIGNERS for operation in ("add", "set")),
+        ("hooks", "[]", "with"),
     )
     for index in range(1, len(text)):
         if text[:index] in free:

@@ -34,8 +34,8 @@ NEEDED: dict[Steps, str] = {
 SCHEMA = {steps: info for steps, info in fields() if not set(steps[:-1]) & set(NOT_IN_EVERYTHING)}
 KEYS = [steps for steps, _ in values(EVERYTHING) if isinstance(steps[-1], str) and general(steps) in SCHEMA]
 FREE = [steps for steps, _ in values(EVERYTHING) if isinstance(steps[-1], str) and general(steps) not in SCHEMA]
-ANYTHING = ("set_claims", "values")
-"""Below these any JSON value may stand, or any that is neither a list nor an object."""
+ANYTHING = ("set_claims", "values", "with")
+"""Below these any JSON value may stand, or any that is neither a list nor an object, or what a hook takes."""
 ITEMS = [steps for steps, _ in values(EVERYTHING) if isinstance(steps[-1], int) and not {*steps} & {*ANYTHING}]
 
 
@@ -164,6 +164,7 @@ def test_the_required_keys_are_few() -> None:
         ("signer", "required_claims", "[]", "name"),
         ("servers", "<name>", "signer", "required_claims", "[]", "name"),
         ("callers", "issuers", "[]", "name"),
+        ("hooks", "[]", "use"),
         *(("callers", "issuers", "[]", "introspection", key) for key in ("endpoint", "client_id")),
     }
 

@@ -234,7 +234,6 @@ def test_c_03_no_dump_of_a_configuration_holds_a_secret(monkeypatch: pytest.Monk
 LATER: list[tuple[str, Any]] = [
     ("redis", "redis://user:c4n4ry@redis"),
     ("keys.rotate_every", "30d"),
-    ("hooks", ["module:Class"]),
     ("audit.required", False),
     ("signer.channel_token_audience", "x"),
     ("signer.channel_token_ttl", "5m"),

@@ -20,6 +20,7 @@ from counterseal.config.compile import signing_algorithm, warnings
 from counterseal.config.load import load
 from counterseal.config.schema import Configuration
 from counterseal.errors import ConfigError
+from counterseal.gateway.hook_wiring import try_hooks
 from counterseal.gateway.judged import Judged, Level
 from counterseal.gateway.online import ask
 from counterseal.issuer.keys import from_file, from_text
@@ -52,6 +53,7 @@ def check(config: Path, as_json: bool, online: bool) -> None:
         configuration = load(config)
         _try_keys(configuration)
         _try_client_keys(configuration)
+        try_hooks(configuration)
     except ConfigError as error:
         if as_json:
             click.echo(json.dumps({"config": str(config), "ok": False, "problems": list(error.problems)}))

@@ -17,6 +17,7 @@ from pydantic import ValidationInfo as Info
 
 from counterseal.config.addresses import HeaderName, Host, Origin, OwnIssuer, ServerUrl
 from counterseal.config.callers import DEFAULT_ALGORITHMS, Callers
+from counterseal.config.hooks import Hooks
 from counterseal.config.part import Part, nothing
 from counterseal.config.policy import Rule
 from counterseal.config.problems import Faults, later, nearest, wrong
@@ -133,7 +134,7 @@ class Configuration(Part):
     signer: Signer = Field(default_factory=Signer)
     servers: Annotated[Mapping[ServerName, Server], AfterValidator(frozen)] = Field(default_factory=nothing)
     policy: tuple[Rule, ...] = ()
-    hooks: Annotated[tuple[Any, ...], later("hooks are not built yet: remove them", ())] = ()
+    hooks: Hooks = ()
     # Not `Audit()`: its folder is relative to that of the file.
     audit: Audit = Field(default_factory=dict, validate_default=True)
 
@@ -143,6 +144,11 @@ class Configuration(Part):
     def model_post_init(self, context: Any) -> None:
         self._source = context if isinstance(context, Source) else Source()
         self._signers = frozen({name: self.signer.under(server.signer) for name, server in self.servers.items()})
+
+    @property
+    def folder(self) -> Path:
+        """What relative paths in the file start from."""
+        return self._source.folder
 
     def signer_of(self, server_name: str) -> Signer:
         """How call tokens for this server are made. Raises KeyError for a server that is not configured."""
@@ -155,9 +161,9 @@ class Configuration(Part):
         """
         return ":".join([Path(self._source.name).name, *self._place(path)[:1]])
 
-    def place_of(self, path: str) -> str:
-        """The same for messages about the file, as `etc/counterseal.yaml:41:7`."""
-        return ":".join([self._source.name, *self._place(path)])
+    def place_of(self, path: str, otherwise: str = "") -> str:
+        """The same for messages about the file, as `etc/counterseal.yaml:41:7`. otherwise: what holds a key that is not in it."""
+        return ":".join([self._source.name, *(self._place(path) or self._place(otherwise))])
 
     def _place(self, path: str) -> list[str]:
         return [str(number) for number in self._source.places.get(path, ())]

@@ -50,6 +50,13 @@ class Limits:
     claim_text_bytes: int = 4 * 1024
     claim_json_depth: int = 8
     claim_json_members: int = 256
+    # what hooks may add, and may know of tools
+    hook_header_count: int = 20
+    hook_header_bytes: int = 2 * 1024
+    hook_claim_members: int = 128
+    hook_events: int = 1000
+    tool_schema_bytes: int = 64 * 1024
+    tool_schemas_bytes: int = 8 * 1024 * 1024
     # what a server may take or send
     server_connect_seconds: float = 5.0
     server_idle_seconds: float = 60.0

@@ -39,10 +39,11 @@ class Permit(Value, frozen=True, kw_only=True):
 
     Made by `gateway.pipeline` alone, from the call, policy's yes and a token that was signed for exactly this call; there
     is no other way to reach a server, so no path can go out unsigned. subject: whose pseudonym the claim `sub` is, for the record
-    alone; None where it is no pseudonym.
+    alone; None where it is no pseudonym. headers: what hooks add to the request; they replace none of ours. hooks: those that
+    replaced arguments or added claims, by name.
     """
 
-    UNSHOWN: ClassVar = frozenset({"token"})
+    UNSHOWN: ClassVar = frozenset({"token", "headers"})
 
     caller: Caller
     call: Call
@@ -52,6 +53,8 @@ class Permit(Value, frozen=True, kw_only=True):
     algorithm: str
     token: str
     subject: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    hooks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         bound = self.claims["authorization_details"][0]

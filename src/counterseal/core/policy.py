@@ -78,7 +78,7 @@ class Policy:
 
     def decide(self, caller: Caller, call: Call) -> Allowed | Denial:
         """The decision about one call."""
-        method, name = _operation(call)
+        method, name = decided_as(call)
         return self.decide_operation(caller, call.server, method, name, asked=call.method)
 
     def decide_operation(
@@ -124,9 +124,12 @@ class Policy:
         return Denial("policy_denied", f"no policy rule permits {_say(method, name)} on {server!r}", "default")
 
 
-def _operation(call: Call) -> tuple[str, str | None]:
-    """What a call is decided as. A completion reveals what the prompt or resource it is for would, and listening for changes
-    of resources is following them: side doors are decided like the front door (threats.md M-23)."""
+def decided_as(call: Call) -> tuple[str, str | None]:
+    """The method and name that a call is decided as.
+
+    A completion reveals what the prompt or resource it is for would, and listening for changes of resources is following them:
+    side doors are decided like the front door (threats.md M-23).
+    """
     params = (call.message or {}).get("params") or {}
     if call.method == "subscriptions/listen":
         wanted = params.get("notifications")

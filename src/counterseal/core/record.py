@@ -55,6 +55,7 @@ def intent(record: str, inbound: Inbound, permit: Permit, arguments_mac: str | N
         "peer": inbound.peer,
         "channel_token": _channel(permit.caller),
         "rule": permit.allowed.rule,
+        "hooks": list(permit.hooks),
         "sub": claims["sub"],
         "sub_of": permit.subject,
         "mixed_scripts": mixed_scripts(permit.subject or claims["sub"]),

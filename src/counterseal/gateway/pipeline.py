@@ -1,6 +1,6 @@
 """The order in which a call is handled, written once.
 
-    bytes and headers ─► Caller ─► Call ─► decide ─► call token ─► intent ─► server ─► reply stream ─► outcome
+    bytes and headers ─► Caller ─► Call ─► decide ─► hooks ─► call token ─► intent ─► server ─► reply stream ─► outcome
 
 Each value is made by one stage and only read by later ones. What can go wrong in a stage is an exception that carries its
 answer (errors.py); a denial is a value. Nothing else belongs here: a change of this file is a design decision.
@@ -16,7 +16,7 @@ from counterseal.clock import Clock
 from counterseal.core.call import Call, Inbound
 from counterseal.core.caller import Caller
 from counterseal.core.canonical import NotCanonical
-from counterseal.core.claims import SignerSettings, build_claims
+from counterseal.core.claims import ClaimTaken, SignerSettings, build_claims
 from counterseal.core.permit import ClaimsRefused, Denial, Permit
 from counterseal.core.policy import Policy
 from counterseal.core.reply import Reply
@@ -24,6 +24,7 @@ from counterseal.core.sources import UnfitSubject
 from counterseal.errors import BadCall, CallError, Unauthenticated
 from counterseal.gateway.admission import Admission
 from counterseal.gateway.recorder import Denied, Recorder
+from counterseal.hooks.runner import NOTHING, Hooks, failure
 from counterseal.identity.credentials import REFUSED
 from counterseal.identity.identify import Identify
 from counterseal.issuer.mint import Mint
@@ -37,7 +38,8 @@ class Server(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """One gateway. decode: the wire room, given what opens sessions. new_id: 128 random bits as text, new at each call."""
+    """One gateway. decode: the wire room, given what opens sessions. new_id: 128 random bits as text, new at each call. hooks:
+    gates and claim sources; None where there are none."""
 
     identify: Identify
     admission: Admission
@@ -49,6 +51,7 @@ class Pipeline:
     recorder: Recorder
     clock: Clock
     new_id: Callable[[], str]
+    hooks: Hooks | None = None
 
     async def handle(self, inbound: Inbound) -> Reply:
         """The reply to one request. Raises errors.CallError, recorded, for the web room to write down."""
@@ -56,7 +59,7 @@ class Pipeline:
             caller = record.caller = await self.identify(inbound)
             record.until_end(self.admission.enter(caller))
             call = record.call = self.decode(inbound, caller)
-            verdict = await self.permit(caller, call)
+            verdict = await self.permit(caller, call, inbound)
             if isinstance(verdict, Denial):
                 raise Denied(verdict)
             await record.intent(verdict)
@@ -67,11 +70,11 @@ class Pipeline:
         async with self.recorder.open(inbound):
             raise error
 
-    async def permit(self, caller: Caller, call: Call) -> Permit | Denial:
+    async def permit(self, caller: Caller, call: Call, inbound: Inbound | None = None) -> Permit | Denial:
         """Decide about one call and countersign it. The only place where a Permit is made.
 
-        Raises BadCall for arguments that have no one meaning, CallError where the token would be too large, CannotTell where
-        nothing can be signed.
+        inbound: where hooks see headers of, None for a call that nobody sent. Raises BadCall for arguments that have no one
+        meaning, CallError where the token would be too large, CannotTell where nothing can be signed or a hook failed.
         """
         signer = self.signers.get(call.server)
         if signer is None:
@@ -83,10 +86,20 @@ class Pipeline:
         allowed = self.policy.decide(caller, call)
         if isinstance(allowed, Denial):
             return allowed
+        added = NOTHING
+        if self.hooks is not None:
+            passed = await self.hooks.pass_gates(caller, call, inbound)
+            if isinstance(passed, Denial):
+                return passed
+            if passed.call is not call:  # other arguments are another call (P-03)
+                call = passed.call
+                allowed = self.policy.decide(caller, call)
+                if isinstance(allowed, Denial):
+                    return allowed
+            added = await self.hooks.add(caller, passed, inbound)
+        now, jti, txn = int(self.clock.wall()), self.new_id(), self.new_id()
         try:
-            claims = build_claims(
-                caller, call, signer, now=int(self.clock.wall()), jti=self.new_id(), txn=self.new_id()
-            )
+            claims = build_claims(caller, call, signer, now=now, jti=jti, txn=txn, added=added.claims)
             subject = None if signer.pairwise is None else signer.subject(caller)[0]
         except ClaimsRefused as refused:
             return refused.denial
@@ -95,6 +108,8 @@ class Pipeline:
             raise self.identify.challenged(unfit, call.server) from None
         except NotCanonical as error:
             raise BadCall("invalid_params", f"the arguments cannot be bound into a token: {error}") from None
+        except ClaimTaken as error:
+            raise failure(added.by[error.name], str(error)) from None
         minted = await self.mint.mint(claims, signer.algorithm, signer.profile.typ)
         return Permit(
             caller=caller,
@@ -105,4 +120,6 @@ class Pipeline:
             kid=minted.kid,
             algorithm=minted.algorithm,
             token=minted.token,
+            headers=added.headers,
+            hooks=added.names,
         )

@@ -28,6 +28,7 @@ from counterseal.core.permit import Allowed
 from counterseal.core.policy import Policy
 from counterseal.gateway.admission import Admission
 from counterseal.gateway.batch import BatchHandler, Handler
+from counterseal.gateway.hook_wiring import open_hooks
 from counterseal.gateway.identity_wiring import Check, identity_headers, open_identify
 from counterseal.gateway.ids import Ids
 from counterseal.gateway.pipeline import Pipeline
@@ -97,7 +98,6 @@ async def open_gateway(config: Path, *, background: bool = True, clock: Clock | 
         stack.push_async_callback(sink.close)
         await sink.start()
         new_id = Ids().new
-        recorder = Recorder(sink, clock, await store.secret(AUDIT_MAC), new_id)
         sessions = Sessions(await store.secret(SESSION_SEAL), clock, LIMITS)
         policy = compile_policy(configuration)
         client = Client()
@@ -107,6 +107,8 @@ async def open_gateway(config: Path, *, background: bool = True, clock: Clock | 
             name: StreamableHttp(_destination(configuration, name), http, sessions, partial(_may, policy), LIMITS)
             for name in configuration.servers
         }
+        hooks = open_hooks(configuration, clock, servers, stack)
+        recorder = Recorder(sink, clock, await store.secret(AUDIT_MAC), new_id, hooks.observe)
         headers = identity_headers(configuration)
         pairwise_key = await store.secret(PAIRWISE)
         checks: dict[str, Check] = {"keys": lambda: None, "audit": sink.healthy}
@@ -131,6 +133,7 @@ async def open_gateway(config: Path, *, background: bool = True, clock: Clock | 
             recorder=recorder,
             clock=clock,
             new_id=new_id,
+            hooks=hooks.calls,
         )
         for settings in pipeline.signers.values():
             ring.signer(settings.algorithm)

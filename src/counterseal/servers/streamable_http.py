@@ -22,6 +22,7 @@ from counterseal.core.reply import Headers, Reply
 from counterseal.errors import BadCall, ServerError
 from counterseal.httpclient import Target
 from counterseal.servers.http import Http, Request, Response
+from counterseal.servers.schemas import ToolSchemas
 from counterseal.servers.session import Sessions
 from counterseal.wire import headers as wire_headers
 from counterseal.wire import jsonrpc
@@ -76,10 +77,15 @@ class StreamableHttp:
             *destination.static,
         )
         self._learned: dict[str, Mapping[wire_headers.Path, str]] = {}
+        self._schemas = ToolSchemas(limits)
 
     def schema(self, tool: str) -> Mapping[wire_headers.Path, str] | None:
         """What a tool mirrors into headers, as the server's lists showed it so far; None where no list named the tool."""
         return self._learned.get(tool)
+
+    def input_schema(self, tool: str) -> bytes | None:
+        """The JSON text of a tool's inputSchema, as `ToolSchemas.get` has it."""
+        return self._schemas.get(tool)
 
     async def send(self, permit: Permit) -> Reply:
         """One call. Raises ServerError, or BadCall where the server says that the session has ended.
@@ -142,6 +148,9 @@ class StreamableHttp:
                 headers.append(("Mcp-Session-Id", call.session.server_id))
             if call.last_event_id is not None:
                 headers.append(("Last-Event-ID", call.last_event_id))
+        if permit.headers:
+            ours = {name.lower() for name, _ in headers}
+            headers += [header for header in permit.headers if header[0].lower() not in ours]
         return Request(verb, self._target, headers, body, listens_seconds)
 
     async def _reply(self, permit: Permit, answer: Answer, response: Response, listens: bool) -> Reply:
@@ -207,6 +216,8 @@ class StreamableHttp:
         if len(self._learned) + len(answer.learned) > _LEARNED:
             self._learned.clear()
         self._learned.update(answer.learned)
+        for tool, schema in answer.schemas.items():
+            self._schemas.add(tool, memoryview(schema))
 
 
 class EventBody:
