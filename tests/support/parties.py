@@ -30,6 +30,8 @@ FROM_NPM: Final = {
     "oauth2-mock-server": "oauth2-mock-server/package.json",
 }
 FROM_PYPI: Final = {"python-client": "mcp", "fastmcp": "fastmcp", "pyjwt": "jwt"}
+PROGRAMS: Final = {"envoy": "envoy"}
+"""Programs in Python packages, which tests/parties/requirements.txt names."""
 
 
 def node() -> Path | None:
@@ -52,6 +54,10 @@ def missing(name: str) -> str | None:
     if name in FROM_PYPI:
         if importlib.util.find_spec(FROM_PYPI[name]) is None:
             return f"party {name} is missing: pip install -e '.[dev]'"
+        return None
+    if name in PROGRAMS:
+        if importlib.util.find_spec(PROGRAMS[name]) is None:
+            return f"party {name} is missing: pip install --require-hashes --requirement tests/parties/requirements.txt"
         return None
     if not (MODULES / FROM_NPM[name]).exists():
         return f"party {name} is missing: {INSTALL}"
