@@ -1,7 +1,7 @@
 """Envoy in front of servers: it verifies call tokens by the gateway's JWKS and chooses the server by what they say.
 
-Its configuration is what its own documentation tells an operator to write (`jwt_authn` with `claim_to_headers`), with the gateway's
-issuer, JWKS address and audience, and nothing that we ship.
+Its configuration is what its own documentation tells an operator to write (`jwt_authn` with `claim_to_headers`), with the
+gateway's issuer, JWKS address and audience, and nothing that we ship.
 """
 
 from __future__ import annotations
