@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench import processes, report, signing, streams
+from bench import claims, processes, report, signing, streams
 from bench.call import request_body, request_headers
 from bench.load import LoadFailed, Party, measure
 from bench.machine import Cores
@@ -72,12 +72,13 @@ def run(effort: Effort, folder: Path) -> report.Run:
         for party in parties:
             _check(party)
             measure(party, connections=32, seconds=effort.warm_up, cores=cores, answer=answer.pid, folder=folder)
-        sign = signing.signers()
+        sign, build = signing.signers(), claims.building()
         for number in range(effort.rounds):
             _say(f"round {number + 1} of {effort.rounds}")
             for algorithm, once in sign.items():
                 rate = signing.rate(once, seconds=effort.signing_seconds, core=cores.tested)
                 seen.signing.setdefault(algorithm, []).append(rate)
+            seen.claims.append(claims.microseconds(build, seconds=effort.signing_seconds, core=cores.tested))
             for connections in report.CONNECTIONS:
                 for party in parties:
                     figures = measure(
