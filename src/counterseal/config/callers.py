@@ -124,6 +124,7 @@ class Issuer(Part):
     )
     types: Annotated[tuple[TokenType, ...], AfterValidator(some), AfterValidator(distinct)] = DEFAULT_TYPES
     untyped: bool = True
+    bare: bool = False
     leeway: Leeway = 30
     longest_life: Life | None = None
     required_scopes: Annotated[tuple[ScopeToken, ...], AfterValidator(distinct)] = ()

@@ -222,6 +222,7 @@ def _trusted(issuer: Issuer, accept: Accept, provider: Provider) -> TrustedIssue
         algorithms=frozenset(issuer.algorithms),
         types=issuer.types,
         untyped=issuer.untyped,
+        bare=issuer.bare,
         leeway=issuer.leeway,
         longest_life=issuer.longest_life,
     )

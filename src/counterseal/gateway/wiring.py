@@ -79,13 +79,13 @@ async def open_ring(configuration: Configuration) -> KeyRing:
 
 
 @asynccontextmanager
-async def open_gateway(config: Path, *, background: bool = True) -> AsyncIterator[Gateway]:
+async def open_gateway(config: Path, *, background: bool = True, clock: Clock | None = None) -> AsyncIterator[Gateway]:
     """A gateway for as long as the block lasts. Raises ConfigError for what its operator has to mend.
 
-    background: also begin with what goes on beside calls and needs the network.
+    background: also begin with what goes on beside calls and needs the network. clock: None for the machine's.
     """
     configuration = load(config)
-    clock = SystemClock()
+    clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         store = await open_store(configuration.store)
         stack.push_async_callback(store.close)

@@ -68,6 +68,11 @@ def check(verified: Verified, rules: ClaimRules, now: float) -> None:
         raise TokenRefused("confirmation", "the token is bound to a key (RFC 7800) and came without the proof")
 
 
+def is_type(typ: str | None, allowed: str) -> bool:
+    """Whether a token's `typ` is that type: case does not count, nor does a prefix `application/`."""
+    return typ is not None and _media_type(typ) == _media_type(allowed)
+
+
 def _check_type(typ: str | None, rules: ClaimRules) -> None:
     if typ is None:
         if not rules.untyped:
