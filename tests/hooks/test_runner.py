@@ -249,4 +249,4 @@ async def test_p_04_all_headers_together_have_a_ceiling() -> None:
 
 
 def test_what_is_added_where_there_is_no_hook_is_nothing() -> None:
-    assert NOTHING == Added({}, (), (), {})
+    assert Added({}, (), (), {}) == NOTHING

@@ -9,8 +9,8 @@ import pytest
 
 from counterseal.core.methods import METHODS
 from counterseal.core.patterns import Patterns
-from counterseal.core.policy import Policy, Rule
 from counterseal.core.permit import Denial
+from counterseal.core.policy import Policy, Rule
 from tests.core.callers import call, key
 from tests.hooks.making import scope
 

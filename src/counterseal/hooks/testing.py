@@ -69,4 +69,6 @@ def offered(
         return (secrets or {})[reference]
 
     known = {} if schemas is None else schemas
-    return Offered(lambda server, tool: known.get((server, tool)), secret, lambda text: folder / text, clock or SystemClock())
+    return Offered(
+        lambda server, tool: known.get((server, tool)), secret, lambda text: folder / text, clock or SystemClock()
+    )
