@@ -60,7 +60,11 @@ def test_every_key_of_the_schema_has_its_row_and_no_other_row_is_there() -> None
     assert set(ROWS) == set(LEAVES)
 
 
-NO_NULL = {"signer.allowed_tools", *(f"policy[].permit.{key}" for key in ("callers", "servers", "tools", "methods"))}
+NO_NULL = {
+    "signer.allowed_tools",
+    *(f"policy[].permit.{key}" for key in ("callers", "servers", "tools", "methods")),
+    *(f"hooks[].{key}" for key in ("servers", "tools", "methods")),
+}
 """What may be left out and must not be null, which could mean all or none."""
 
 

@@ -114,6 +114,7 @@ def _summary(configuration: Configuration) -> dict[str, Any]:
         "callers": kinds,
         "servers": {name: server.url for name, server in configuration.servers.items()},
         "rules": len(configuration.policy),
+        "hooks": [hook.name or hook.use for hook in configuration.hooks],
     }
 
 
@@ -128,7 +129,7 @@ def _show(config: Path, summary: dict[str, Any], noted: Sequence[str]) -> None:
 def _plainly(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} ({url})" for name, url in value.items()) or "none"
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return (", ".join(value) or "none") if isinstance(value, list) else str(value)
 
 
 def _show_online(judged: Sequence[Judged]) -> None:

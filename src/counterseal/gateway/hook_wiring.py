@@ -47,7 +47,9 @@ def open_hooks(
     configuration: Configuration, clock: Clock, servers: Mapping[str, StreamableHttp], stack: AsyncExitStack
 ) -> Opened:
     """Every hook. servers: whose lists tell what tools take. Raises ConfigError with all problems."""
-    loaded = _load(configuration, clock, lambda server, tool: servers[server].input_schema(tool))
+    loaded = _load(
+        configuration, clock, lambda server, tool: servers[server].input_schema(tool) if server in servers else None
+    )
     gates: list[Hook] = []
     sources: list[Hook] = []
     observers: list[Observing] = []
