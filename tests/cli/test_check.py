@@ -204,3 +204,42 @@ def test_a_key_for_an_introspection_endpoint_is_tried(folder: Path) -> None:
     assert problem.startswith("counterseal.yaml:2:")
     assert "callers.issuers[0].introspection.private_key: " in problem
     assert "c4n4ry" not in problem
+
+
+THINGS = """\
+openapi: 3.0.3
+info: {title: Things, version: "1"}
+paths:
+  /things:
+    get: {operationId: list_things}
+    head: {}
+"""
+DESCRIBED = """\
+issuer: https://gateway.example.com
+servers: {things: {url: http://127.0.0.1:8000, transport: openapi, spec: things.yaml}}
+policy: [{permit: {callers: {team: data}}}]
+"""
+
+
+def test_what_of_a_document_is_no_tool_is_told_at_its_place(folder: Path) -> None:
+    (folder / "things.yaml").write_text(THINGS)
+    result = run(DESCRIBED, folder=folder)
+    assert result.exit_code == 0
+    assert "  tools    things (1 of 2 operations)" in result.stdout.splitlines()
+    assert (
+        "warning: servers.things: things.yaml:6:5: #/paths/~1things/head: HEAD /things: "
+        "HEAD has no answer that a tool could give"
+    ) in result.stdout.splitlines()
+    told = json.loads(run(DESCRIBED, "--json", folder=folder).stdout)
+    assert told["tools"] == {"things": "1 of 2 operations"}
+    assert len(told["warnings"]) == 1
+
+
+def test_a_document_that_cannot_be_used_is_a_problem(folder: Path) -> None:
+    result = run(DESCRIBED, folder=folder)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("counterseal.yaml:2:74: servers.things.spec: things.yaml cannot be read")
+    (folder / "things.yaml").write_text(THINGS.replace("3.0.3", "2.0"))
+    result = run(DESCRIBED, folder=folder)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("things.yaml:1:1: #/openapi: ")

@@ -240,10 +240,8 @@ LATER: list[tuple[str, Any]] = [
     ("signer.debug_header", True),
     ("servers.weather.signer.debug_header", True),
     ("servers.weather.command", ["npx", "-y"]),
-    ("servers.weather.spec", "./crm-openapi.yaml"),
     ("servers.weather.transport", "sse"),
     ("servers.weather.transport", "stdio"),
-    ("servers.weather.transport", "openapi"),
 ]
 
 

@@ -2,8 +2,8 @@
 
     python -m tests.parties.litellm_shaped --port 9001 --jwks J --issuer I --audience A
 
-`tools/list` needs the scope `mcp:tools/list`; a call needs `mcp:tools/call` and `mcp:tools/<tool>:call`. Its tool `whoami` answers
-with the claims of the token that it accepted.
+`tools/list` needs the scope `mcp:tools/list`; a call needs `mcp:tools/call` and `mcp:tools/<tool>:call`. Its tool `whoami`
+answers with the claims of the token that it accepted.
 """
 
 from __future__ import annotations

