@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterseal.core.claims import RESERVED, ClaimTaken, SignerSettings, build_claims, is_claim_name
+from counterseal.core.claims import ClaimTaken, SignerSettings, build_claims
+from counterseal.core.names import RESERVED, is_claim_name
 from tests.core.callers import call, token
 
 OURS = ("iss", "sub", "aud", "exp", "nbf", "iat", "jti", "act", "scope", "client_id", "txn", "authorization_details")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterseal.core.claims import RESERVED
+from counterseal.core.names import RESERVED
 from counterseal.core.frozen import freeze
 from counterseal.core.limits import LIMITS
 from counterseal.hooks import Additions, Deny, Pass, Replace
