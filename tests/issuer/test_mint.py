@@ -142,3 +142,14 @@ async def test_an_ml_dsa_token_has_room_for_a_usual_call_below_every_ceiling() -
     with pytest.raises(CallError) as refused:
         await mint.mint(call_claims(pad="x" * (fits + 1)), "ML-DSA-44")
     assert refused.value.reason.code == "call_token_too_large"
+
+
+@pytest.mark.parametrize("typ", ["at+jwt", "JWT", "txntoken+jwt"])
+async def test_a_token_says_what_kind_it_is(typ: str) -> None:
+    minted = await Mint(RING, LIMITS).mint(call_claims(), "ES256", typ)
+    assert parts(minted.token)[0]["typ"] == typ
+
+
+async def test_a_kind_that_nobody_knows_is_not_signed() -> None:
+    with pytest.raises(KeyError):
+        await Mint(RING, LIMITS).mint(call_claims(), "ES256", "id_token")
