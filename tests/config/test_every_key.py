@@ -28,6 +28,7 @@ NEEDED: dict[Steps, str] = {
     ("callers", "issuers", 1, "introspection"): "has no keys and nobody to ask",
     ("callers", "issuers", 1, "issuer"): "is missing: add it",
     ("callers", "issuers", 1, "introspection", "client_secret"): "is missing: add it",
+    ("servers", "weather", "signer"): "where the call token goes",
     ("servers", "weather", "signer", "header"): "where the call token goes",
 }
 """What other keys of `EVERYTHING` cannot do without, and what is said of one of them without it."""
