@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test check bench parties lock clean
+.PHONY: run test check bench flood attack parties lock clean
 
 run: $(VENV)/.ready
 	$(BIN)/counterseal demo
@@ -20,6 +20,12 @@ check: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m bench
+
+flood: $(VENV)/.ready
+	$(BIN)/python -m bench.flood
+
+attack: $(VENV)/.ready
+	$(BIN)/python -m bench.attack --tokens 1000000
 
 # Programs that this project did not write and its flow tests talk to: Node packages, nothing of it needed to run Counterseal.
 parties: $(VENV)/.ready

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench import processes, report, signing, streams
+from bench import callers, claims, processes, report, signing, streams
 from bench.call import request_body, request_headers
+from bench.idp import IdentityProvider
 from bench.load import LoadFailed, Party, measure
 from bench.machine import Cores
 
@@ -35,10 +36,11 @@ class Effort:
     warm_up: int
     signing_seconds: float
     streams: int
+    repeats: int
 
 
-THOROUGH = Effort(rounds=3, seconds=3, warm_up=1, signing_seconds=0.5, streams=500)
-QUICK = Effort(rounds=1, seconds=1, warm_up=1, signing_seconds=0.2, streams=200)
+THOROUGH = Effort(rounds=3, seconds=3, warm_up=1, signing_seconds=0.5, streams=500, repeats=15)
+QUICK = Effort(rounds=1, seconds=1, warm_up=1, signing_seconds=0.2, streams=200, repeats=3)
 
 
 class WrongAnswer(Exception):
@@ -72,12 +74,13 @@ def run(effort: Effort, folder: Path) -> report.Run:
         for party in parties:
             _check(party)
             measure(party, connections=32, seconds=effort.warm_up, cores=cores, answer=answer.pid, folder=folder)
-        sign = signing.signers()
+        sign, build = signing.signers(), claims.building()
         for number in range(effort.rounds):
             _say(f"round {number + 1} of {effort.rounds}")
             for algorithm, once in sign.items():
                 rate = signing.rate(once, seconds=effort.signing_seconds, core=cores.tested)
                 seen.signing.setdefault(algorithm, []).append(rate)
+            seen.claims.append(claims.microseconds(build, seconds=effort.signing_seconds, core=cores.tested))
             for connections in report.CONNECTIONS:
                 for party in parties:
                     figures = measure(
@@ -89,7 +92,37 @@ def run(effort: Effort, folder: Path) -> report.Run:
                         folder=folder,
                     )
                     seen.calls.setdefault((party.name, connections), []).append(figures)
+        try:
+            _callers(seen, effort, answer, cores, folder)
+        except processes.NotStarted as fault:
+            seen.faults.append(f"the gateway for callers of all kinds did not start: {fault}")
     return seen
+
+
+def _callers(seen: report.Run, effort: Effort, answer: processes.Started, cores: Cores, folder: Path) -> None:
+    """On a gateway of its own, so that what it keeps of callers is in nobody else's memory."""
+    _say("callers of all kinds")
+    with ExitStack() as running:
+        idp = running.enter_context(IdentityProvider())
+        who = callers.configuration(idp)
+        own = folder / "gateway-callers"
+        started = running.enter_context(processes.gateway(answer.url, cores.tested, own, who))
+        parties = callers.parties(started, idp)
+        for party in parties[:-1]:
+            _check(party)
+        for number in range(effort.rounds + 1):
+            for party in parties:
+                figures = measure(
+                    party,
+                    connections=report.CALLER_CONNECTIONS,
+                    seconds=effort.seconds if number else effort.warm_up,
+                    cores=cores,
+                    answer=answer.pid,
+                    folder=folder,
+                )
+                if number:
+                    seen.callers.setdefault(party.name, []).append(figures)
+        seen.identify = callers.identifying(started, idp, cores.tested, effort.repeats)
 
 
 def _streams(answer: str, cores: Cores, folder: Path, count: int) -> float:

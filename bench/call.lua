@@ -1,5 +1,6 @@
 -- wrk's half of the load: the call that bench/call.py wrote down, and the figures as one line of JSON.
--- COUNTERSEAL_BENCH_CALL names a file of header lines (`Name: value`), an empty line, and the body.
+-- COUNTERSEAL_BENCH_CALL names a file of header lines (`Name: value`), an empty line, and the body. COUNTERSEAL_BENCH_TOKENS,
+-- where it is set, names a file of tokens, one a line: each call brings the next one.
 
 local file = assert(io.open(os.getenv("COUNTERSEAL_BENCH_CALL"), "rb"))
 local call = file:read("*a")
@@ -11,6 +12,24 @@ wrk.body = body
 for line in head:gmatch("[^\n]+") do
   local name, value = line:match("^([^:]+): (.*)$")
   wrk.headers[name] = value
+end
+
+local path = os.getenv("COUNTERSEAL_BENCH_TOKENS")
+if path then
+  local tokens, at, before, after = {}, 0, nil, nil
+  for token in io.lines(path) do
+    tokens[#tokens + 1] = token
+  end
+
+  function init()
+    wrk.headers["Authorization"] = "Bearer ?"
+    before, after = wrk.format():match("^(.-Bearer )%?(.*)$")
+  end
+
+  function request()
+    at = at % #tokens + 1
+    return before .. tokens[at] .. after
+  end
 end
 
 function done(summary, latency, requests)

@@ -1,16 +1,19 @@
 """The load generator for machines without wrk: asyncio and httptools, one call in flight a connection.
 
-Usage: python -m bench.generator URL CONNECTIONS SECONDS, with COUNTERSEAL_BENCH_CALL as in call.lua.
+Usage: python -m bench.generator URL CONNECTIONS SECONDS, with COUNTERSEAL_BENCH_CALL and COUNTERSEAL_BENCH_TOKENS as in
+call.lua.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import math
 import os
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,10 +33,10 @@ class Tally:
 
 
 class Connection(asyncio.Protocol):
-    """Sends the request again as soon as it is answered, until the tally's end."""
+    """Sends the next request as soon as one is answered, until the tally's end."""
 
-    def __init__(self, request: bytes, tally: Tally) -> None:
-        self._request = request
+    def __init__(self, requests: Iterator[bytes], tally: Tally) -> None:
+        self._requests = requests
         self._tally = tally
         self._parser: Any = None
         self._transport: Any = None
@@ -66,7 +69,7 @@ class Connection(asyncio.Protocol):
 
     def _send(self) -> None:
         self._sent = time.perf_counter()
-        self._transport.write(self._request)
+        self._transport.write(next(self._requests))
 
 
 def percentile(values: list[int], share: float) -> int:
@@ -84,18 +87,25 @@ def request_of(call: bytes, url: str) -> bytes:
     return b"\r\n".join([*lines, *head.split(b"\n"), b"Content-Length: %d" % len(body)]) + b"\r\n\r\n" + body
 
 
-async def run(url: str, connections: int, seconds: float, call: bytes) -> dict[str, int]:
+def requests_of(call: bytes, url: str, tokens: Sequence[bytes]) -> Iterator[bytes]:
+    """One request after the other, without end: each with the next of the tokens, or all alike where there are none."""
+    if not tokens:
+        return itertools.repeat(request_of(call, url))
+    return (request_of(b"Authorization: Bearer %b\n%b" % (token, call), url) for token in itertools.cycle(tokens))
+
+
+async def run(url: str, connections: int, seconds: float, call: bytes, tokens: Sequence[bytes] = ()) -> dict[str, int]:
     """Load the address and return what `done` in call.lua prints."""
     place = urlsplit(url)
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     tally = Tally(began + seconds)
-    request = request_of(call, url)
+    requests = requests_of(call, url, tokens)
     opened: list[Connection] = []
     for _ in range(connections):
         try:
             _, connection = await loop.create_connection(
-                lambda: Connection(request, tally), place.hostname or "", place.port or 80
+                lambda: Connection(requests, tally), place.hostname or "", place.port or 80
             )
         except OSError:
             tally.broken += 1
@@ -119,8 +129,10 @@ async def run(url: str, connections: int, seconds: float, call: bytes) -> dict[s
 def main(arguments: list[str]) -> None:
     url, connections, seconds = arguments
     call = Path(os.environ["COUNTERSEAL_BENCH_CALL"]).read_bytes()
+    path = os.environ.get("COUNTERSEAL_BENCH_TOKENS")
+    tokens = [] if path is None else Path(path).read_bytes().split()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        print("figures", json.dumps(runner.run(run(url, int(connections), float(seconds), call))))
+        print("figures", json.dumps(runner.run(run(url, int(connections), float(seconds), call, tokens))))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,10 @@ from bench.machine import Cores, busy_seconds, cpu_seconds, pinned, resident_byt
 
 _SCRIPT = Path(__file__).with_name("call.lua")
 
+TOKENS_A_SECOND = 6000
+"""Of a load that brings a new one with each call: more than a core of the gateway gets through. If it were not, they would come
+again."""
+
 
 class LoadFailed(Exception):
     """The load generator ended without figures."""
@@ -28,12 +32,17 @@ class LoadFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """Something that takes calls. pid: its process; descendants count as part of it."""
+    """Something that takes calls. pid: its process; descendants count as part of it.
+
+    new_tokens: makes so many tokens that were never shown before, so that each call of a load brings one of its own; None: all
+    calls are alike.
+    """
 
     name: str
     url: str
     pid: int
     headers: Mapping[str, str]
+    new_tokens: Callable[[int], Iterable[bytes]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +68,17 @@ class Figures:
 
 def measure(party: Party, *, connections: int, seconds: int, cores: Cores, answer: int, folder: Path) -> Figures:
     """Load a party. seconds: whole seconds, as wrk takes them. answer: the answering server's process. Raises LoadFailed."""
-    call = folder / "call"
+    call, tokens = folder / "call", None
     write_call(call, party.headers)
-    environment = {**os.environ, "COUNTERSEAL_BENCH_CALL": str(call)}
+    if party.new_tokens is not None:
+        tokens = folder / "tokens"
+        write_tokens(tokens, party.new_tokens(seconds * TOKENS_A_SECOND))
     began = time.monotonic()
     cpu, ours, busy = cpu_seconds(party.pid), _ours(party.pid, answer), busy_seconds(cores.all)
     with pinned(cores.load):
         process = subprocess.Popen(
             command(party.url, connections, seconds),
-            env=environment,
+            env={**os.environ, **environment(call, tokens)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -98,12 +109,32 @@ def command(url: str, connections: int, seconds: int) -> list[str]:
     return [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "--latency", "-s", str(_SCRIPT), url]
 
 
+def environment(call: Path, tokens: Path | None) -> dict[str, str]:
+    """What tells a generator where its files are. tokens: None where all calls are alike."""
+    named = {"COUNTERSEAL_BENCH_CALL": str(call)}
+    return named if tokens is None else {**named, "COUNTERSEAL_BENCH_TOKENS": str(tokens)}
+
+
 def write_call(path: Path, headers: Mapping[str, str]) -> None:
-    """The call as a file that both generators read: header lines, an empty line, the body. Owner only: it may hold a key."""
+    """The call as a file that both generators read. Owner only: it may hold a key."""
+    _write(path, call_file(headers))
+
+
+def call_file(headers: Mapping[str, str]) -> bytes:
+    """What is in it: header lines, an empty line, the body."""
     lines = "".join(f"{name}: {value}\n" for name, value in {**request_headers(), **headers}.items())
+    return lines.encode() + b"\n" + request_body()
+
+
+def write_tokens(path: Path, tokens: Iterable[bytes]) -> None:
+    """One a line, for both generators."""
+    _write(path, b"".join(token + b"\n" for token in tokens))
+
+
+def _write(path: Path, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(lines.encode() + b"\n" + request_body())
+        file.write(data)
 
 
 def figures_of(output: str, *, cpu: float, rss: int, others: float) -> Figures:

@@ -13,11 +13,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bench.machine import pinned
 from bench.signing import ALGORITHMS
@@ -32,11 +32,12 @@ class NotStarted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A process that accepts connections at `url`. headers: what a call needs to be let in."""
+    """A process that accepts connections at `url`. headers: what a call needs to be let in. configuration: the gateway's."""
 
     url: str
     pid: int
     headers: dict[str, str]
+    configuration: Path | None = None
 
 
 @contextmanager
@@ -54,7 +55,7 @@ def nginx_path() -> str | None:
 @contextmanager
 def nginx(program: str, server: str, core: int, folder: Path) -> Iterator[Started]:
     """nginx as a plain reverse proxy with one worker. server: the address that it forwards to."""
-    port = _free_port()
+    port = free_port()
     configuration = folder / "nginx.conf"
     configuration.write_text(nginx_configuration(port, server, folder))
     arguments = [program, "-c", str(configuration), "-p", str(folder), "-e", "stderr"]
@@ -80,13 +81,17 @@ def nginx_configuration(port: int, server: str, folder: Path) -> str:
     )
 
 
+KEYS_ONLY: Final[Mapping[str, Any]] = {"api_keys": True}
+
+
 @contextmanager
-def gateway(server: str, core: int, folder: Path) -> Iterator[Started]:
-    """`counterseal serve` with one server for each algorithm, named like it in small letters, and one API key."""
+def gateway(server: str, core: int, folder: Path, callers: Mapping[str, Any] = KEYS_ONLY) -> Iterator[Started]:
+    """`counterseal serve` with one server for each algorithm, named like it in small letters, and one API key. callers: who may
+    call."""
     folder.mkdir()
     program = _counterseal()
     configuration = folder / "counterseal.yaml"
-    configuration.write_text(gateway_configuration(_free_port(), server, folder))
+    configuration.write_text(gateway_configuration(free_port(), server, folder, callers))
     try:
         made = subprocess.run(
             [program, "apikey", "create", "--subject", "bench", "--json", "--config", str(configuration)],
@@ -99,10 +104,11 @@ def gateway(server: str, core: int, folder: Path) -> Iterator[Started]:
         raise NotStarted(f"counterseal apikey create: {error.stderr[-2000:]}") from None
     secret: Any = json.loads(made.stdout)["secret"]
     with _process([program, "serve", "--config", str(configuration)], core, folder / "gateway.log") as (process, log):
-        yield Started(_listening(process, log), process.pid, {"Authorization": f"Bearer {secret}"})
+        headers = {"Authorization": f"Bearer {secret}"}
+        yield Started(_listening(process, log), process.pid, headers, configuration)
 
 
-def gateway_configuration(port: int, server: str, folder: Path) -> str:
+def gateway_configuration(port: int, server: str, folder: Path, callers: Mapping[str, Any] = KEYS_ONLY) -> str:
     """What the gateway does in production, apart from TLS: a store on disk, a policy, a record of every call."""
     servers = "".join(
         f"  {algorithm.lower()}:\n    url: {server}/{algorithm.lower()}\n    signer: {{algorithm: {algorithm}}}\n"
@@ -113,7 +119,7 @@ def gateway_configuration(port: int, server: str, folder: Path) -> str:
         f"listen: {{host: 127.0.0.1, port: {port}}}\n"
         f"store: sqlite:{folder / 'counterseal.db'}\n"
         f"keys: {{source: store, algorithms: [{', '.join(ALGORITHMS)}]}}\n"
-        "callers: {api_keys: true}\n"
+        f"callers: {json.dumps(callers)}\n"
         f"servers:\n{servers}"
         'policy:\n  - permit: {servers: ["*"]}\n'
         f'audit: {{sink: "file:{folder / "audit"}/"}}\n'
@@ -165,7 +171,8 @@ def _accepts(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

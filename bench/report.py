@@ -12,6 +12,15 @@ from bench.load import Figures
 ALONE = "no proxy"
 NGINX = "nginx"
 CONNECTIONS = (1, 32, 256)
+
+ANONYMOUS = "anonymous"
+API_KEY = "API key"
+CACHED = "IdP token, cached"
+CACHED_MANY = "IdP token, cached, 1000 in turn"
+NEW = "IdP token, new"
+CHECK = "bare ES256 check"
+CALLER_CONNECTIONS = 32
+
 FULL_CORE = 0.95
 """From this share on, a party's own core set its pace."""
 CROWDED = 0.10
@@ -20,20 +29,28 @@ CROWDED = 0.10
 
 @dataclass(slots=True)
 class Run:
-    """All that one run measured. Keys of `calls` are (party, connections); of `signing`, algorithms (signatures a second).
+    """All that one run measured. Keys of `calls` are (party, connections); of `signing`, algorithms (signatures a second); of
+    `callers`, kinds of caller; of `identify` too (microseconds of CPU).
 
-    stream_bytes: None where it was not measured. missing: what this machine lacks. faults: what the gateway did not do
-    that it has to; with one, the run has failed. A sentence each.
+    claims: microseconds to build those of one call. stream_bytes: None where it was not measured. missing: what this machine
+    lacks. faults: what the gateway did not do that it has to; with one, the run has failed. A sentence each.
     """
 
     calls: dict[tuple[str, int], list[Figures]] = field(default_factory=dict)
+    callers: dict[str, list[Figures]] = field(default_factory=dict)
+    identify: dict[str, float] = field(default_factory=dict)
     signing: dict[str, list[float]] = field(default_factory=dict)
+    claims: list[float] = field(default_factory=list)
     stream_bytes: float | None = None
     missing: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     def figures(self, party: str, connections: int) -> Figures | None:
         seen = self.calls.get((party, connections))
+        return medians(seen) if seen else None
+
+    def caller(self, kind: str) -> Figures | None:
+        seen = self.callers.get(kind)
         return medians(seen) if seen else None
 
     def rate(self, algorithm: str) -> float | None:
@@ -100,11 +117,15 @@ def targets(run: Run) -> list[Target]:
     rs256 = [share for n in CONNECTIONS[1:] if (share := of_signing(run, "RS256", n)) is not None]
     rss = [row.rss_mb for (party, _), seen in run.calls.items() if party.startswith("gateway ") for row in seen]
     stream = None if run.stream_bytes is None else run.stream_bytes / 1e3
+    claims = statistics.median(run.claims) if run.claims else None
+    cached = [run.identify[kind] for kind in (CACHED, CACHED_MANY) if kind in run.identify]
     return [
         Target("ES256 calls/s, of nginx's", min(es256, default=None), 0.06, at_least=True),
         Target("RS256 calls/s, of bare RS256 signatures/s", min(rs256, default=None), 0.40, at_least=True),
         Target("memory of a worker", max(rss, default=None), 120, at_least=False, unit=" MB"),
         Target("memory of an idle stream", stream, 40, at_least=False, unit=" kB"),
+        Target("building 20 configured claims", claims, 25, at_least=False, unit=" us"),
+        Target("telling a cached caller", max(cached, default=None), 15, at_least=False, unit=" us"),
     ]
 
 
@@ -137,15 +158,13 @@ def failed(run: Run) -> bool:
 
 def failures(run: Run) -> list[str]:
     """A sentence for each party that refused or broke calls: its speed means nothing then."""
-    said = []
-    for party, connections in run.calls:
-        row = run.figures(party, connections)
-        if row is not None and (row.failed or row.broken):
-            said.append(
-                f"{party} at {connections}: {row.failed} answers with an error status, "
-                f"{row.broken} connections broken or timed out"
-            )
-    return said
+    rows = [(f"{party} at {connections}", medians(seen)) for (party, connections), seen in run.calls.items()]
+    rows += [(f"as {kind}", medians(seen)) for kind, seen in run.callers.items()]
+    return [
+        f"{name}: {row.failed} answers with an error status, {row.broken} connections broken or timed out"
+        for name, row in rows
+        if row.failed or row.broken
+    ]
 
 
 def bottlenecks(run: Run) -> list[str]:
@@ -164,7 +183,7 @@ def bottlenecks(run: Run) -> list[str]:
 
 def crowd(run: Run) -> list[str]:
     """A sentence where programs that are no part of the bench used its cores too."""
-    seen = [row.others for rows in run.calls.values() for row in rows]
+    seen = [row.others for rows in (*run.calls.values(), *run.callers.values()) for row in rows]
     others = statistics.median(seen) if seen else 0.0
     if others < CROWDED:
         return []
@@ -191,10 +210,11 @@ def text(run: Run) -> str:
     parts = [_signing_table(run), _calls_table(run)]
     if run.stream_bytes is not None:
         parts.append(f"idle event stream: {run.stream_bytes / 1e3:.1f} kB of the gateway's memory each")
+    parts.append(_callers_table(run))
     notes = [*bottlenecks(run), *crowd(run), *failures(run), *run.missing, *run.faults]
     if notes:
         parts.append("\n".join(notes))
-    parts.append(_targets_table(targets(run)))
+    parts.append(targets_table(targets(run)))
     parts.append(
         "Read the ratios: both sides of each were measured in turn in this run. The absolute figures mean little on a\n"
         "shared machine and nothing on another one."
@@ -210,6 +230,9 @@ def as_json(run: Run) -> dict[str, Any]:
             {"party": party, "connections": connections, **_row_json(run, party, connections)}
             for party, connections in run.calls
         ],
+        "claims": run.claims,
+        "callers": [{"caller": kind, **asdict(medians(seen))} for kind, seen in run.callers.items()],
+        "identify": run.identify,
         "stream_bytes": run.stream_bytes,
         "targets": [{**asdict(target), "verdict": target.verdict} for target in targets(run)],
         "bottlenecks": bottlenecks(run),
@@ -269,7 +292,23 @@ def _calls_table(run: Run) -> str:
     return table(rows) if len(rows) > 1 else ""
 
 
-def _targets_table(promised: Sequence[Target]) -> str:
+def _callers_table(run: Run) -> str:
+    """Each kind of caller: its calls through a gateway, and what the telling alone takes in this process."""
+    head = ("who calls", "calls/s", "p99 ms", "CPU us/call", "more than anonymous", "RSS MB", "Identify alone, us")
+    rows: list[Sequence[str]] = [head]
+    least = run.caller(ANONYMOUS)
+    for kind in dict.fromkeys((*run.callers, *run.identify)):
+        row, alone = run.caller(kind), run.identify.get(kind)
+        seen = ("-",) * 5
+        if row is not None:
+            more = "-" if least is None else f"{row.cpu_us - least.cpu_us:+,.0f}"
+            rate, p99, cpu, rss = row.calls_per_second, row.p99_ms, row.cpu_us, row.rss_mb
+            seen = (f"{rate:,.0f}", f"{p99:,.2f}", f"{cpu:,.0f}", more, f"{rss:,.0f}")
+        rows.append((kind, *seen, "-" if alone is None else f"{alone:,.1f}"))
+    return table(rows) if len(rows) > 1 else ""
+
+
+def targets_table(promised: Sequence[Target]) -> str:
     rows = [("target", "promised", "measured", "verdict")]
     for one in promised:
         bound = f"{'at least' if one.at_least else 'at most'} {one.bound:g}{one.unit}"

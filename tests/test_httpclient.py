@@ -414,3 +414,24 @@ async def test_whoever_waits_hears_that_the_client_was_closed() -> None:
         await one.close()
         with pytest.raises(HttpError):
             await asyncio.wait_for(waiting, 2)
+
+
+# ---- addresses of one origin
+
+
+@pytest.mark.parametrize("path", ["/", "/a%2Fb", "/%2e%2e/x", "/a//b?c=%20&d=+e", "/~a;b=c:@!$&'()*,[]"])
+def test_another_address_of_the_origin_goes_out_as_it_stands(path: str) -> None:
+    base = Target("http://[::1]:8080/base?x=1")
+    other = base.at(path)
+    assert other.head("GET", (), None) == f"GET {path} HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n".encode()
+    assert (other.origin, other.host, other.port, other.tls) == (base.origin, base.host, base.port, base.tls)
+    assert base.head("GET", (), None).startswith(b"GET /base?x=1 HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["", "a", "*", "/a b", "/a\r\nX: y", "/a#b", "/ü", "/a\x00", "http://evil.example.com/", "/a\n", '/"', "/{a}"],
+)
+def test_what_is_no_path_is_no_address(path: str) -> None:
+    with pytest.raises(ValueError):
+        Target("http://127.0.0.1/").at(path)

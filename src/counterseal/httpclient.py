@@ -11,6 +11,8 @@ closed, so that no answer can meet another request (threats.md H-12).
 from __future__ import annotations
 
 import asyncio
+import copy
+import re
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
@@ -30,6 +32,7 @@ _IDLE_SECONDS: Final = 4.0
 connection that is about to close."""
 _IDLE_CONNECTIONS: Final = 256
 """Kept for each origin."""
+_TARGET: Final = re.compile(r"/[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]*")  # RFC 3986, without `#`
 
 
 class HttpError(Exception):
@@ -52,7 +55,7 @@ class Timeouts:
 class Target:
     """A URL, prepared once. Raises ValueError for one without a host, or of another scheme than http and https."""
 
-    __slots__ = ("_line", "host", "origin", "port", "tls")
+    __slots__ = ("_host", "_line", "host", "origin", "port", "tls")
 
     def __init__(self, url: str) -> None:
         parsed = URL(url)
@@ -63,8 +66,19 @@ class Target:
         self.tls: Final = parsed.scheme == "https"
         self.origin: Final = (parsed.scheme, self.host, self.port)
         name = f"[{self.host}]" if ":" in self.host else self.host
-        host = name if parsed.is_default_port() else f"{name}:{self.port}"
-        self._line: Final = f" {parsed.raw_path_qs} HTTP/1.1\r\nHost: {host}\r\n"
+        self._host: Final = name if parsed.is_default_port() else f"{name}:{self.port}"
+        self._line = self._after_verb(parsed.raw_path_qs)
+
+    def at(self, path_and_query: str) -> Target:
+        """Another address of the same origin, which goes out exactly as it stands here. Raises ValueError for what is none."""
+        if not _TARGET.fullmatch(path_and_query):
+            raise ValueError("a path holds a character that no address has")
+        other = copy.copy(self)
+        other._line = self._after_verb(path_and_query)
+        return other
+
+    def _after_verb(self, path_and_query: str) -> str:
+        return f" {path_and_query} HTTP/1.1\r\nHost: {self._host}\r\n"
 
     def head(self, verb: str, headers: Sequence[tuple[str, str]], body: bytes | None) -> bytes:
         """The request's head as bytes. Raises ValueError where a header holds a line end or NUL, or is not Latin-1."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench import answer, call, generator, load, processes, report
+from bench import answer, call, claims, generator, load, processes, report
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +30,7 @@ def figures(**changes: float) -> load.Figures:
 
 
 def a_run(*, nginx: float = 10_000, es256: float = 800, rs256: float = 450, rss: float = 100) -> report.Run:
-    run = report.Run(signing={"RS256": [1000.0]}, stream_bytes=30_000)
+    run = report.Run(signing={"RS256": [1000.0]}, stream_bytes=30_000, claims=[20.0], identify={report.CACHED: 8.0})
     for connections in report.CONNECTIONS:
         run.calls[report.NGINX, connections] = [figures(calls_per_second=nginx)]
         run.calls[report.gateway("ES256"), connections] = [figures(calls_per_second=es256, rss_mb=rss)]
@@ -122,7 +122,9 @@ def test_medians_are_taken_of_speed_the_largest_of_memory_and_the_sum_of_failure
 def test_every_target_is_met_at_its_bound() -> None:
     run = a_run(nginx=10_000, es256=600, rs256=400, rss=120)
     run.stream_bytes = 40_000
-    assert verdicts(run) == ["ok", "ok", "ok", "ok"]
+    run.claims = [30.0, 25.0, 20.0]
+    run.identify[report.CACHED_MANY] = 15.0
+    assert verdicts(run) == ["ok"] * 6
     assert not report.failed(run)
 
 
@@ -136,6 +138,52 @@ def test_a_target_is_missed_just_past_its_bound(target: int, changes: dict[str, 
     assert report.failed(run)
 
 
+def test_building_claims_may_take_twenty_five_microseconds_and_no_more() -> None:
+    run = a_run()
+    run.claims = [25.1]
+    assert verdicts(run)[4] == "MISSED"
+    assert report.as_json(run)["claims"] == [25.1]
+
+
+def test_the_claims_that_are_measured_are_made_by_every_operation() -> None:
+    """The configuration is one that a gateway would take, and names the claims that the report says."""
+    signer = yaml.safe_load(claims.CONFIGURATION)["servers"]["weather"]["signer"]
+    named = [one for key, values in signer.items() if key.endswith("_claims") for one in values]
+    assert len(named) == claims.CLAIMS
+    build = claims.building()
+    made = build()
+    assert made == build()
+    assert made is not build()
+    assert (made["sub"], made["app"], made["label"]) == ("alice", {"tenant": "acme"}, "ide@weather")
+    assert claims.microseconds(build, seconds=0.001, core=0) > 0
+
+
+@pytest.mark.parametrize("kind", [report.CACHED, report.CACHED_MANY])
+def test_a_cached_caller_may_take_fifteen_microseconds_and_no_more(kind: str) -> None:
+    run = a_run()
+    assert verdicts(run)[5] == "ok"
+    run.identify[kind] = 15.1
+    assert verdicts(run)[5] == "MISSED"
+
+
+def test_each_kind_of_caller_is_told_beside_anonymous_ones() -> None:
+    run = a_run()
+    run.callers = {report.ANONYMOUS: [figures(cpu_us=250)], report.CACHED: [figures(cpu_us=258.4)]}
+    run.identify[report.CHECK] = 80.0
+    lines = {line.split("  ")[0]: line for line in report.text(run).splitlines()}
+    assert re.search(r" 258 +\+8 ", lines[report.CACHED])
+    assert lines[report.CACHED].endswith(" 8.0")
+    assert lines[report.CHECK].endswith(" 80.0")
+    assert report.as_json(run)["identify"] == {report.CACHED: 8.0, report.CHECK: 80.0}
+
+
+def test_a_caller_that_was_refused_fails_the_run() -> None:
+    run = a_run()
+    run.callers[report.NEW] = [figures(failed=2)]
+    assert report.failed(run)
+    assert report.failures(run)[0].startswith("as IdP token, new: 2 answers")
+
+
 def test_the_worst_connection_count_decides() -> None:
     run = a_run()
     run.calls[report.gateway("ES256"), 256] = [figures(calls_per_second=100)]
@@ -146,7 +194,7 @@ def test_a_target_whose_party_is_missing_is_not_measured_and_fails_nothing() -> 
     run = a_run()
     for connections in report.CONNECTIONS:
         del run.calls[report.NGINX, connections]
-    assert verdicts(run) == ["not measured", "ok", "ok", "ok"]
+    assert verdicts(run) == ["not measured", *["ok"] * 5]
     assert not report.failed(run)
 
 
@@ -218,7 +266,7 @@ def test_the_report_names_every_party_target_and_missing_program() -> None:
 
 
 def test_an_empty_run_still_prints_its_targets() -> None:
-    assert report.text(report.Run()).count("not measured") == 4
+    assert report.text(report.Run()).count("not measured") == 6
 
 
 def test_the_gateways_configuration_gives_each_algorithm_an_audience_of_its_own(tmp_path: Path) -> None:
@@ -226,6 +274,27 @@ def test_the_gateways_configuration_gives_each_algorithm_an_audience_of_its_own(
     servers = document["servers"]
     assert {row["signer"]["algorithm"] for row in servers.values()} == set(document["keys"]["algorithms"])
     assert len({row["url"] for row in servers.values()}) == len(servers)
+
+
+def test_each_call_brings_the_next_token_and_then_the_first_again() -> None:
+    requests = generator.requests_of(load.call_file({}), "http://127.0.0.1:1/mcp/es256", [b"one", b"two"])
+    first, second, third = (next(requests) for _ in range(3))
+    assert b"\r\nAuthorization: Bearer one\r\n" in first
+    assert second == first.replace(b"Bearer one", b"Bearer two")
+    assert third == first
+    alike = generator.requests_of(load.call_file({}), "http://127.0.0.1:1/mcp/es256", [])
+    assert next(alike) == next(alike) == first.replace(b"Authorization: Bearer one\r\n", b"")
+
+
+def test_the_generators_are_told_of_tokens_only_where_there_are_some(tmp_path: Path) -> None:
+    alike = load.environment(tmp_path / "call", None)
+    assert load.environment(tmp_path / "call", tmp_path / "tokens") == {
+        **alike,
+        "COUNTERSEAL_BENCH_TOKENS": str(tmp_path / "tokens"),
+    }
+    load.write_tokens(tmp_path / "tokens", [b"one", b"two"])
+    assert (tmp_path / "tokens").read_bytes().split() == [b"one", b"two"]
+    assert (tmp_path / "tokens").stat().st_mode & 0o077 == 0
 
 
 def test_our_generator_and_our_server_carry_calls_without_a_failure(tmp_path: Path) -> None:

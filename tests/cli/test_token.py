@@ -134,6 +134,17 @@ def test_verify_holds_a_token_against_a_call(keys: str) -> None:
     assert "not checked" not in result.output
 
 
+def test_verify_takes_litellms_shape_where_that_is_said(keys: str) -> None:
+    changes = {"scope": "mcp:tools/call mcp:tools/get_weather:call"}
+    claims = call_claims(
+        arguments=CITY, iat=int(time.time()), nbf=int(time.time()), exp=int(time.time()) + 60, **changes
+    )
+    presented = token(claims, header={"typ": "JWT"})
+    assert verify(presented, keys, *CALL, "--profile", "litellm").exit_code == 0
+    assert verify(presented, keys, *CALL).exit_code == 1
+    assert verify(presented, keys, *CALL, "--profile", "seed").exit_code == 2
+
+
 def test_verify_without_a_method_says_what_it_did_not_check(keys: str) -> None:
     result = verify("-", keys, input=fresh())
     assert result.exit_code == 0

@@ -110,7 +110,22 @@ EVERYTHING: dict[str, Any] = {
             "signer": SIGNER | {"header": "X-Call-Token", "on_conflict": "replace"},
             "command": None,
             "spec": None,
-        }
+            "openapi": {},
+        },
+        "crm": {
+            "url": "https://crm.internal/api",
+            "transport": "openapi",
+            "spec": "./crm-openapi.yaml",
+            "openapi": {
+                "tags": ["customers", "orders"],
+                "paths": ["/v1/*"],
+                "operations": ["get_*", "list_*"],
+                "exclude": ["delete_*"],
+                "on_unmapped": "skip",
+                "output_schemas": True,
+            },
+            "signer": {"channel_token_discovery_uri": SIGNER["channel_token_discovery_uri"]},
+        },
     },
     "policy": [
         {

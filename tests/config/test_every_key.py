@@ -22,6 +22,8 @@ NOT_IN_EVERYTHING = ("deny",)
 
 NEEDED: dict[Steps, str] = {
     ("servers",): "is not the name of a server",
+    ("servers", "crm", "transport"): "is for `transport: openapi`",
+    ("servers", "crm", "spec"): "is missing: add it",
     ("callers", "issuers", 0, "issuer"): "is for an `issuer` that holds",
     ("callers", "issuers", 0, "discovery_uri"): "is for a `discovery_uri`",
     ("callers", "issuers", 0, "tenants"): "is missing: add it",

@@ -51,8 +51,27 @@ def test_a_hook_is_named_or_a_class_of_a_module(use: str) -> None:
 
 @pytest.mark.parametrize(
     "use",
-    ["", " ", "a b", "-a", "a-", "a:", ":A", "a:A:B", "a/b:C", "../a:C", "a.:C", ".a:C", "a..b:C", "a:C.D", "a:C()", "1a:C", "\u00e4:C", "x" * 65],
-)  # fmt: skip
+    [
+        *(
+            "",
+            " ",
+            "a b",
+            "-a",
+            "a-",
+            "a:",
+            ":A",
+            "a:A:B",
+            "a/b:C",
+            "../a:C",
+            "a.:C",
+            ".a:C",
+            "a..b:C",
+            "a:C.D",
+            "a:C()",
+        ),
+        *("1a:C", "\u00e4:C", "x" * 65),
+    ],
+)
 def test_c_01_what_could_mean_something_else_is_no_hook(use: str) -> None:
     assert refused(use=use).startswith("hooks[0].use: must be the name of a hook, or `module:Class`")
 

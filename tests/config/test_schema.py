@@ -236,10 +236,8 @@ LATER: list[tuple[str, Any]] = [
     ("keys.rotate_every", "30d"),
     ("audit.required", False),
     ("servers.weather.command", ["npx", "-y"]),
-    ("servers.weather.spec", "./crm-openapi.yaml"),
     ("servers.weather.transport", "sse"),
     ("servers.weather.transport", "stdio"),
-    ("servers.weather.transport", "openapi"),
 ]
 
 

@@ -144,6 +144,13 @@ def test_an_outcome_belongs_to_its_intent(how: record.Outcome) -> None:
     }
 
 
+def test_an_intent_names_the_hooks_that_changed_the_call_and_says_nothing_of_what_they_did() -> None:
+    made = msgspec.structs.replace(permit(), hooks=("mask", "departments"), headers=(("X-A", "SECRET"),))
+    entry = record.intent("rec_1", REQUEST, made, None)
+    assert entry["hooks"] == ["mask", "departments"]
+    assert "SECRET" not in json.dumps(entry)
+
+
 def test_no_entry_holds_a_credential_or_an_argument() -> None:
     """U-06."""
     made = permit()

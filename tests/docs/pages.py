@@ -36,7 +36,7 @@ class Block:
 
     @property
     def mark(self) -> str:
-        """What the page says about the block: `run`, `policy`, `walkthrough=...`, or nothing."""
+        """What the page says about the block: `run`, `policy`, `walkthrough=...`, `document=...` (not ours), or nothing."""
         return self.info.partition(" ")[2]
 
     def __str__(self) -> str:

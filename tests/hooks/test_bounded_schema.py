@@ -79,6 +79,10 @@ def test_a_place_is_a_json_pointer_that_is_short_and_can_be_read() -> None:
     assert len(made(schema).fault({"x" * 5000: 5}) or "") == 200
 
 
+SEVEN = {"$schema": "http://json-schema.org/draft-07/schema#"}
+NINETEEN = {"$schema": "https://json-schema.org/draft/2019-09/schema"}
+
+
 @pytest.mark.parametrize(
     ("schema", "good", "bad"),
     [
@@ -87,16 +91,16 @@ def test_a_place_is_a_json_pointer_that_is_short_and_can_be_read() -> None:
         ({"properties": {"a": {"$ref": "#"}}, "maxProperties": 1}, {"a": {"a": {}}}, {"a": {"a": 1, "b": 2}}),
         ({"$defs": {"a/b c": {"type": "null"}}, "properties": {"a": {"$ref": "#/$defs/a~1b%20c"}}}, {"a": None}, {"a": 1}),
         ({"$id": "https://example.com/tool", "properties": {"a": {"type": "string"}}}, {"a": "x"}, {"a": 1}),
-        ({"$schema": "http://json-schema.org/draft-07/schema#", "items": 1, "type": "object"}, None, None),
-        ({"$schema": "http://json-schema.org/draft-07/schema#", "definitions": {"c": {"const": 1}}, "properties": {"a": {"$ref": "#/definitions/c"}}}, {"a": 1}, {"a": 2}),
-        ({"$schema": "https://json-schema.org/draft/2019-09/schema", "properties": {"a": {"$recursiveRef": "#"}}, "maxProperties": 1}, {"a": {}}, {"a": {"b": 1, "c": 1}}),
+        ({**SEVEN, "items": 1, "type": "object"}, None, None),
+        ({**SEVEN, "definitions": {"c": {"const": 1}}, "properties": {"a": {"$ref": "#/definitions/c"}}}, {"a": 1}, {"a": 2}),
+        ({**NINETEEN, "properties": {"a": {"$recursiveRef": "#"}}, "maxProperties": 1}, {"a": {}}, {"a": {"b": 1, "c": 1}}),
         ({"unevaluatedProperties": False, "allOf": [{"properties": {"a": {}}}]}, {"a": 1}, {"b": 1}),
         ({"patternProperties": {"^x": {"type": "string"}}, "additionalProperties": False}, {"xy": "a"}, {"y": "a"}),
         ({"properties": {"a": {"pattern": "^(a+)+$"}}}, {"a": "aaa"}, {"a": "aab"}),
         ({"properties": {"a": {"pattern": "^.{1,500}$"}}}, {"a": "a" * 500}, {"a": "a" * 501}),
         ({}, {"a": 1}, None),
         ({"properties": {"a": False}}, {"b": 1}, {"a": 1}),
-        ({"properties": {"$ref": {"type": "string"}, "pattern": {"type": "string"}, "$id": {"type": "string"}}}, {"$ref": "x"}, {"$ref": 1}),
+        ({"properties": {"$ref": {"type": "string"}, "pattern": {}, "$id": {}}}, {"$ref": "x"}, {"$ref": 1}),
     ],
 )  # fmt: skip
 def test_schemas_as_servers_write_them(schema: Any, good: Any, bad: Any) -> None:

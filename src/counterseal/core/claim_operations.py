@@ -17,7 +17,7 @@ from counterseal.core.call import Call
 from counterseal.core.caller import Caller
 from counterseal.core.names import reserved_in
 from counterseal.core.origins import Kind, Origin, Origins
-from counterseal.core.paths import NoObject, Path, drop, has, is_missing, put, written
+from counterseal.core.paths import ABSENT, NoObject, Path, drop, has, is_missing, put, written
 from counterseal.core.permit import ClaimsRefused
 from counterseal.core.sources import Look, kind_of, said
 from counterseal.core.templates import Make, Unavailable, Value
@@ -75,7 +75,9 @@ class ClaimOperations:
         """Copy what the caller's credential says. Raises ClaimsRefused."""
         for one in self.passed:
             name, value = one.name, one.look(caller)
-            if is_missing(value) or (has(claims, one.path) if name is None else name in claims):
+            if value is ABSENT or (not value and is_missing(value)):
+                continue
+            if has(claims, one.path) if name is None else name in claims:
                 continue
             try:
                 if name is None:

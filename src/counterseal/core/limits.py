@@ -65,6 +65,14 @@ class Limits:
     server_answer_bytes: int = 16 * 1024 * 1024
     server_event_bytes: int = 16 * 1024 * 1024
     server_events: int = 100_000
+    # servers that are described by an OpenAPI document
+    openapi_bytes: int = 16 * 1024 * 1024
+    openapi_operation_count: int = 2000
+    openapi_schema_bytes: int = 128 * 1024
+    openapi_target_bytes: int = 16 * 1024
+    openapi_error_bytes: int = 16 * 1024
+    openapi_page_bytes: int = 1024 * 1024
+    openapi_page_count: int = 250
     # our own parts
     audit_seconds: float = 1.0
     store_stale_seconds: float = 5.0

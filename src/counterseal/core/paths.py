@@ -54,13 +54,16 @@ def is_missing(value: Any) -> bool:
 
 def put(claims: dict[str, Any], path: Path, value: Any) -> None:
     """Write a value there, with the objects that lead to it. Raises NoObject."""
+    *steps, name = path
     holder = claims
-    for depth, step in enumerate(path[:-1], 1):
-        below = holder.setdefault(step, {})
-        if not isinstance(below, dict):
+    for depth, step in enumerate(steps, 1):
+        below = holder.get(step, ABSENT)
+        if below is ABSENT:
+            below = holder[step] = {}
+        elif type(below) is not dict:
             raise NoObject(written(path[:depth]))
         holder = below
-    holder[path[-1]] = value
+    holder[name] = value
 
 
 def drop(claims: dict[str, Any], path: Path) -> None:

@@ -39,7 +39,7 @@ class Permit(Value, frozen=True, kw_only=True):
 
     Made by `gateway.pipeline` alone, from the call, policy's yes and a token that was signed for exactly this call; there
     is no other way to reach a server, so no path can go out unsigned. subject: whose pseudonym the claim `sub` is, for the record
-    alone; None where it is no pseudonym. more: the headers that go beside the call token's. beside: the claims of each other
+    alone; None where it is no pseudonym. more: the headers that go beside the call token's. others: the claims of each other
     token in them. passes_on: one of them is a credential that the caller brought for the server. headers: what hooks add to the
     request; they replace none of ours. hooks: those that replaced arguments or added claims, by name.
     """
@@ -55,7 +55,7 @@ class Permit(Value, frozen=True, kw_only=True):
     token: str
     subject: str | None = None
     more: tuple[tuple[str, str], ...] = ()
-    beside: tuple[Mapping[str, Any], ...] = ()
+    others: tuple[Mapping[str, Any], ...] = ()
     passes_on: bool = False
     headers: tuple[tuple[str, str], ...] = ()
     hooks: tuple[str, ...] = ()
@@ -64,6 +64,14 @@ class Permit(Value, frozen=True, kw_only=True):
         bound = self.claims["authorization_details"][0]
         if bound["actions"] != [self.call.method] or bound.get("identifier") != self.call.name:
             raise ValueError("the call token is for another operation than the call")
-        for other in self.beside:
+        for other in self.others:
             if other["txn"] != self.claims["txn"] or other["jti"] == self.claims["jti"]:
                 raise ValueError("a token beside the call token is of another call, or the same one again")
+
+    def beside(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The headers of a request to the server, with `more` and those that hooks add: beside them, and in the place of none."""
+        headers = [*headers, *self.more]
+        if not self.headers:
+            return headers
+        ours = {name.lower() for name, _ in headers}
+        return headers + [header for header in self.headers if header[0].lower() not in ours]

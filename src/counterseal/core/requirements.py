@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from counterseal.core.caller import Caller
-from counterseal.core.paths import Path, is_missing, written
+from counterseal.core.paths import ABSENT, Path, is_missing, written
 from counterseal.core.permit import ClaimsRefused
 from counterseal.core.sources import Look, said
 
@@ -43,8 +43,10 @@ class Required:
     def met(self, caller: Caller) -> bool:
         """Whether the credential says it."""
         value = self._look(caller)
-        if self.values is None or is_missing(value):
-            return not is_missing(value)
+        if value is ABSENT or (not value and is_missing(value)):
+            return False
+        if self.values is None:
+            return True
         kind = type(value)
         if kind is list or kind is tuple:
             return any(type(one) in SCALARS and (type(one), one) in self._wanted for one in value)

@@ -7,6 +7,7 @@ instead, and its `a.b` and `a_b` share a scope.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,7 @@ from counterseal.core.patterns import Patterns
 
 _PREFIX: Final = "mcp:"
 _TOOL: Final = "mcp:tools/call:"
+_UNRESERVED: Final = re.compile(r"[A-Za-z0-9._~-]*")
 
 ScopeOf = Callable[[str, str | None], str]
 """The scope of a method and the name of what it is for. Raises ValueError for lone surrogates."""
@@ -52,7 +54,7 @@ class AllowedScopes:
 
 def encode_name(name: str) -> str:
     """Percent-encode everything but RFC 3986's unreserved characters. Raises ValueError for lone surrogates."""
-    return quote(name, safe="")
+    return name if _UNRESERVED.fullmatch(name) else quote(name, safe="")
 
 
 def decode_name(encoded: str) -> str:

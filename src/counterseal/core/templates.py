@@ -86,9 +86,15 @@ def _constant(value: Any) -> Make:
         constant = freeze(bounded(value))
     except OutOfBounds as error:
         raise BadTemplate(f"{error}: no claim may be so") from None
-    if isinstance(constant, tuple | Mapping):
+    if isinstance(constant, Mapping) or (isinstance(constant, tuple) and any(map(_holds_more, constant))):
         return lambda caller, call: thaw(constant)
+    if isinstance(constant, tuple):
+        return lambda caller, call: list(constant)
     return lambda caller, call: constant
+
+
+def _holds_more(value: Any) -> bool:
+    return isinstance(value, tuple | Mapping)
 
 
 def _compile(value: Any, steps: tuple[str | int, ...]) -> Any:
@@ -157,7 +163,18 @@ def _text(text: str, steps: tuple[str | int, ...]) -> Any:
         return "".join(str(part) for part in parts)
     # Of our own making: each value becomes one `%s`, and nothing in a value is looked at again.
     pattern = "".join("%s" if isinstance(part, _Field) else part.replace("%", "%%") for part in parts)
-    return Value(lambda caller, call: _bounded(pattern % tuple([write(caller, call) for write in writers])), text)
+    return Value(_interpolated(pattern, writers), text)
+
+
+def _interpolated(pattern: str, writers: tuple[Callable[[Caller, Call], str], ...]) -> Make:
+    def make(caller: Caller, call: Call) -> str:
+        made: str = pattern % tuple([write(caller, call) for write in writers])
+        try:
+            return bounded(made)  # type: ignore[no-any-return]
+        except OutOfBounds as error:
+            raise Unavailable(f"it {error}") from None
+
+    return make
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +193,7 @@ class _Field:
 
         def make(caller: Caller, call: Call) -> Any:
             found = look(call if of_call else caller)
-            if is_missing(found):
+            if (not found or found is ABSENT) and is_missing(found):
                 if default is ABSENT:
                     raise Unavailable(f"`{name}` says nothing")
                 return thaw(default)
@@ -190,10 +207,13 @@ class _Field:
         return make
 
     def written(self) -> Callable[[Caller, Call], str]:
-        """Makes the value as a part of a text."""
-        name, make = self.name, self.value()
+        """Makes the value as a part of a text, which is bounded as a whole."""
+        name, look, of_call, cast, make = self.name, self.look, self.of_call, self.cast, self.value()
 
         def write(caller: Caller, call: Call) -> str:
+            found = look(call if of_call else caller)
+            if cast is None and type(found) is str and found:
+                return found
             value = make(caller, call)
             if type(value) is str:
                 return value
@@ -202,13 +222,6 @@ class _Field:
             return json.dumps(value)
 
         return write
-
-
-def _bounded(text: str) -> Any:
-    try:
-        return bounded(text)
-    except OutOfBounds as error:
-        raise Unavailable(f"it {error}") from None
 
 
 def _field(inside: str) -> _Field:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any, Final
+from pathlib import Path as FilePath
+from typing import Any, Final, Protocol
 
 from counterseal.clock import Clock, SystemClock
 from counterseal.config.hooks import Hook as Entry
@@ -25,7 +25,20 @@ from counterseal.hooks.observing import Observe, Observers, Observing
 from counterseal.hooks.offered import Offered
 from counterseal.hooks.runner import Hook, Hooks
 from counterseal.hooks.scope import Scope
-from counterseal.servers.streamable_http import StreamableHttp
+from counterseal.wire.headers import Path
+
+
+class Described(Protocol):
+    """A server, as far as it is known what its tools take."""
+
+    def schema(self, tool: str) -> Mapping[Path, str] | None:
+        """What the tool mirrors into headers; None where no list named it."""
+        ...
+
+    def input_schema(self, tool: str) -> bytes | None:
+        """The JSON text of the tool's inputSchema; None where it is not known."""
+        ...
+
 
 _ENDING_SECONDS: Final = 2.0
 
@@ -44,10 +57,12 @@ def try_hooks(configuration: Configuration) -> None:
 
 
 def open_hooks(
-    configuration: Configuration, clock: Clock, servers: Mapping[str, StreamableHttp], stack: AsyncExitStack
+    configuration: Configuration, clock: Clock, servers: Mapping[str, Described], stack: AsyncExitStack
 ) -> Opened:
     """Every hook. servers: whose lists tell what tools take. Raises ConfigError with all problems."""
-    loaded = _load(configuration, clock, lambda server, tool: servers[server].input_schema(tool))
+    loaded = _load(
+        configuration, clock, lambda server, tool: servers[server].input_schema(tool) if server in servers else None
+    )
     gates: list[Hook] = []
     sources: list[Hook] = []
     observers: list[Observing] = []
@@ -109,9 +124,9 @@ def _taken(configuration: Configuration, server: str) -> frozenset[str]:
     return frozenset(name.lower() for name in names)
 
 
-def _secret(folder: Path, text: str) -> str:
+def _secret(folder: FilePath, text: str) -> str:
     return SecretReference.parse(text, folder).resolve().reveal()
 
 
-def _path(folder: Path, text: str) -> Path:
+def _path(folder: FilePath, text: str) -> FilePath:
     return folder / text

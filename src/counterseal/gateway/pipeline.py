@@ -139,7 +139,7 @@ class Pipeline:
             algorithm=minted.algorithm,
             token=minted.token,
             more=tuple(more),
-            beside=tuple(other.claims for other in others),
+            others=tuple(other.claims for other in others),
             passes_on=passes_on,
             headers=added.headers,
             hooks=added.names,

@@ -31,6 +31,7 @@ from counterseal.gateway.batch import BatchHandler, Handler
 from counterseal.gateway.hook_wiring import open_hooks
 from counterseal.gateway.identity_wiring import Check, identity_headers, open_identify
 from counterseal.gateway.ids import Ids
+from counterseal.gateway.openapi_wiring import open_server
 from counterseal.gateway.passthrough import Passthrough
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Recorder
@@ -41,9 +42,10 @@ from counterseal.issuer import documents, keys
 from counterseal.issuer.mint import Mint
 from counterseal.issuer.ring import KeyRing
 from counterseal.issuer.signers.local import LocalSigner, from_pem, generate, to_pem
-from counterseal.servers.http import ServerHttp
+from counterseal.servers.http import Http, ServerHttp
+from counterseal.servers.openapi import OpenApi
 from counterseal.servers.session import Sessions
-from counterseal.servers.streamable_http import Destination, StreamableHttp
+from counterseal.servers.streamable_http import Decide, Destination, StreamableHttp
 from counterseal.store.open import open_store
 from counterseal.store.port import AUDIT_MAC, PAIRWISE, SESSION_SEAL, SigningKeyRow, Store
 from counterseal.wire import envelope
@@ -105,8 +107,7 @@ async def open_gateway(config: Path, *, background: bool = True, clock: Clock | 
         stack.push_async_callback(client.close)
         http = ServerHttp(client, LIMITS)
         servers = {
-            name: StreamableHttp(_destination(configuration, name), http, sessions, partial(_may, policy), LIMITS)
-            for name in configuration.servers
+            name: _server(configuration, name, http, sessions, partial(_may, policy)) for name in configuration.servers
         }
         hooks = open_hooks(configuration, clock, servers, stack)
         recorder = Recorder(sink, clock, await store.secret(AUDIT_MAC), new_id, hooks.observe)
@@ -171,6 +172,15 @@ def _new_key(algorithm: str, clock: Clock) -> SigningKeyRow:
     )
 
 
+def _server(
+    configuration: Configuration, name: str, http: Http, sessions: Sessions, decide: Decide
+) -> StreamableHttp | OpenApi:
+    destination = _destination(configuration, name)
+    if configuration.servers[name].transport == "openapi":
+        return open_server(configuration, name, destination, http, decide)
+    return StreamableHttp(destination, http, sessions, decide, LIMITS)
+
+
 def _destination(configuration: Configuration, name: str) -> Destination:
     static = tuple((header, secret.reveal()) for header, secret in static_headers(configuration, name))
     header = configuration.signer_of(name).header
@@ -193,7 +203,9 @@ def _may(policy: Policy, caller: Caller, server: str, method: str, name: str) ->
     return isinstance(policy.decide_operation(caller, server, method, name), Allowed)
 
 
-def _decode(sessions: Sessions, servers: Mapping[str, StreamableHttp], inbound: Inbound, caller: Caller) -> Call:
+def _decode(
+    sessions: Sessions, servers: Mapping[str, StreamableHttp | OpenApi], inbound: Inbound, caller: Caller
+) -> Call:
     server = servers.get(inbound.server)
     return envelope.decode(
         inbound,

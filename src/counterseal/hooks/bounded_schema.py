@@ -31,8 +31,10 @@ _DRAFTS: Final[Mapping[str, Any]] = {
 }
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 _ANCHORS: Final = ("$anchor", "$dynamicAnchor")
-_MAPS: Final = frozenset(["properties", "patternProperties", "dependentSchemas", *(_ASIDE := ("$defs", "definitions"))])
-"""Keywords whose value is a mapping of names to schemas. Of those set aside nothing is looked at unless a reference leads there."""
+_ASIDE: Final = ("$defs", "definitions")
+"""Keywords whose schemas are not looked at unless a reference leads there."""
+_MAPS: Final = frozenset(["properties", "patternProperties", "dependentSchemas"])
+"""Keywords whose value is a mapping of names to schemas."""
 _UNEVALUATED: Final = ("unevaluatedProperties", "unevaluatedItems")
 
 _DEPTH: Final = 64

@@ -125,7 +125,6 @@ class StreamableHttp:
         place = self._destination.header
         headers = [
             (place, f"Bearer {token}" if place.lower() == "authorization" else token),
-            *permit.more,
             *self._static,
         ]
         body = None
@@ -152,10 +151,7 @@ class StreamableHttp:
                 headers.append(("Mcp-Session-Id", call.session.server_id))
             if call.last_event_id is not None:
                 headers.append(("Last-Event-ID", call.last_event_id))
-        if permit.headers:
-            ours = {name.lower() for name, _ in headers}
-            headers += [header for header in permit.headers if header[0].lower() not in ours]
-        return Request(verb, self._target, headers, body, listens_seconds)
+        return Request(verb, self._target, permit.beside(headers), body, listens_seconds)
 
     async def _reply(self, permit: Permit, answer: Answer, response: Response, listens: bool) -> Reply:
         call, status = permit.call, response.status
