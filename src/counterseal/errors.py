@@ -108,6 +108,15 @@ _ROWS: Final = (
         "A header that may be sent once was sent twice, or holds what it may not.",
         "Send the header that the message names once, with a plain value.",
     ),
+    Reason(
+        "passthrough_refused",
+        400,
+        40003,
+        "caller",
+        "The header for the server's own credential (`servers.<name>.passthrough`) holds one for this gateway: that of this "
+        "request, or an API key. It would be in the server's hands.",
+        "Send there what the server itself issued, or leave the header out.",
+    ),
     # 401
     Reason(
         "credential_missing",

@@ -30,6 +30,8 @@ NEEDED: dict[Steps, str] = {
     ("callers", "issuers", 1, "introspection"): "has no keys and nobody to ask",
     ("callers", "issuers", 1, "issuer"): "is missing: add it",
     ("callers", "issuers", 1, "introspection", "client_secret"): "is missing: add it",
+    ("servers", "weather", "signer"): "where the call token goes",
+    ("servers", "weather", "signer", "header"): "where the call token goes",
 }
 """What other keys of `EVERYTHING` cannot do without, and what is said of one of them without it."""
 
@@ -166,6 +168,9 @@ def test_the_required_keys_are_few() -> None:
         ("signer", "required_claims", "[]", "name"),
         ("servers", "<name>", "signer", "required_claims", "[]", "name"),
         ("callers", "issuers", "[]", "name"),
+        ("servers", "<name>", "passthrough", "header"),
+        ("signer", "txn_token", "audience"),
+        ("servers", "<name>", "signer", "txn_token", "audience"),
         ("hooks", "[]", "use"),
         *(("callers", "issuers", "[]", "introspection", key) for key in ("endpoint", "client_id")),
     }

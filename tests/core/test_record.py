@@ -59,6 +59,8 @@ def test_an_intent_holds_what_the_token_says_and_no_token() -> None:
         "jti": "J",
         "txn": "T",
         "exp": 160,
+        "beside": [],
+        "passes_on": False,
         "kid": "K",
         "alg": "ES256",
         "arguments": "mac",

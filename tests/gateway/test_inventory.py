@@ -44,7 +44,7 @@ def importers_of(name: str) -> set[str]:
         ("Permit", {"gateway/pipeline.py"}),
         ("compact", {"identity/client_auth.py", "issuer/mint.py"}),
         ("Minted", {"issuer/mint.py"}),
-        ("build_claims", {"gateway/pipeline.py"}),
+        ("build_claims", {"core/beside.py", "gateway/pipeline.py"}),
         ("with_arguments", {"hooks/runner.py"}),
         ("pass_gates", {"gateway/pipeline.py"}),
         ("Contained", {"gateway/hook_wiring.py"}),

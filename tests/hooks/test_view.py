@@ -172,4 +172,4 @@ def test_a_call_that_nobody_sent_has_no_headers() -> None:
 
 
 def test_s12_the_list_of_credentials_has_those_that_callers_send() -> None:
-    assert {"authorization", "cookie", "proxy-authorization", "x-api-key"} <= CREDENTIALS
+    assert {"authorization", "cookie", "proxy-authorization", "txn-token", "x-api-key"} <= CREDENTIALS

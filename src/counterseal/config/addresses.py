@@ -187,6 +187,15 @@ def _channel_header(text: str) -> str:
     return text
 
 
+def _passthrough_header(text: str) -> str:
+    if _header_name(text).lower() in (*_CREDENTIALS, *_REQUEST):
+        raise wrong(
+            "has a meaning of its own, or carries the caller's credential for this gateway, which no server gets: use a header "
+            "of its own, such as `X-Server-Authorization`"
+        )
+    return text
+
+
 def may_name_a_subject(source: str) -> bool:
     """Whether a header of this name could be an identity header: none that has a meaning of its own."""
     name = source.lower().replace("_", "-")
@@ -194,6 +203,7 @@ def may_name_a_subject(source: str) -> bool:
 
 
 HeaderName = Annotated[StrictStr, AfterValidator(_header_name)]
+PassthroughHeader = Annotated[StrictStr, AfterValidator(_passthrough_header)]
 ChannelHeader = Annotated[StrictStr, AfterValidator(_channel_header)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from counterseal.config.claims import RequiredClaim, profile_of
@@ -16,6 +17,7 @@ from counterseal.core.pairwise import Pairwise
 from counterseal.core.paths import Path, steps_of
 from counterseal.core.requirements import Required
 from counterseal.core.templates import compile_value
+from counterseal.core.txn_token import TxnToken
 
 
 def signer_settings(
@@ -28,7 +30,7 @@ def signer_settings(
     """
     signer = configuration.signer_of(server_name)
     places = _Places(configuration, server_name)
-    return SignerSettings(
+    settings = SignerSettings(
         issuer=configuration.issuer,
         audience=signer.audience or configuration.servers[server_name].url,
         algorithm=algorithm,
@@ -46,6 +48,24 @@ def signer_settings(
         operations=_operations(signer, places),
         places={key: places.of(key) for key in Signer.model_fields},
     )
+    return replace(
+        settings,
+        channel=_channel(signer, settings),
+        txn_token=_txn_token(signer, configuration.issuer),
+        debug=signer.debug_header,
+    )
+
+
+def _channel(signer: Signer, settings: SignerSettings) -> SignerSettings | None:
+    """The second token is as the first, for somebody else."""
+    if signer.channel_token_audience is None:
+        return None
+    return replace(settings, audience=signer.channel_token_audience, ttl_seconds=signer.channel_token_ttl)
+
+
+def _txn_token(signer: Signer, issuer: str) -> TxnToken | None:
+    one = signer.txn_token
+    return None if one is None else TxnToken(one.audience, one.ttl_seconds, one.req_wl or issuer)
 
 
 class _Places:

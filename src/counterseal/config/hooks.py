@@ -75,6 +75,7 @@ def fit(hooks: tuple[Hook, ...], info: Info) -> tuple[Hook, ...]:
         return hooks
     channel = {signer.channel_token_header.lower()}
     channel |= {signer.under(one.signer).channel_token_header.lower() for one in servers.values()}
+    passed = {one.passthrough.header.lower() for one in servers.values() if one.passthrough is not None}
     faults = Faults()
     for index, hook in enumerate(hooks):
         for position, name in enumerate(hook.servers or ()):
@@ -83,6 +84,9 @@ def fit(hooks: tuple[Hook, ...], info: Info) -> tuple[Hook, ...]:
         for position, header in enumerate(hook.headers):
             if header.lower() in channel:
                 faults.add("carries a channel token, which no hook sees: remove it", index, "headers", position)
+            if header.lower() in passed:
+                what = "carries a credential for a server (`passthrough`), which no hook sees: remove it"
+                faults.add(what, index, "headers", position)
     faults.check()
     return hooks
 

@@ -26,6 +26,8 @@ _EXAMPLES: Final = {
     "endpoint": "https://idp.example.com/introspect",
     "client_id": "gateway",
     "use": "argument_schema",
+    "header": "X-Server-Authorization",
+    "audience": "example.internal",
 }
 _KINDS: Final = {
     type(None): "empty",

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 from pydantic import ValidationInfo as Info
 
-from counterseal.config.addresses import HeaderName, Host, Origin, OwnIssuer, ServerUrl
+from counterseal.config.addresses import HeaderName, Host, Origin, OwnIssuer, PassthroughHeader, ServerUrl
 from counterseal.config.callers import DEFAULT_ALGORITHMS, Callers
 from counterseal.config.hooks import Hooks
 from counterseal.config.openapi import DocumentPath, OpenApi
@@ -23,7 +23,7 @@ from counterseal.config.openapi import faults as openapi_faults
 from counterseal.config.part import Part, nothing
 from counterseal.config.policy import Rule
 from counterseal.config.problems import Faults, later, nearest, wrong
-from counterseal.config.signer import Signer
+from counterseal.config.signer import Signer, plain
 from counterseal.config.signer import faults as faults_of
 from counterseal.config.values import (
     NO_DEFAULT,
@@ -76,14 +76,21 @@ class Keys(Part):
         return value
 
 
+class Passthrough(Part):
+    """header: in which a caller brings a credential that the server itself gave it; it goes on as `Authorization`."""
+
+    header: PassthroughHeader
+
+
 class Server(Part):
-    """One MCP server. headers: its own static credentials. spec: the path of an OpenAPI document; openapi: what of it is offered.
-    command belongs to a transport that is not built yet."""
+    """One MCP server. headers: its own static credentials. passthrough: None passes nothing of the caller's on. spec: the path of
+    an OpenAPI document; openapi: what of it is offered. command belongs to a transport that is not built yet."""
 
     transport: Literal["streamable_http", "sse", "stdio", "openapi"] = "streamable_http"
     url: ServerUrl
     description: Line = ""
     headers: Annotated[Mapping[HeaderName, HeaderSecret], AfterValidator(frozen)] = Field(default_factory=nothing)
+    passthrough: Passthrough | None = None
     signer: Signer = Field(default_factory=Signer)
     command: Annotated[tuple[Text, ...] | None, later("stdio servers are not built yet: remove it", None)] = None
     spec: DocumentPath | None = None
@@ -214,6 +221,7 @@ class Configuration(Part):
             signer = info.data["signer"].under(server.signer)
             _check_algorithm(server.signer, info, faults, name, "signer", "algorithm")
             _check_conflict(server, signer, faults, name)
+            _check_passthrough(server, signer, faults, name)
             _check_whole(server.signer, signer, info, faults, name)
             audience = signer.audience or server.url
             if audience in audiences:
@@ -223,6 +231,8 @@ class Configuration(Part):
                     name,
                 )
             audiences.setdefault(audience, name)
+        for name, server in servers.items():
+            _check_beside(server.signer, info.data["signer"].under(server.signer), audiences, faults, name)
         faults.check()
         return servers
 
@@ -287,3 +297,44 @@ def _check_conflict(server: Server, signer: Signer, faults: Faults, name: str) -
                 "or write `on_conflict: replace` to drop this one"
             )
         faults.add(what, name, "headers", header)
+
+
+def _check_passthrough(server: Server, signer: Signer, faults: Faults, name: str) -> None:
+    """Two credentials never meet in one header, in neither direction."""
+    if server.passthrough is None:
+        return
+    if signer.header.lower() == "authorization":
+        what = "sends the caller's credential for this server as `Authorization`, where the call token goes"
+        faults.add(f"{what}: set `signer.header` of this server to another header", name, "passthrough")
+    for header in server.headers:
+        if header.lower() == "authorization":
+            what = "is the header that the caller's own credential goes to by `passthrough`: keep one of them"
+            faults.add(what, name, "headers", header)
+    taken = {
+        signer.header: "is where the call token goes, so that one could be taken for the other",
+        signer.channel_token_header: "is where channel tokens come in",
+        **dict.fromkeys(signer.identity_headers, "may name the subject by `end_user_claim_sources`"),
+    }
+    for header, what in taken.items():
+        if plain(header) == plain(server.passthrough.header):
+            faults.add(f"{what}: use another header", name, "passthrough", "header")
+
+
+def _check_beside(own: Signer, signer: Signer, audiences: Mapping[str, str], faults: Faults, name: str) -> None:
+    """No token beside the call token is for a server, and each is for somebody else."""
+    found = []
+    channel, txn = signer.channel_token_audience, signer.txn_token
+    if channel is not None and channel in audiences:
+        found.append(("channel_token_audience", _SAME.format(audiences[channel])))
+    if txn is not None and txn.audience in audiences:
+        found.append(("txn_token", _SAME.format(audiences[txn.audience])))
+    elif txn is not None and txn.audience == channel:
+        found.append(("txn_token", "has the audience of `channel_token_audience`: give each token one of its own"))
+    for key, what in found:
+        if key in own.model_fields_set:
+            faults.add(what, name, "signer", key)
+        else:
+            faults.add(f"its `signer.{key}` {what}", name)
+
+
+_SAME: Final = "has the audience of the server `{}`, so this token would work there: name another audience"

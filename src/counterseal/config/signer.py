@@ -6,7 +6,7 @@ What the keys of one signer say about each other is checked by `faults`, once bo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
@@ -23,9 +23,8 @@ from counterseal.config.addresses import (
 from counterseal.config.callers import DEFAULT_ALGORITHMS
 from counterseal.config.claims import ClaimValues, EndUserSource, FreeClaims, RequiredClaim, profile_of, scope_fault
 from counterseal.config.part import Part, nothing
-from counterseal.config.problems import later, wrong
+from counterseal.config.problems import wrong
 from counterseal.config.values import (
-    Duration,
     Pattern,
     ScopeToken,
     SigningAlgorithm,
@@ -38,7 +37,20 @@ from counterseal.config.values import (
 from counterseal.core.paths import Path, steps_of
 from counterseal.core.sources import Source
 
-_NO_OUTBOUND: Final = "channel tokens for servers are not built yet: remove it"
+
+def _trust_domain(text: str) -> str:
+    if "://" in text:
+        raise wrong("is an address, and a Txn-Token is for a trust domain: write its name, such as `example.internal`")
+    return text
+
+
+class TxnToken(Part):
+    """A Txn-Token beside each call token. audience: the trust domain. req_wl: the workload that asks for it; None for the
+    gateway's own issuer."""
+
+    audience: Annotated[Text, AfterValidator(_trust_domain)]
+    ttl_seconds: Ttl = 60
+    req_wl: Text | None = None
 
 
 class Signer(Part):
@@ -46,7 +58,7 @@ class Signer(Part):
 
     algorithm: None for the first of `keys.algorithms`. audience: None for the server's own URL. ttl_seconds: 1 to 900.
     allowed_tools: None leaves it to the policy, () allows none. allowed_scopes: None allows any. profile: None for ours. subject:
-    None for the subject's own name.
+    None for the subject's own name. channel_token_audience, txn_token: None sends no such token.
     """
 
     mode: Literal["sign", "verify_and_resign"] = "sign"
@@ -81,9 +93,10 @@ class Signer(Part):
     ] = DEFAULT_ALGORITHMS
     channel_token_audience_in: Text | None = None
     channel_token_required: bool = False
-    channel_token_audience: Annotated[Text | None, later(_NO_OUTBOUND, None)] = None
-    channel_token_ttl: Annotated[Duration, later(_NO_OUTBOUND, 60)] = 60
-    debug_header: Annotated[bool, later("the debug header is not built yet: remove it", False)] = False
+    channel_token_audience: Text | None = None
+    channel_token_ttl: Ttl = 60
+    txn_token: TxnToken | None = None
+    debug_header: bool = False
     profile: Literal["litellm"] | None = None
     subject: Literal["pairwise"] | None = None
 
@@ -117,7 +130,7 @@ class Signer(Part):
         return tuple(map(Source.of, self.end_user_claim_sources))
 
     def _may_name_a_subject(self, header: str) -> bool:
-        return may_name_a_subject(header) and _plain(header) != _plain(self.channel_token_header)
+        return may_name_a_subject(header) and plain(header) != plain(self.channel_token_header)
 
 
 def faults(signer: Signer, own_issuer: str | None) -> Iterator[tuple[str, str]]:
@@ -214,6 +227,6 @@ def _is_inside(inner: Path, outer: Path) -> bool:
     return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A header's name as everybody on the way may have spelled it."""
     return name.lower().replace("_", "-")

@@ -26,6 +26,7 @@ from counterseal.core.permit import ClaimsRefused
 from counterseal.core.profiles import COUNTERSEAL, Profile
 from counterseal.core.requirements import Mode, Required, claims_missing, token_required
 from counterseal.core.sources import NoSubject, Sources, Subject, kind_of
+from counterseal.core.txn_token import TxnToken
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -37,7 +38,8 @@ class SignerSettings:
     ttl_seconds: life of a token, 1 to 900. end_user_claim_sources: tried in this order for `sub`, as the configuration writes
     them. bind_arguments: put the digest of the arguments into the token. server: its name. pairwise: makes the subject's name;
     None leaves it as it is. required, operations: what is asked of and done to claims. places: for a key of `signer`, its whole
-    path and where it stands.
+    path and where it stands. channel: how the second token beside each is made; txn_token: a Txn-Token; None makes none. debug:
+    tell the server how its tokens come about.
     """
 
     issuer: str
@@ -53,6 +55,9 @@ class SignerSettings:
     required: tuple[Required, ...] = ()
     operations: ClaimOperations = NO_OPERATIONS
     places: Mapping[str, str] = field(default_factory=dict, repr=False)
+    channel: SignerSettings | None = None
+    txn_token: TxnToken | None = None
+    debug: bool = False
     sources: Sources = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -65,6 +65,8 @@ def intent(record: str, inbound: Inbound, permit: Permit, arguments_mac: str | N
         "jti": claims["jti"],
         "txn": claims["txn"],
         "exp": claims["exp"],
+        "beside": [{name: other[name] for name in ("aud", "jti", "exp")} for other in permit.others],
+        "passes_on": permit.passes_on,
         "kid": permit.kid,
         "alg": permit.algorithm,
         "arguments": arguments_mac,

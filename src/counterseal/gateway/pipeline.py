@@ -9,20 +9,24 @@ answer (errors.py); a denial is a value. Nothing else belongs here: a change of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
 from counterseal.clock import Clock
+from counterseal.core import debug_header
+from counterseal.core.beside import tokens_beside
 from counterseal.core.call import Call, Inbound
 from counterseal.core.caller import Caller
 from counterseal.core.canonical import NotCanonical
 from counterseal.core.claims import ClaimTaken, SignerSettings, build_claims
+from counterseal.core.origins import Origins
 from counterseal.core.permit import ClaimsRefused, Denial, Permit
 from counterseal.core.policy import Policy
 from counterseal.core.reply import Reply
 from counterseal.core.sources import UnfitSubject
 from counterseal.errors import BadCall, CallError, Unauthenticated
 from counterseal.gateway.admission import Admission
+from counterseal.gateway.passthrough import Passthrough
 from counterseal.gateway.recorder import Denied, Recorder
 from counterseal.hooks.runner import NOTHING, Hooks, failure
 from counterseal.identity.credentials import REFUSED
@@ -39,7 +43,7 @@ class Server(Protocol):
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """One gateway. decode: the wire room, given what opens sessions. new_id: 128 random bits as text, new at each call. hooks:
-    gates and claim sources; None where there are none."""
+    gates and claim sources; None where there are none. passthrough: of the servers that get a credential of the caller's."""
 
     identify: Identify
     admission: Admission
@@ -52,6 +56,7 @@ class Pipeline:
     clock: Clock
     new_id: Callable[[], str]
     hooks: Hooks | None = None
+    passthrough: Mapping[str, Passthrough] = field(default_factory=dict)
 
     async def handle(self, inbound: Inbound) -> Reply:
         """The reply to one request. Raises errors.CallError, recorded, for the web room to write down."""
@@ -86,6 +91,11 @@ class Pipeline:
         allowed = self.policy.decide(caller, call)
         if isinstance(allowed, Denial):
             return allowed
+        more: list[tuple[str, str]] = []
+        passthrough = self.passthrough.get(call.server)
+        if passthrough is not None and inbound is not None:
+            more += passthrough.headers(inbound)
+        passes_on = more != []
         added = NOTHING
         if self.hooks is not None:
             passed = await self.hooks.pass_gates(caller, call, inbound)
@@ -97,9 +107,11 @@ class Pipeline:
                 if isinstance(allowed, Denial):
                     return allowed
             added = await self.hooks.add(caller, passed, inbound)
+        origins = Origins() if signer.debug else None
         now, jti, txn = int(self.clock.wall()), self.new_id(), self.new_id()
         try:
-            claims = build_claims(caller, call, signer, now=now, jti=jti, txn=txn, added=added.claims)
+            claims = build_claims(caller, call, signer, now=now, jti=jti, txn=txn, added=added.claims, origins=origins)
+            others = tuple(tokens_beside(caller, call, signer, claims, new_id=self.new_id, added=added.claims))
             subject = None if signer.pairwise is None else signer.subject(caller)[0]
         except ClaimsRefused as refused:
             return refused.denial
@@ -111,6 +123,12 @@ class Pipeline:
         except ClaimTaken as error:
             raise failure(added.by[error.name], str(error)) from None
         minted = await self.mint.mint(claims, signer.algorithm, signer.profile.typ)
+        for other in others:
+            signed = await self.mint.mint(other.claims, signer.algorithm, other.typ)
+            more.append((other.header, other.scheme + signed.token))
+        if origins is not None:
+            line = debug_header.debug_line(signer, minted.kid, claims, caller, origins)
+            more.append((debug_header.HEADER, line))
         return Permit(
             caller=caller,
             call=call,
@@ -120,6 +138,9 @@ class Pipeline:
             kid=minted.kid,
             algorithm=minted.algorithm,
             token=minted.token,
+            more=tuple(more),
+            others=tuple(other.claims for other in others),
+            passes_on=passes_on,
             headers=added.headers,
             hooks=added.names,
         )

@@ -32,6 +32,7 @@ from counterseal.gateway.hook_wiring import open_hooks
 from counterseal.gateway.identity_wiring import Check, identity_headers, open_identify
 from counterseal.gateway.ids import Ids
 from counterseal.gateway.openapi_wiring import open_server
+from counterseal.gateway.passthrough import Passthrough
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Recorder
 from counterseal.httpclient import Client
@@ -135,6 +136,7 @@ async def open_gateway(config: Path, *, background: bool = True, clock: Clock | 
             clock=clock,
             new_id=new_id,
             hooks=hooks.calls,
+            passthrough=_passthrough(configuration),
         )
         for settings in pipeline.signers.values():
             ring.signer(settings.algorithm)
@@ -183,6 +185,17 @@ def _destination(configuration: Configuration, name: str) -> Destination:
     static = tuple((header, secret.reveal()) for header, secret in static_headers(configuration, name))
     header = configuration.signer_of(name).header
     return Destination(name, configuration.servers[name].url, header, static, f"counterseal/{__version__}")
+
+
+def _passthrough(configuration: Configuration) -> dict[str, Passthrough]:
+    return {
+        name: Passthrough(
+            server.passthrough.header.lower().encode(),
+            configuration.signer_of(name).channel_token_header.lower().encode(),
+        )
+        for name, server in configuration.servers.items()
+        if server.passthrough is not None
+    }
 
 
 def _may(policy: Policy, caller: Caller, server: str, method: str, name: str) -> bool:

@@ -18,9 +18,18 @@ from counterseal.core.record import Outcome
 from counterseal.wire import headers as wire_headers
 
 CREDENTIALS: Final = frozenset(
-    ["authorization", "cookie", "proxy-authorization", "set-cookie", "x-api-key", "x-mcp-channel-token"]
+    [
+        "authorization",
+        "cookie",
+        "proxy-authorization",
+        "set-cookie",
+        "txn-token",
+        "x-api-key",
+        "x-mcp-channel-token",
+    ]
 )
-"""Headers that no hook gets to see, in lower case. Those that carry a channel token come on top, by the configuration."""
+"""Headers that no hook gets to see, in lower case. Those that carry a channel token or a server's credential come on top,
+by the configuration."""
 
 _NONE: Final[Mapping[str, Any]] = freeze({})
 

@@ -7,10 +7,11 @@ A token is made of claims that `core.claims` built from a decision; nothing that
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import msgspec
 
+from counterseal.core import txn_token
 from counterseal.core.limits import Limits
 from counterseal.core.profiles import COUNTERSEAL, PROFILES
 from counterseal.core.value import Value
@@ -30,20 +31,24 @@ class Minted(Value, frozen=True):
     algorithm: str
 
 
+_TYPES: Final = frozenset(profile.typ for profile in PROFILES.values()) | {txn_token.TYP}
+
+
 class Mint:
     """Signs claims with the live key of an algorithm. Header segments are prepared once for each key and type of token."""
 
     def __init__(self, ring: KeyRing, limits: Limits) -> None:
         self._limit = limits.call_token_bytes
         self._keys: dict[tuple[str, str], tuple[Signer, bytes]] = {
-            (signer.algorithm, profile.typ): (signer, header_segment(signer.algorithm, signer.kid, profile.typ))
+            (signer.algorithm, typ): (signer, header_segment(signer.algorithm, signer.kid, typ))
             for signer in ring.signers
-            for profile in PROFILES.values()
+            for typ in _TYPES
         }
         self._encode = msgspec.json.Encoder().encode
 
     async def mint(self, claims: Mapping[str, Any], algorithm: str, typ: str = COUNTERSEAL.typ) -> Minted:
-        """The compact JWS (RFC 7515 section 3.1) of the claims. typ: of one of the profiles.
+        """The compact JWS (RFC 7515 section 3.1) of the claims. typ: of one of the profiles, or
+        that of a Txn-Token.
 
         Raises CallError `call_token_too_large` over the ceiling, CannotTell where the signer is out of reach.
         """

@@ -123,7 +123,10 @@ class StreamableHttp:
     def _request(self, permit: Permit, sent_id: str | int | None, listens_seconds: float | None) -> Request:
         call, token = permit.call, permit.token
         place = self._destination.header
-        headers = [(place, f"Bearer {token}" if place.lower() == "authorization" else token), *self._static]
+        headers = [
+            (place, f"Bearer {token}" if place.lower() == "authorization" else token),
+            *self._static,
+        ]
         body = None
         verb = "POST"
         if call.message is not None:

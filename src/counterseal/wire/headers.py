@@ -46,7 +46,7 @@ _MOST: Final = 50
 """The most parameters that one tool may mirror: with more, no request would fit the ceiling for headers."""
 
 _HOP_BY_HOP: Final = ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
-_OWN: Final = ("accept", "expect", "host", "last-event-id", "user-agent", "x-mcp-channel-token")
+_OWN: Final = ("accept", "expect", "host", "last-event-id", "txn-token", "user-agent", "x-mcp-channel-token")
 _FAMILIES: Final = ("accept-", "content-", "mcp-", "proxy-", "x-counterseal-")
 
 Path = tuple[str, ...]
