@@ -17,6 +17,7 @@ from counterseal.core.call import Call, Inbound
 from counterseal.core.caller import Caller
 from counterseal.core.canonical import NotCanonical
 from counterseal.core.claims import ClaimTaken, SignerSettings, build_claims
+from counterseal.core.origins import Origins
 from counterseal.core.permit import ClaimsRefused, Denial, Permit
 from counterseal.core.policy import Policy
 from counterseal.core.reply import Reply
@@ -70,10 +71,13 @@ class Pipeline:
         async with self.recorder.open(inbound):
             raise error
 
-    async def permit(self, caller: Caller, call: Call, inbound: Inbound | None = None) -> Permit | Denial:
+    async def permit(
+        self, caller: Caller, call: Call, inbound: Inbound | None = None, origins: Origins | None = None
+    ) -> Permit | Denial:
         """Decide about one call and countersign it. The only place where a Permit is made.
 
-        inbound: where hooks see headers of, None for a call that nobody sent. Raises BadCall for arguments that have no one
+        inbound: where hooks see headers of, None for a call that nobody sent. origins: is filled with where each claim came from,
+        for whoever explains a call. Raises BadCall for arguments that have no one
         meaning, CallError where the token would be too large, CannotTell where nothing can be signed or a hook failed.
         """
         signer = self.signers.get(call.server)
@@ -99,7 +103,7 @@ class Pipeline:
             added = await self.hooks.add(caller, passed, inbound)
         now, jti, txn = int(self.clock.wall()), self.new_id(), self.new_id()
         try:
-            claims = build_claims(caller, call, signer, now=now, jti=jti, txn=txn, added=added.claims)
+            claims = build_claims(caller, call, signer, now=now, jti=jti, txn=txn, added=added.claims, origins=origins)
             subject = None if signer.pairwise is None else signer.subject(caller)[0]
         except ClaimsRefused as refused:
             return refused.denial
