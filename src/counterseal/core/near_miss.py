@@ -1,7 +1,7 @@
 """What a rule of the policy asks that is not so: for people who want to know what would change a decision.
 
-Nothing is decided here. Nothing is missed exactly where `core.policy` has the rule select and cover the operation; tests hold the two
-together.
+Nothing is decided here. Nothing is missed exactly where `core.policy` has the rule select and cover the operation; tests hold
+the two together.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from counterseal.core.policy import CALLER_FIELDS, Policy, Rule, decided_as, is_
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """One thing that a rule asks. key: `callers.team`, `servers`, `tools` or `methods`. wanted: any of these patterns. has: what is
-    there instead; empty where nothing is known."""
+    """One thing that a rule asks. key: `callers.team`, `servers`, `tools` or `methods`. wanted: any of these patterns. has: what
+    is there instead; empty where nothing is known."""
 
     key: str
     wanted: tuple[str, ...]

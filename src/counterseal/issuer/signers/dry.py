@@ -1,7 +1,7 @@
 """A signer for whoever only wants to know how a call token would come out.
 
-Its signatures are as long as the real ones and come from the same key, so what fails there fails here. They are over a text that is
-no part of any token: with one of them nothing verifies.
+Its signatures are as long as the real ones and come from the same key, so what fails there fails here. They are over a text that
+is no part of any token: with one of them nothing verifies.
 """
 
 from __future__ import annotations
