@@ -199,7 +199,7 @@ def _show(configuration: Configuration, found: Explained, what: str, hooks: str 
         _line(click.style(word, fg="red", bold=True), f"{refused.status} {refused.reason}: {refused.message}")
         if refused.detail:
             _line("because", refused.detail)
-        if refused.rule:
+        if refused.rule and refused.rule != "default":
             _line("by", refused.rule)
     if caller is not None:
         _line("caller", _named(configuration, caller))

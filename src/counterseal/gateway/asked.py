@@ -90,8 +90,9 @@ async def caller_asked(asked: Asked, inbound: Inbound, parts: Parts, now: float)
     _, rows = await parts.store.api_keys()
     row = next((row for row in rows if row.id == asked.key), None)
     if row is None:
+        kept = " (`memory:` keeps them in the process that serves)" if parts.configuration.store == "memory:" else ""
         raise Unauthenticated(
-            "credential_invalid", REFUSED, detail=f"the store has no API key with the id {asked.key!r}"
+            "credential_invalid", REFUSED, detail=f"the store has no API key with the id {asked.key!r}{kept}"
         )
     problem = None
     if not parts.configuration.callers.api_keys:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from counterseal.clock import Clock
 from counterseal.config.schema import Configuration
 from counterseal.core.permit import Denial, Permit
-from counterseal.errors import Unauthenticated
+from counterseal.errors import ConfigError, Unauthenticated
 from counterseal.gateway.asked import Asked, caller_asked, in_session, request
 from counterseal.gateway.recorder import Denied
 from counterseal.gateway.wiring import Parts, open_parts
@@ -32,6 +32,11 @@ async def mint(configuration: Configuration, asked: Asked, clock: Clock, *, ttl:
 
     Raises ConfigError, KeyError as `explain` does, and CallError, recorded, for a call that is refused.
     """
+    if configuration.store == "memory:" and configuration.keys.source == "store":
+        raise ConfigError(
+            f"{configuration.place_of('store')}: store: `memory:` keeps the signing keys in the process that serves, so no server "
+            "would accept this token; use `sqlite:PATH`"
+        )
     async with AsyncExitStack() as stack:
         parts = await open_parts(configuration, clock, stack, background=False)
         return await _mint(parts, asked, clock, ttl)

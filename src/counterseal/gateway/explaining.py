@@ -112,7 +112,7 @@ async def _explain(parts: Parts, asked: Asked, clock: Clock, called: Sequence[st
     try:
         caller, invalid = await caller_asked(asked, inbound, parts, clock.wall())
     except CallError as error:
-        return Explained(caller=error.caller, refused=_of(error), left_out=left_out, changes=(error.reason.remedy,))
+        return Explained(caller=error.caller, refused=_of(error), left_out=left_out, changes=(_mend(error),))
     inbound = in_session(inbound, caller, parts)
     try:
         call = parts.pipeline.decode(inbound, caller)
@@ -140,6 +140,15 @@ async def _explain(parts: Parts, asked: Asked, clock: Clock, called: Sequence[st
         changes=what_would_deny(policy, caller, verdict.call, verdict.allowed),
         **told,
     )
+
+
+def _mend(error: CallError) -> str:
+    """What would make a caller of a credential: the table of reasons says it to callers, this to whoever owns the gateway."""
+    if error.reason.code == "credential_missing":
+        return "`callers.anonymous` is false: set it to true, or ask about a key or a token"
+    if error.reason.code == "credential_invalid":
+        return "a key of `counterseal apikey list`, or a token that is good: what is wrong with this one stands above"
+    return error.reason.remedy
 
 
 def _of(error: CallError) -> Refused:
