@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,6 @@ from counterseal.gateway.wiring import open_gateway
 from tests.gateway.opening import ISSUER, document, written
 from tests.gateway.test_explaining import KEY, with_key
 from tests.support.hostile import HostileServer
-
-
-@pytest.fixture
-def server() -> Iterator[HostileServer]:
-    with HostileServer() as running:
-        yield running
 
 
 async def minted(path: Path, ttl: int | None = None, **changes: Any) -> ByHand:

@@ -7,7 +7,6 @@ import base64
 import dataclasses
 import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,6 @@ from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Recorder
 from counterseal.gateway.wiring import open_gateway
 from counterseal.identity.identify import Identify
-from counterseal.identity.key_form import make_key
 from counterseal.issuer.mint import Mint
 from counterseal.issuer.ring import KeyRing
 from counterseal.issuer.signers.dry import DrySigner
@@ -44,16 +42,11 @@ from tests.core.callers import call
 from tests.core.test_claims_properties import _signers, _tools, callers
 from tests.gateway.opening import call as make_call
 from tests.gateway.opening import verified, written
+from tests.gateway.test_identity_wiring import Idp, trusting
 from tests.support.hostile import HostileServer
 from tests.support.tokens import FixedClock, private_key
 
 KEY = "a" * 12
-
-
-@pytest.fixture
-def server() -> Iterator[HostileServer]:
-    with HostileServer() as running:
-        yield running
 
 
 # ---- explain == mint ------------------------------------------------------------------------------------------------
@@ -231,9 +224,24 @@ async def test_a_key_that_there_is_not_and_a_caller_that_may_not_be_are_refused(
         found = await explained(path, **changes)
         assert found.refused is not None
         assert (found.refused.reason, found.permitted, found.claims) == (reason, False, {})
-    found = await explained(path, token=make_key(bytes(32))[1])
-    assert found.refused is not None
-    assert found.refused.detail is not None, "whoever owns the gateway may know"
+
+
+async def test_j_30_a_token_is_verified_for_real_and_its_owner_may_know_what_is_wrong(
+    server: HostileServer, tmp_path: Path
+) -> None:
+    sources = {"signer": {"end_user_claim_sources": ["preferred_username"]}}
+    with Idp() as idp:
+        path = written(tmp_path, server, sources, **trusting(idp.issuer()))
+        good = idp.token(preferred_username="alice")
+        found = await explained(path, token=good)
+        assert found.claims["sub"] == "alice"
+        assert (found.origins[("sub",)].kind, found.origins[("sub",)].detail) == ("claim", "preferred_username")
+        bad = await explained(path, token=idp.token(exp=1))
+        assert bad.refused is not None
+        assert (bad.refused.reason, bad.claims) == ("credential_invalid", {})
+        assert (bad.refused.detail or "").startswith("expired")
+        assert good not in repr(found)
+        assert server.calls == 0
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,8 @@ async def mint(configuration: Configuration, asked: Asked, clock: Clock, *, ttl:
     """
     if configuration.store == "memory:" and configuration.keys.source == "store":
         raise ConfigError(
-            f"{configuration.place_of('store')}: store: `memory:` keeps the signing keys in the process that serves, so no server "
-            "would accept this token; use `sqlite:PATH`"
+            f"{configuration.place_of('store')}: store: `memory:` keeps the signing keys in the process that serves, so no "
+            "server would accept this token; use `sqlite:PATH`"
         )
     async with AsyncExitStack() as stack:
         parts = await open_parts(configuration, clock, stack, background=False)
