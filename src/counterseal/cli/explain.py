@@ -238,7 +238,8 @@ def _table(title: str, rows: Sequence[tuple[str, str, str]]) -> None:
     width = max(len(asking.escaped(name)) for name, _, _ in rows)
     for name, value, words in rows:
         click.echo(f"  {asking.escaped(name):{width}}  {value}")
-        click.secho(f"  {'':{width}}  <- {asking.escaped(words)}", dim=True)
+        if words:  # the parts of an object may have come from several places, and stand below it
+            click.secho(f"  {'':{width}}  <- {asking.escaped(words)}", dim=True)
 
 
 def _json(value: Any) -> str:
