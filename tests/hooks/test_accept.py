@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from counterseal.core.names import RESERVED
 from counterseal.core.frozen import freeze
 from counterseal.core.limits import LIMITS
+from counterseal.core.names import RESERVED
 from counterseal.hooks import Additions, Deny, Pass, Replace
 from counterseal.hooks.accept import NotAcceptable, additions, answer, arguments, claims, header_fault, headers, nothing
 

@@ -58,7 +58,7 @@ class Rule:
     def _selects(self, caller: Caller, server: str) -> bool:
         if self.servers is not None and not self.servers.match(server):
             return False
-        return all(_match(patterns, CALLER_FIELDS[field](caller)) for field, patterns in self.callers)
+        return all(matches(patterns, CALLER_FIELDS[field](caller)) for field, patterns in self.callers)
 
     def _covers(self, method: str, tool: str | None) -> bool:
         if self.tools is None:
@@ -88,7 +88,6 @@ class Policy:
 
         asked: the method as it was sent, where `method` is what it is decided as: denials of either one hold.
         """
-        row = METHODS.get(method)
         if caller.servers is not None and not caller.servers.match(server):
             return Denial("server_unknown", f"there is no server {server!r} for this caller", f"key {caller.client_id}")
         tool = name if method == "tools/call" else None
@@ -117,9 +116,8 @@ class Policy:
                 return Denial(
                     "policy_denied", f"{_say(method, name)} on {server!r} is denied by the policy", rule.label
                 )
-        is_open = row.kind is Kind.OPEN if row is not None else method.startswith("notifications/")
         for rule in selected:
-            if rule.permits and (is_open or rule._covers(method, tool)):
+            if rule.permits and (is_open(method) or rule._covers(method, tool)):
                 return Allowed(rule.label)
         return Denial("policy_denied", f"no policy rule permits {_say(method, name)} on {server!r}", "default")
 
@@ -141,7 +139,14 @@ def decided_as(call: Call) -> tuple[str, str | None]:
     return call.method, call.name
 
 
-def _match(patterns: Patterns, value: str | tuple[str, ...] | None) -> bool:
+def is_open(method: str) -> bool:
+    """Whether it has no effect of its own: then it is for whoever may use anything on the server."""
+    row = METHODS.get(method)
+    return row.kind is Kind.OPEN if row is not None else method.startswith("notifications/")
+
+
+def matches(patterns: Patterns, value: str | tuple[str, ...] | None) -> bool:
+    """Whether what is known of a caller is what a rule asks for. What is not known matches nothing."""
     if isinstance(value, tuple):
         return any(patterns.match(one) for one in value)
     return patterns.match(value)

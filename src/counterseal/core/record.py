@@ -1,4 +1,5 @@
-"""What one call leaves behind: an intent before it leaves, an outcome after it ended, or a refusal."""
+"""What one call leaves behind: an intent before it leaves, an outcome after it ended, or a refusal; and a
+mint, where somebody made a token by hand."""
 
 from __future__ import annotations
 
@@ -71,6 +72,11 @@ def intent(record: str, inbound: Inbound, permit: Permit, arguments_mac: str | N
         "alg": permit.algorithm,
         "arguments": arguments_mac,
     }
+
+
+def minted(record: str, inbound: Inbound, permit: Permit, arguments_mac: str | None) -> dict[str, Any]:
+    """The entry of a token that was made by hand: whoever asked for it makes the call, or none, so no outcome follows."""
+    return {**intent(record, inbound, permit, arguments_mac), "event": "mint"}
 
 
 def outcome(

@@ -57,9 +57,13 @@ def try_hooks(configuration: Configuration) -> None:
 
 
 def open_hooks(
-    configuration: Configuration, clock: Clock, servers: Mapping[str, Described], stack: AsyncExitStack
+    configuration: Configuration,
+    clock: Clock,
+    servers: Mapping[str, Described],
+    stack: AsyncExitStack,
+    asked: Callable[[str], None] | None = None,
 ) -> Opened:
-    """Every hook. servers: whose lists tell what tools take. Raises ConfigError with all problems."""
+    """Every hook. servers: whose lists tell what tools take. asked: as `Hooks` takes it. Raises ConfigError with all problems."""
     loaded = _load(
         configuration, clock, lambda server, tool: servers[server].input_schema(tool) if server in servers else None
     )
@@ -85,6 +89,7 @@ def open_hooks(
         mirrors=lambda server, tool: servers[server].schema(tool),
         taken={name: _taken(configuration, name) for name in configuration.servers},
         limits=LIMITS,
+        asked=asked,
     )
     return Opened(calls if gates or sources else None, Observers(observers) if observers else None)
 

@@ -75,11 +75,14 @@ class Pipeline:
         async with self.recorder.open(inbound):
             raise error
 
-    async def permit(self, caller: Caller, call: Call, inbound: Inbound | None = None) -> Permit | Denial:
+    async def permit(
+        self, caller: Caller, call: Call, inbound: Inbound | None = None, origins: Origins | None = None
+    ) -> Permit | Denial:
         """Decide about one call and countersign it. The only place where a Permit is made.
 
-        inbound: where hooks see headers of, None for a call that nobody sent. Raises BadCall for arguments that have no one
-        meaning, CallError where the token would be too large, CannotTell where nothing can be signed or a hook failed.
+        inbound: where hooks see headers of, None for a call that nobody sent. origins: is filled with where each claim came from,
+        for whoever explains a call. Raises BadCall for arguments that have no one meaning, CallError where the token would be too
+        large, CannotTell where nothing can be signed or a hook failed.
         """
         signer = self.signers.get(call.server)
         if signer is None:
@@ -107,7 +110,8 @@ class Pipeline:
                 if isinstance(allowed, Denial):
                     return allowed
             added = await self.hooks.add(caller, passed, inbound)
-        origins = Origins() if signer.debug else None
+        if signer.debug and origins is None:
+            origins = Origins()
         now, jti, txn = int(self.clock.wall()), self.new_id(), self.new_id()
         try:
             claims = build_claims(caller, call, signer, now=now, jti=jti, txn=txn, added=added.claims, origins=origins)
@@ -126,7 +130,7 @@ class Pipeline:
         for other in others:
             signed = await self.mint.mint(other.claims, signer.algorithm, other.typ)
             more.append((other.header, other.scheme + signed.token))
-        if origins is not None:
+        if signer.debug and origins is not None:
             line = debug_header.debug_line(signer, minted.kid, claims, caller, origins)
             more.append((debug_header.HEADER, line))
         return Permit(

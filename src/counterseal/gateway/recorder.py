@@ -145,17 +145,22 @@ class OpenRecord:
 
     async def intent(self, permit: Permit) -> None:
         """Make the intent durable. Raises CannotTell `audit_unavailable`: no record, no effect."""
-        details = permit.claims["authorization_details"][0]
-        digest = details.get("arguments_digest")
-        mac = None
-        if digest is not None:
-            keyed = self._keyed.copy()
-            keyed.update(digest.encode())
-            mac = keyed.hexdigest()
         self.intending = True
         self._rule = permit.allowed.rule
-        await self._sink.write(entries.intent(self.id, self._inbound, permit, mac))
+        await self._sink.write(entries.intent(self.id, self._inbound, permit, self._mac(permit)))
         self.intended = True
+
+    async def minted(self, permit: Permit) -> None:
+        """Make it durable that a token was made by hand. Raises as `intent` does."""
+        await self._sink.write(entries.minted(self.id, self._inbound, permit, self._mac(permit)))
+
+    def _mac(self, permit: Permit) -> str | None:
+        digest = permit.claims["authorization_details"][0].get("arguments_digest")
+        if digest is None:
+            return None
+        keyed = self._keyed.copy()
+        keyed.update(digest.encode())
+        return keyed.hexdigest()
 
     def watch(self, reply: Reply) -> Reply:
         """The reply, with its end noted down."""

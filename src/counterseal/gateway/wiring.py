@@ -6,7 +6,7 @@ Nothing is looked up by name after this, nothing is parsed again, and nothing he
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from counterseal import __version__
-from counterseal.audit.sinks import FileSink
+from counterseal.audit.sinks import FileSink, MemorySink
 from counterseal.clock import Clock, SystemClock
 from counterseal.config.callers import DEFAULT_ALGORITHMS
 from counterseal.config.compile import compile_policy, required_scopes, signing_algorithm, static_headers
@@ -28,7 +28,7 @@ from counterseal.core.permit import Allowed
 from counterseal.core.policy import Policy
 from counterseal.gateway.admission import Admission
 from counterseal.gateway.batch import BatchHandler, Handler
-from counterseal.gateway.hook_wiring import open_hooks
+from counterseal.gateway.hook_wiring import Opened, open_hooks
 from counterseal.gateway.identity_wiring import Check, identity_headers, open_identify
 from counterseal.gateway.ids import Ids
 from counterseal.gateway.openapi_wiring import open_server
@@ -41,6 +41,7 @@ from counterseal.identity.headers import IdentityHeaders
 from counterseal.issuer import documents, keys
 from counterseal.issuer.mint import Mint
 from counterseal.issuer.ring import KeyRing
+from counterseal.issuer.signers.dry import DrySigner
 from counterseal.issuer.signers.local import LocalSigner, from_pem, generate, to_pem
 from counterseal.servers.http import Http, ServerHttp
 from counterseal.servers.openapi import OpenApi
@@ -67,6 +68,20 @@ class Gateway:
     origins: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a gateway is made of, for whoever looks at a call beside those that come in."""
+
+    configuration: Configuration
+    store: Store
+    ring: KeyRing
+    sessions: Sessions
+    servers: Mapping[str, StreamableHttp | OpenApi]
+    pipeline: Pipeline
+    checks: Mapping[str, Check]
+    identity_headers: IdentityHeaders
+
+
 async def prepare(config: Path) -> None:
     """Find everything that would keep a worker from starting, and make what is made once. Raises ConfigError."""
     async with open_gateway(config, background=False):
@@ -89,65 +104,90 @@ async def open_gateway(config: Path, *, background: bool = True, clock: Clock | 
     background: also begin with what goes on beside calls and needs the network. clock: None for the machine's.
     """
     configuration = load(config)
-    clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        store = await open_store(configuration.store)
-        stack.push_async_callback(store.close)
-        await store.bind_issuer(configuration.issuer)
-        ring = await _ring(configuration, store, clock)
-        sink = FileSink(
-            configuration.audit.folder, fsync=configuration.audit.fsync, clock=clock, issuer=configuration.issuer
-        )
-        stack.push_async_callback(sink.close)
-        await sink.start()
-        new_id = Ids().new
-        sessions = Sessions(await store.secret(SESSION_SEAL), clock, LIMITS)
-        policy = compile_policy(configuration)
-        client = Client()
-        stack.push_async_callback(client.close)
-        http = ServerHttp(client, LIMITS)
-        servers = {
-            name: _server(configuration, name, http, sessions, partial(_may, policy)) for name in configuration.servers
-        }
-        hooks = open_hooks(configuration, clock, servers, stack)
-        recorder = Recorder(sink, clock, await store.secret(AUDIT_MAC), new_id, hooks.observe)
-        headers = identity_headers(configuration)
-        pairwise_key = await store.secret(PAIRWISE)
-        checks: dict[str, Check] = {"keys": lambda: None, "audit": sink.healthy}
-        pipeline = Pipeline(
-            identify=await open_identify(
-                configuration, store, clock, stack, checks, headers=headers, background=background
-            ),
-            admission=Admission(LIMITS),
-            decode=partial(_decode, sessions, servers),
-            policy=policy,
-            signers={
-                name: signer_settings(
-                    configuration,
-                    name,
-                    algorithm=signing_algorithm(configuration, name, first_algorithm=ring.signers[0].algorithm),
-                    pairwise_key=pairwise_key,
-                )
-                for name in configuration.servers
-            },
-            mint=Mint(ring, LIMITS),
-            servers=servers,
-            recorder=recorder,
-            clock=clock,
-            new_id=new_id,
-            hooks=hooks.calls,
-            passthrough=_passthrough(configuration),
-        )
-        for settings in pipeline.signers.values():
-            ring.signer(settings.algorithm)
+        parts = await open_parts(configuration, clock or SystemClock(), stack, background=background)
         yield Gateway(
             issuer=configuration.issuer,
-            handler=BatchHandler(pipeline, sessions.open, LIMITS),
-            documents=_documents(configuration, ring, required_scopes(configuration)),
-            checks=checks,
-            identity_headers=headers,
+            handler=BatchHandler(parts.pipeline, parts.sessions.open, LIMITS),
+            documents=_documents(configuration, parts.ring, required_scopes(configuration)),
+            checks=parts.checks,
+            identity_headers=parts.identity_headers,
             origins=configuration.listen.origins,
         )
+
+
+async def open_parts(
+    configuration: Configuration,
+    clock: Clock,
+    stack: AsyncExitStack,
+    *,
+    background: bool,
+    dry: bool = False,
+    with_hooks: bool = True,
+    asked: Callable[[str], None] | None = None,
+) -> Parts:
+    """Everything that a gateway is made of. stack: closes it. Raises ConfigError.
+
+    background: as `open_gateway`. dry: nothing is recorded or sent, and no token is signed that could be used. with_hooks: call
+    gates and claim sources. asked: is told the label of each that is called.
+    """
+    store = await open_store(configuration.store)
+    stack.push_async_callback(store.close)
+    await store.bind_issuer(configuration.issuer)
+    ring = await _ring(configuration, store, clock)
+    if dry:
+        ring = KeyRing.of(map(DrySigner, ring.signers))
+    sink = MemorySink() if dry else await _open_sink(configuration, clock, stack)
+    new_id = Ids().new
+    sessions = Sessions(await store.secret(SESSION_SEAL), clock, LIMITS)
+    policy = compile_policy(configuration)
+    client = Client()
+    stack.push_async_callback(client.close)
+    http = ServerHttp(client, LIMITS)
+    servers = {
+        name: _server(configuration, name, http, sessions, partial(_may, policy)) for name in configuration.servers
+    }
+    hooks = open_hooks(configuration, clock, servers, stack, asked) if with_hooks else Opened(None, None)
+    recorder = Recorder(sink, clock, await store.secret(AUDIT_MAC), new_id, hooks.observe)
+    headers = identity_headers(configuration)
+    pairwise_key = await store.secret(PAIRWISE)
+    checks: dict[str, Check] = {"keys": lambda: None, "audit": sink.healthy}
+    pipeline = Pipeline(
+        identify=await open_identify(
+            configuration, store, clock, stack, checks, headers=headers, background=background
+        ),
+        admission=Admission(LIMITS),
+        decode=partial(_decode, sessions, servers),
+        policy=policy,
+        signers={
+            name: signer_settings(
+                configuration,
+                name,
+                algorithm=signing_algorithm(configuration, name, first_algorithm=ring.signers[0].algorithm),
+                pairwise_key=pairwise_key,
+            )
+            for name in configuration.servers
+        },
+        mint=Mint(ring, LIMITS),
+        servers={} if dry else servers,
+        recorder=recorder,
+        clock=clock,
+        new_id=new_id,
+        hooks=hooks.calls,
+        passthrough=_passthrough(configuration),
+    )
+    for settings in pipeline.signers.values():
+        ring.signer(settings.algorithm)
+    return Parts(configuration, store, ring, sessions, servers, pipeline, checks, headers)
+
+
+async def _open_sink(configuration: Configuration, clock: Clock, stack: AsyncExitStack) -> FileSink:
+    sink = FileSink(
+        configuration.audit.folder, fsync=configuration.audit.fsync, clock=clock, issuer=configuration.issuer
+    )
+    stack.push_async_callback(sink.close)
+    await sink.start()
+    return sink
 
 
 async def _ring(configuration: Configuration, store: Store, clock: Clock) -> KeyRing:

@@ -70,7 +70,7 @@ NOTHING: Final = Added({}, (), (), {})
 
 class Hooks:
     """gates, sources: in their order. mirrors: of the servers' lists. taken: for each server the headers, in lower case, that it
-    gets anyway."""
+    gets anyway. asked: is told the label of each hook that is asked; None where nobody wants to know."""
 
     def __init__(
         self,
@@ -80,12 +80,14 @@ class Hooks:
         mirrors: Mirrors,
         taken: Mapping[str, Set[str]],
         limits: Limits,
+        asked: Callable[[str], None] | None = None,
     ) -> None:
         self._gates: Final = tuple(gates)
         self._sources: Final = tuple(sources)
         self._mirrors = mirrors
         self._taken = taken
         self._limits = limits
+        self._asked = asked
 
     async def pass_gates(self, caller: Caller, call: Call, inbound: Inbound | None) -> Passed | Denial:
         """Ask every gate. inbound: where headers are read from; None for a call that nobody sent.
@@ -132,6 +134,8 @@ class Hooks:
         return Added(claims, headers, names, by)
 
     async def _ask(self, hook: Hook, view: View) -> Any:
+        if self._asked is not None:
+            self._asked(hook.label)
         try:
             return await hook.ask(view)
         except HookFailed as error:

@@ -8,6 +8,7 @@ copied.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -106,6 +107,19 @@ class OpenApi:
         except NotWritten as error:
             return self._result(call, told(f"{error}."), "the arguments have no form in a request: not sent")
         return await self._ask(permit, tool, written)
+
+    def request_headers(self, permit: Permit) -> Sequence[tuple[str, str]]:
+        """The headers that `send` would send, in their order; none where nothing would be. It sends nothing, and they hold the
+        token and the server's own credentials."""
+        call = permit.call
+        tool = self._tools.get(call.name or "") if call.method == "tools/call" else None
+        if tool is None:
+            return ()
+        try:
+            written = write_request(tool, call.arguments or {}, self._limits.openapi_target_bytes)
+        except NotWritten:
+            return ()
+        return self._request(permit, written).headers
 
     async def _ask(self, permit: Permit, tool: Tool, written: Written) -> Reply:
         response = await self._http.send(self._request(permit, written))

@@ -114,6 +114,11 @@ class StreamableHttp:
             response.abort()
             raise
 
+    def request_headers(self, permit: Permit) -> Sequence[tuple[str, str]]:
+        """The headers that `send` would send, in their order. It sends nothing, and they hold the token and the server's own
+        credentials."""
+        return self._request(permit, None, None).headers
+
     def _listens_seconds(self, permit: Permit) -> float:
         """How long a stream may last: to its ceiling, and never past the credential that opened it."""
         longest = self._limits.server_stream_seconds
