@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import multiprocessing
+import os
 import signal
 import socket
 import sys
@@ -18,7 +19,9 @@ from typing import Final
 import click
 import uvicorn
 
+from counterseal.config.compile import warnings
 from counterseal.config.load import load
+from counterseal.config.schema import Configuration
 from counterseal.errors import ConfigError
 from counterseal.gateway.wiring import prepare
 from counterseal.web.app import worker
@@ -53,7 +56,11 @@ def serve(config: Path, host: str | None, port: int | None, workers: int, watch:
             f"{config}: store: `memory:` is for one process, and {workers} workers would each make keys of their own; "
             "use `sqlite:counterseal.db` or `--workers 1`"
         )
+    if workers > 1:
+        _check_workers(config, configuration, workers)
     _log_to_stderr()
+    for warning in warnings(configuration, os.environ):
+        logging.getLogger("counterseal").warning("%s: %s", config, warning)
     if workers > 1:
         # What can be wrong is found here, once, and keys are made before any worker could make its own.
         asyncio.run(prepare(config))
@@ -65,6 +72,16 @@ def serve(config: Path, host: str | None, port: int | None, workers: int, watch:
             _supervise(config, bound, workers)
     finally:
         bound.close()
+
+
+def _check_workers(config: Path, configuration: Configuration, workers: int) -> None:
+    """A session that lives in one worker would be lost at every call that another one gets. Raises ConfigError."""
+    bound = [name for name, server in configuration.servers.items() if server.in_one_worker]
+    if bound:
+        raise ConfigError(
+            f"{config}: servers.{bound[0]}: sessions of a server over `sse`, or over `stdio` with `isolation: caller`, live in one "
+            f"worker, and with {workers} workers a caller would lose his: use `--workers 1`, or `isolation: shared`"
+        )
 
 
 def _bind(host: str, port: int) -> socket.socket:
