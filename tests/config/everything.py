@@ -104,9 +104,21 @@ EVERYTHING: dict[str, Any] = {
             "description": "Forecasts",
             "headers": {"X-Tenant-Key": "env:TENANT_KEY"},
             "signer": SIGNER | {"header": "X-Call-Token", "on_conflict": "replace"},
-            "command": None,
             "spec": None,
-        }
+        },
+        "files": {
+            "transport": "stdio",
+            "command": ["sh", "-c", "cat"],
+            "env": {"LEVEL": "debug", "API_KEY": "env:TENANT_KEY"},
+            "cwd": "/",
+            "isolation": "caller",
+            "max_processes": 8,
+            "idle_timeout": "5m",
+            "send_token": True,
+            "signer": {
+                "channel_token_discovery_uri": "https://channels.example.com/.well-known/openid-configuration",
+            },
+        },
     },
     "policy": [
         {
@@ -170,6 +182,7 @@ def general(steps: tuple[str | int, ...]) -> tuple[str, ...]:
     free = (
         ("servers",),
         ("servers", "<name>", "headers"),
+        ("servers", "<name>", "env"),
         ("policy", "[]", "permit", "callers"),
         ("signer", "add_claims"),
     )

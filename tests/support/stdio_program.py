@@ -1,9 +1,9 @@
 """A stdio server for tests: `python tests/support/stdio_program.py [OPTIONS]` does what tests.support.scripted says.
 
 --legacy: without revision 2026-07-28. --revision R: what it negotiates at most. --heard FILE: writes every message that it hears
-into the file, a line each. --say TEXT: a line on standard error at its start. --print TEXT: a line on standard output. --fork FILE:
-starts a child that ignores SIGTERM, and writes both process numbers into the file. --deaf: ignores SIGTERM and the end of its
-input. --exit N: ends at once.
+into the file, a line each. --say TEXT: a line on standard error at its start. --print TEXT: a line on standard output.
+--fork FILE: starts a child that ignores SIGTERM, and writes both process numbers into the file. --deaf: ignores SIGTERM and the
+end of its input. --exit N: ends at once.
 """
 
 from __future__ import annotations

@@ -79,8 +79,8 @@ def _check_workers(config: Path, configuration: Configuration, workers: int) -> 
     bound = [name for name, server in configuration.servers.items() if server.in_one_worker]
     if bound:
         raise ConfigError(
-            f"{config}: servers.{bound[0]}: sessions of a server over `sse`, or over `stdio` with `isolation: caller`, live in one "
-            f"worker, and with {workers} workers a caller would lose his: use `--workers 1`, or `isolation: shared`"
+            f"{config}: servers.{bound[0]}: sessions of a server over `sse`, or over `stdio` with `isolation: caller`, live in "
+            f"one worker, and with {workers} workers a caller would lose his: use `--workers 1`, or `isolation: shared`"
         )
 
 

@@ -1,7 +1,7 @@
 """`servers:`: each MCP server, and how it is spoken to.
 
-Which keys there may be depends on `transport`. A key of another transport is an error rather than of no effect, because whoever
-wrote it meant something.
+Which keys there may be depends on `transport`, which stands before them. A key of another transport is an error rather than
+without effect, because whoever wrote it meant something.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from pydantic import (
     Field,
     StrictInt,
     StrictStr,
-    ValidationInfo,
     field_validator,
-    model_validator,
 )
+from pydantic import ValidationInfo as Info
 
 from counterseal.config.addresses import HeaderName, ServerUrl
 from counterseal.config.part import Part, nothing
@@ -41,7 +40,7 @@ def _argument(text: str) -> str:
     return text
 
 
-def _command(command: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+def _command(command: tuple[str, ...], info: Info) -> tuple[str, ...]:
     """With the program as a path, so that what was checked here is what is started."""
     if not command[0] or command[0] != command[0].strip():
         raise wrong("begins with an empty text: write the program first, then its arguments")
@@ -72,7 +71,7 @@ def _variable_name(name: str) -> str:
     return name
 
 
-def _variable(value: Any, info: ValidationInfo) -> Any:
+def _variable(value: Any, info: Info) -> Any:
     """A text that begins as a reference is one."""
     if isinstance(value, str) and value.startswith(("env:", "file:")):
         try:
@@ -87,7 +86,7 @@ def _variable(value: Any, info: ValidationInfo) -> Any:
     return _argument(value)
 
 
-def _folder(text: str, info: ValidationInfo) -> str:
+def _folder(text: str, info: Info) -> str:
     source = Source.of(info)
     path = source.folder / text
     if source.with_secrets and not path.is_dir():
@@ -126,11 +125,11 @@ class Server(Part):
     """
 
     transport: Literal["streamable_http", "sse", "stdio", "openapi"] = "streamable_http"
-    url: ServerUrl | None = None
+    url: ServerUrl | None = Field(default=None, validate_default=True)
     description: Line = ""
     headers: Annotated[Mapping[HeaderName, HeaderSecret], AfterValidator(frozen)] = Field(default_factory=nothing)
     signer: Signer = Field(default_factory=Signer)
-    command: Command | None = None
+    command: Command | None = Field(default=None, validate_default=True)
     env: Annotated[Mapping[VariableName, Variable], AfterValidator(frozen)] = Field(default_factory=nothing)
     cwd: Annotated[Text, AfterValidator(_folder)] | None = None
     isolation: Literal["shared", "caller"] = "shared"
@@ -139,22 +138,31 @@ class Server(Part):
     send_token: bool = False
     spec: Annotated[Text | None, later("OpenAPI servers are not built yet: remove it", None)] = None
 
-    @model_validator(mode="before")
+    @field_validator("transport")
     @classmethod
-    def _transport(cls, data: Any) -> Any:
-        """What is missing or of another transport, before anything is said about the values."""
-        if not isinstance(data, dict):
-            return data
-        transport = data.get("transport", "streamable_http")
-        faults = Faults()
+    def _built(cls, transport: str) -> str:
         if transport == "openapi":
-            faults.add(
-                "servers over `openapi` are not built yet: use another transport, or remove this server", "transport"
+            raise wrong("servers over `openapi` are not built yet: use another transport, or remove this server")
+        return transport
+
+    @field_validator(*_HTTP, *_STDIO, mode="before")
+    @classmethod
+    def _of_transport(cls, value: Any, info: Info) -> Any:
+        """What is missing, or of another transport."""
+        transport, key = info.data.get("transport"), str(info.field_name)
+        if value is None:
+            if key == "url" and transport in ("streamable_http", "sse"):
+                raise wrong("is missing: add it, for example `url: http://127.0.0.1:8000/mcp`")
+            if key == "command" and transport == "stdio":
+                raise wrong("is missing: add it, for example `command: [python3, server.py]`")
+        elif transport is not None and key in (_HTTP if transport == "stdio" else _STDIO):
+            other = "streamable_http" if transport == "stdio" else "stdio"
+            raise wrong(
+                f"is a key of `{other}` servers, and this one is `{transport}`: remove it, or write `transport: {other}`"
             )
-        elif transport in ("streamable_http", "sse", "stdio"):
-            _check_keys(data, transport, faults)
-        faults.check()
-        return data
+        elif key in ("max_processes", "idle_timeout") and info.data.get("isolation") == "shared":
+            raise wrong("is for `isolation: caller`, and this server has one process for all: remove it")
+        return value
 
     @field_validator("headers")
     @classmethod
@@ -173,26 +181,10 @@ class Server(Part):
 
     @property
     def place(self) -> str:
-        """Where it is, for people."""
-        return self.url or " ".join(self.command or ())
+        """Where it is, for people: its address or its program. Arguments may be nobody's business."""
+        return self.url or (self.command or ("",))[0]
 
     @property
     def in_one_worker(self) -> bool:
         """Whether its sessions live in one process of the gateway, so that no other could go on with them."""
         return self.transport == "sse" or (self.transport == "stdio" and self.isolation == "caller")
-
-
-def _check_keys(data: Mapping[str, Any], transport: str, faults: Faults) -> None:
-    other, foreign = ("streamable_http", _HTTP) if transport == "stdio" else ("stdio", _STDIO)
-    for key in foreign:
-        if data.get(key) is not None:
-            what = f"is a key of `{other}` servers, and this one is `{transport}`: remove it, or write `transport: {other}`"
-            faults.add(what, key)
-    if transport == "stdio" and data.get("command") is None:
-        faults.add("is missing: add it, for example `command: [python3, server.py]`", "command")
-    elif transport != "stdio" and data.get("url") is None:
-        faults.add("is missing: add it, for example `url: http://127.0.0.1:8000/mcp`", "url")
-    if transport == "stdio" and data.get("isolation") != "caller":
-        for key in ("max_processes", "idle_timeout"):
-            if data.get(key) is not None:
-                faults.add("is for `isolation: caller`, and this server has one process for all: remove it", key)

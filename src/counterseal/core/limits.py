@@ -59,7 +59,7 @@ class Limits:
     process_start_seconds: float = 60.0
     process_grace_seconds: float = 2.0
     process_back_off_seconds: float = 60.0
-    sse_sessions: int = 256
+    sse_session_count: int = 256
     sse_idle_seconds: float = 600.0
     server_unread_bytes: int = 1024 * 1024
     # our own parts

@@ -69,7 +69,7 @@ def _sse(parts: Parts, name: str) -> Server:
         shared=False,
         modern=False,
         client=_CLIENT,
-        most=limits.sse_sessions,
+        most=limits.sse_session_count,
         idle_seconds=limits.sse_idle_seconds,
     )
     connect = OpenStream(_destination(parts, name), parts.http, parts.countersign, limits)

@@ -58,8 +58,8 @@ class Gateway:
     handler: Handler
     documents: Mapping[str, bytes]
     checks: Mapping[str, Check]
-    servers: Mapping[str, Check] = field(default_factory=dict)
     origins: tuple[str, ...] = ()
+    servers: Mapping[str, Check] = field(default_factory=dict)
 
 
 async def prepare(config: Path) -> None:

@@ -34,7 +34,7 @@ Finish = Callable[[bytes], bytes]
 
 
 class Asked:
-    """seconds: how long it may last. listens: a stream that may be quiet. finish: what is still to be done to the response.
+    """seconds: how long it may last. idle_seconds: how long nothing may be heard; None for the usual limit. listens: a stream that may be quiet. finish: what is still to be done to the response.
     leave: called once, when the caller goes before the end."""
 
     def __init__(
@@ -44,6 +44,7 @@ class Asked:
         limits: Limits,
         *,
         seconds: float,
+        idle_seconds: float | None = None,
         listens: bool = False,
         finish: Finish | None = None,
         leave: Callable[[Asked], None] = lambda _: None,
@@ -58,6 +59,7 @@ class Asked:
         self._loop = asyncio.get_running_loop()
         self._heard = self._loop.time()
         self._until = self._heard + seconds
+        self._idle = limits.server_idle_seconds if idle_seconds is None else idle_seconds
         self._held: deque[bytes] = deque()
         self._unread = self._bytes = self._events = 0
         self._wake: asyncio.Future[None] | None = None
@@ -90,8 +92,10 @@ class Asked:
             self._keep(text, heard)
 
     def _keep(self, text: bytes, heard: duplex.Heard) -> None:
+        if heard.method == "notifications/progress" and self._token is None:
+            return  # which nobody asked for
         try:
-            if heard.method == "notifications/progress" and self._token is not None:
+            if heard.method == "notifications/progress":
                 text = duplex.renamed(text, token=self._token)
             if self.answer.call.method == "initialize":
                 text = duplex.negotiated(text)
@@ -141,7 +145,7 @@ class Asked:
                 raise self._error
             if self._over:
                 return None
-            due = self._until if self.listens else min(self._until, self._heard + self._limits.server_idle_seconds)
+            due = self._until if self.listens else min(self._until, self._heard + self._idle)
             now = self._loop.time()
             if now >= due:
                 if self.listens:

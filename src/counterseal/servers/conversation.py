@@ -113,7 +113,8 @@ class Conversation:
         listens: bool = False,
         finish: Finish | None = None,
     ) -> Asked:
-        """Send a request. message: what goes out in place of the call's own. Raises ServerError."""
+        """Send a request. message: what goes out in place of the call's own. seconds: how long it may take, silent or not; None
+        for the usual limits. Raises ServerError."""
         call = permit.call
         our_id = str(permit.claims["jti"])
         asked = Asked(
@@ -121,6 +122,7 @@ class Conversation:
             our_id,
             self._limits,
             seconds=self._limits.server_total_seconds if seconds is None else seconds,
+            idle_seconds=seconds,
             listens=listens,
             finish=finish,
             leave=self._left(permit.caller),

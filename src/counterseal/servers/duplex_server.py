@@ -185,19 +185,22 @@ class DuplexServer:
         """A session of the caller's own."""
         session_id = self._new_id()
         key = ("session", session_id.encode())
-        conversation = await self._pool.take(
-            key, permit.caller.fingerprint(), partial(self._connected, key, permit.caller, Era.LEGACY, belongs=True)
-        )
+        begin = partial(self._connected, key, permit.caller, Era.LEGACY, belongs=True)
+        try:
+            conversation = await self._pool.take(key, permit.caller.fingerprint(), begin)
+        except BaseException:
+            self._pool.abandon(key)
+            raise
         try:
             asked = await conversation.ask(permit, seconds=self._limits.process_start_seconds)
             body = await asked.response()
         except BaseException as error:
-            self._pool.drop(key, conversation)
+            self._pool.abandon(key)
             if isinstance(error, ServerError):
                 self._failed(permit.caller, 0, error)
             raise
         if asked.answer.revision is None:
-            self._pool.drop(key, conversation)
+            self._pool.abandon(key)
             return Reply(200, JSON, body, is_error=True)
         conversation.established = True
         session = self._sessions.seal(permit.caller, permit.call.server, session_id, asked.answer.revision)

@@ -77,6 +77,12 @@ class Pool:
         if place is not None and place.opening.done() and place.conversation is conversation:
             self._remove(key, place)
 
+    def abandon(self, key: Key) -> None:
+        """Nobody will ask for what is there, or is being opened there."""
+        place = self._places.get(key)
+        if place is not None:
+            self._remove(key, place)
+
     async def close(self) -> None:
         """End all of them, and wait for those that are ending."""
         self._closed = True
