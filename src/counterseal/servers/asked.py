@@ -34,8 +34,9 @@ Finish = Callable[[bytes], bytes]
 
 
 class Asked:
-    """seconds: how long it may last. idle_seconds: how long nothing may be heard; None for the usual limit. listens: a stream that may be quiet. finish: what is still to be done to the response.
-    leave: called once, when the caller goes before the end."""
+    """seconds: how long it may last. idle_seconds: how long nothing may be heard; None for the usual limit. listens: a stream
+    that may be quiet. finish: what is still to be done to the response. leave: called once, when the caller goes before the end.
+    """
 
     def __init__(
         self,

@@ -13,6 +13,8 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 _LONGEST: Final = 2048
 _PLAIN: Final = re.compile(r"[A-Za-z0-9\-._~:/?\[\]@!$&'()*+,;=%]+")  # RFC 3986 without `#`
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:(?!//[^/?])")
+"""A scheme without a host behind it, which some readers take for a path."""
 _PORTS: Final = {"http": 80, "https": 443}
 
 
@@ -23,8 +25,8 @@ def resolve(url: str, said: bytes) -> str:
         raise ValueError(f"an endpoint of more than {_LONGEST} characters")
     if not _PLAIN.fullmatch(text):
         raise ValueError("an endpoint with characters that no address has")
-    if text.startswith("//"):
-        raise ValueError("an endpoint without a scheme")
+    if text.startswith("//") or _SCHEME.match(text):
+        raise ValueError("an endpoint that has a scheme or a host, but not both")
     found = urljoin(url, text)
     if not found.isascii() or _origin(urlsplit(found)) != _origin(urlsplit(url)):
         raise ValueError("an endpoint of another origin")
