@@ -91,6 +91,7 @@ class Client:
     async def begin(self, revision: str = "2025-11-25") -> Client:
         if self.era is Era.LEGACY:
             params = {"protocolVersion": revision, "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
+            self.session = None
             reply = await self.send("initialize", params)
             sealed = dict(reply.headers)[b"mcp-session-id"].decode()
             self.session = SESSIONS.open(self.who, "weather", sealed)
@@ -102,7 +103,8 @@ class Client:
         given = dict(params or {})
         if self.era is Era.MODERN:
             given["_meta"] = {**META, **given.get("_meta", {})}
-        call = permits.call(method, given, era=self.era, id=id, session=self.session)
+        changes = {"revision": given["protocolVersion"]} if method == "initialize" else {}
+        call = permits.call(method, given, era=self.era, id=id, session=self.session, **changes)
         return await self.room.send(permit(call, self.who))
 
     async def ask(self, method: str, params: Mapping[str, Any] | None = None, id: str | int = 1) -> list[Any]:

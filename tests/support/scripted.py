@@ -6,6 +6,7 @@ Like every part of the tests it checks nothing. `say` and `leave` may be called 
 from __future__ import annotations
 
 import json
+import os
 import random
 import threading
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 Say = Callable[[Mapping[str, Any] | bytes], None]
 
+SUBSCRIPTION: Final = "io.modelcontextprotocol/subscriptionId"
 TOOLS: Final = ("echo", "delete_all")
 MODERN: Final = "2026-07-28"
 
@@ -26,11 +28,20 @@ class Script:
         self._revision = revision
         self._lock = threading.Lock()
         self._together: list[tuple[dict[str, Any], Say]] = []
+        self._questions: dict[str, tuple[dict[str, Any], Say]] = {}
 
     def handle(self, message: dict[str, Any], say: Say, leave: Callable[[], None]) -> None:
         """One message of the client."""
         self.heard.append(message)
+        if "method" not in message and message["id"] in self._questions:
+            asked, answer = self._questions.pop(message["id"])
+            answer(text(asked, json.dumps(message.get("error") or message["result"])))
         if "method" not in message or "id" not in message:
+            return
+        if message["method"] == "subscriptions/listen":
+            about = {"_meta": {SUBSCRIPTION: message["id"]}}
+            say(note("notifications/subscriptions/acknowledged", {"notifications": {}, **about}))
+            say(note("notifications/tools/list_changed", about))
             return
         if message["method"] == "tools/call":
             self._call(message, message["params"]["name"], say, leave)
@@ -72,9 +83,21 @@ class Script:
                 leave()
             case "progress":
                 token = message["params"]["_meta"]["progressToken"]
-                note = {"progressToken": token, "progress": 1}
-                say({"jsonrpc": "2.0", "method": "notifications/progress", "params": note})
+                say(note("notifications/progress", {"progressToken": token, "progress": 1}))
                 say(text(message, "done"))
+            case "pid":
+                say(text(message, str(os.getpid())))
+            case "ask":
+                # A question of the server, whose answer is the answer to the call.
+                self._questions["q-1"] = (message, say)
+                say({"jsonrpc": "2.0", "id": "q-1", "method": arguments["method"], "params": {}})
+            case "heard":
+                say(text(message, json.dumps(self.heard)))
+            case "tell":
+                say(note(arguments["method"], arguments.get("params", {})))
+                say(text(message, "told"))
+            case "say":
+                say(arguments["line"].encode())
             case "together":
                 self._gather(message, arguments["of"], say)
             case _:
@@ -98,6 +121,10 @@ def result(message: Mapping[str, Any], **members: Any) -> dict[str, Any]:
 
 def text(message: Mapping[str, Any], said: str) -> dict[str, Any]:
     return result(message, content=[{"type": "text", "text": said}])
+
+
+def note(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "method": method, "params": params}
 
 
 def error(message: Mapping[str, Any], code: int, why: str) -> dict[str, Any]:

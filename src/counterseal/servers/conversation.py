@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from counterseal.core.call import Call, Era, Shape
@@ -33,6 +34,8 @@ _QUESTIONS: Final = 1000
 """Requests of the server that a caller has not answered yet; the oldest is forgotten."""
 _STRAY: Final = 100
 """Lines that are no message at all, which a conversation survives."""
+_UNCANCELLED: Final = frozenset({"initialize", "server/discover"})
+"""What must not be cancelled."""
 _SHARED: Final = "this server is shared by several callers, so a request of its own has nobody to go to"
 _UNASKED: Final = "the caller has no stream open on which this request could travel"
 _MODERN: Final = "revision 2026-07-28 has no requests of servers"
@@ -202,7 +205,8 @@ class Conversation:
                 self._forget(asked)
             elif asked.answer.call.era is Era.MODERN or asked.listens or asked.expired:
                 self._forget(asked)
-                self._begin(self._cancel(caller, asked))
+                if asked.answer.call.method not in _UNCANCELLED:
+                    self._begin(partial(self._cancel, caller, asked))
             else:
                 # A legacy caller who hangs up has not cancelled: it may still do so, and no more is kept than who asked.
                 asked.close()
@@ -220,16 +224,14 @@ class Conversation:
 
     async def _cancel(self, caller: Caller, asked: Asked) -> None:
         """Tell the server that nobody waits any more."""
-        if asked.answer.call.method in ("initialize", "server/discover"):
-            return  # which must not be cancelled
         message = duplex.notification("notifications/cancelled", {"requestId": asked.our_id})
         async with self._countersign(caller, own_call(self._server, self.era, message)) as permit:
             await self._write(permit, message)
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, work: Callable[[], Awaitable[None]]) -> None:
         async def run() -> None:
             try:
-                await work
+                await work()
             except CallError as error:
                 _log.info("server %s: not told: %s", self._server, error.message)
 
@@ -341,7 +343,7 @@ class Conversation:
                 self._replies -= 1
 
         self._replies += 1
-        self._begin(reply())
+        self._begin(reply)
 
     def overlong(self, start: bytes) -> None:
         """A message over the ceiling. Its call is found by our id in it, which nobody but the server could have put there."""
