@@ -27,8 +27,9 @@ class _Place:
 
     @property
     def conversation(self) -> Conversation | None:
-        """None while it is being opened."""
-        return self.opening.result() if self.opening.done() else None
+        """None as long as it is not open."""
+        task = self.opening
+        return task.result() if task.done() and not task.cancelled() and task.exception() is None else None
 
     @property
     def idle(self) -> bool:
@@ -61,6 +62,10 @@ class Pool:
                 place = self._open(key, owner, begin)
             try:
                 conversation = await asyncio.shield(place.opening)
+            except asyncio.CancelledError:
+                if not place.opening.cancelled():
+                    raise
+                raise _ending() from None
             except ServerError as error:
                 raise fresh(error) from None
             except CallError as error:
@@ -74,7 +79,7 @@ class Pool:
     def drop(self, key: Key, conversation: Conversation) -> None:
         """It is over, or has to be. Its end goes on by itself."""
         place = self._places.get(key)
-        if place is not None and place.opening.done() and place.conversation is conversation:
+        if place is not None and place.conversation is conversation:
             self._remove(key, place)
 
     def abandon(self, key: Key) -> None:
@@ -97,7 +102,7 @@ class Pool:
 
     def _open(self, key: Key, owner: bytes, begin: Open) -> _Place:
         if self._closed:
-            raise CallError("overloaded", "the gateway is ending")
+            raise _ending()
         self._make_room(owner)
 
         async def opening() -> Conversation:
@@ -140,8 +145,8 @@ class Pool:
         del self._places[key]
         if place.timer is not None:
             place.timer.cancel()
-        if place.opening.done() and not place.opening.cancelled() and place.opening.exception() is None:
-            self._end(place.opening.result())
+        if place.conversation is not None:
+            self._end(place.conversation)
 
     def _end(self, conversation: Conversation) -> None:
         task = asyncio.get_running_loop().create_task(conversation.end())
@@ -165,3 +170,7 @@ class Pool:
             self._look_later(key, place, left)
         else:
             self._remove(key, place)
+
+
+def _ending() -> CallError:
+    return CallError("overloaded", "the gateway is ending")
