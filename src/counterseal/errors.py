@@ -325,7 +325,7 @@ _ROWS: Final = (
         50301,
         "us",
         "The IdP's keys cannot be had, so we cannot tell whose token this is.",
-        "Retry after `Retry-After` seconds; check the issuer's `jwks_uri`.",
+        "Retry after `Retry-After` seconds; `/readyz` says which issuer, and what is wrong.",
     ),
     Reason(
         "store_unavailable",

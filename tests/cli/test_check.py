@@ -76,6 +76,16 @@ def test_warnings_follow_and_it_still_ends_with_0(folder: Path, monkeypatch: pyt
     assert "c4n4ry" not in result.output
 
 
+def test_what_is_experimental_is_a_warning(folder: Path) -> None:
+    text = GOOD + "keys: {algorithms: [ES256, ML-DSA-44]}\n"
+    result = run(text, folder=folder)
+    assert result.exit_code == 0
+    assert "warning: keys.algorithms has ML-DSA-44, which is experimental" in result.stdout
+    (warning,) = json.loads(run(text, "--json", folder=folder).stdout)["warnings"]
+    assert "refuse the whole JWKS" in warning
+    assert json.loads(run(GOOD, "--json", folder=folder).stdout)["warnings"] == []
+
+
 def test_for_programs_it_prints_one_object(folder: Path) -> None:
     good = run(GOOD, "--json", folder=folder)
     assert good.exit_code == 0
@@ -102,16 +112,16 @@ def test_colours_are_for_terminals_alone(folder: Path) -> None:
     assert "\x1b[" in run(GOOD, folder=folder, color=True).output
 
 
-def test_asking_the_issuers_is_not_built_yet(folder: Path) -> None:
-    result = run(GOOD, "--online", folder=folder)
-    assert result.exit_code == 2
-    assert "`--online` is not built yet" in result.stderr
+@pytest.mark.parametrize("arguments", [["one.yaml", "two.yaml"], ["--offline"], ["--online=yes"]])
+def test_wrong_usage_ends_with_2(folder: Path, arguments: list[str]) -> None:
+    assert run(GOOD, *arguments, folder=folder).exit_code == 2
 
 
 def test_help_has_an_example(folder: Path) -> None:
     result = CliRunner().invoke(check, ["--help"])
     assert result.exit_code == 0
-    assert "counterseal check prod.yaml --json" in result.stdout
+    for example in ("counterseal check prod.yaml --json", "counterseal check prod.yaml --online"):
+        assert example in result.stdout
 
 
 def key_file(folder: Path, *algorithms: str) -> None:
@@ -159,3 +169,20 @@ def test_a_server_needs_a_key_of_its_algorithm_among_those_that_the_operator_bri
     result = run(BROUGHT + "signer: {algorithm: RS256}\n", folder=folder)
     assert result.exit_code == 1
     assert "it has no RS256 key for the server `weather`; use one of ES256, Ed25519" in result.stdout
+
+
+def test_a_key_for_an_introspection_endpoint_is_tried(folder: Path) -> None:
+    folder.chmod(0o700)
+    key = folder / "client.pem"
+    key.write_bytes(to_pem(generate("ES256")))
+    key.chmod(0o600)
+    asked = "{endpoint: https://idp.example.com/i, client_id: gw, client_auth: private_key_jwt, private_key: 'file:client.pem'}"
+    text = GOOD.replace("}]}", f", introspection: {asked}}}]}}", 1)
+    assert run(text, folder=folder).exit_code == 0
+    key.write_text("c4n4ry")
+    result = run(text, folder=folder)
+    assert result.exit_code == 1
+    (problem,) = result.stdout.splitlines()
+    assert problem.startswith("counterseal.yaml:2:")
+    assert "callers.issuers[0].introspection.private_key: " in problem
+    assert "c4n4ry" not in problem

@@ -13,6 +13,7 @@ from counterseal.cli.keys import keys
 from counterseal.errors import ConfigError
 from tests.issuer.pems import pem
 from tests.support.gateway import configuration
+from tests.support.tokens import needs_ml_dsa
 
 
 @pytest.fixture
@@ -65,6 +66,21 @@ def test_y_05_no_command_shows_a_private_key(config: Path) -> None:
         output = run(config, *arguments).output
         assert "PRIVATE" not in output
         assert '"d"' not in output
+
+
+@needs_ml_dsa
+def test_an_experimental_key_is_marked_wherever_it_is_shown(config: Path) -> None:
+    text = yaml.safe_load(config.read_text())
+    text["keys"]["algorithms"] = ["ES256", "ML-DSA-44"]
+    config.write_text(yaml.safe_dump(text))
+    rows = json.loads(run(config, "list", "--json").stdout)
+    assert [(row["algorithm"], row["experimental"]) for row in rows] == [("ES256", False), ("ML-DSA-44", True)]
+    shown = run(config, "list").stdout
+    assert "ML-DSA-44 (experimental)" in shown
+    assert shown.count("experimental") == 1
+    done = run(config, "jwks")
+    assert [key["kty"] for key in json.loads(done.stdout)["keys"]] == ["EC", "AKP"]
+    assert done.stderr == f"The key {rows[1]['kid']} is experimental: ML-DSA-44.\n"
 
 
 def test_rotation_is_not_built_yet_and_says_so(config: Path) -> None:

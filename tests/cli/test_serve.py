@@ -23,6 +23,7 @@ from counterseal.cli.serve import serve
 from counterseal.errors import ConfigError
 from tests.support.gateway import COMMAND, Gateway, configuration
 from tests.support.process import LISTENING, ROOT, Program, free_port
+from tests.support.tokens import needs_ml_dsa
 
 SERVERS = {"weather": {"url": "http://127.0.0.1:1/mcp"}}
 
@@ -168,6 +169,27 @@ def test_what_is_found_wrong_at_the_start_is_a_sentence_and_exit_code_1(tmp_path
     assert "/proc/nowhere" in done.stderr
     assert "Traceback" not in done.stderr
     assert "listening" not in done.stderr
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_is_probably_not_meant_is_said_once_at_the_start(tmp_path: Path, workers: str) -> None:
+    keys = {"source": "store", "algorithms": ["ES256", "Ed25519"]}
+    quiet = {"keys": keys, "policy": [{"permit": {"servers": ["weather"]}}]}
+    loud = {**quiet, "callers": {"anonymous": True}}
+    for changes, count in ((quiet, 0), (loud, 1)):
+        folder = tmp_path / str(count)
+        folder.mkdir()
+        with Gateway(folder, SERVERS, arguments=["--workers", workers], **changes) as gateway:
+            said = gateway.program.output
+        assert said.count("WARNING counterseal: ") == count, said
+        assert said.count("callers.anonymous is true") == count
+
+
+@needs_ml_dsa
+def test_what_is_experimental_is_said_at_the_start(tmp_path: Path) -> None:
+    keys = {"source": "store", "algorithms": ["ES256", "ML-DSA-44"]}
+    with Gateway(tmp_path, SERVERS, keys=keys) as gateway:
+        assert "WARNING counterseal: keys.algorithms has ML-DSA-44, which is experimental" in gateway.program.output
 
 
 def test_an_address_that_is_taken_is_a_sentence(tmp_path: Path) -> None:

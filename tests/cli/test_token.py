@@ -15,7 +15,7 @@ from counterseal.cli.claim_words import OTHER, WORDS, word
 from counterseal.cli.token import token as command
 from counterseal.core.claims import RESERVED
 from tests.support.jwks_server import JwksServer
-from tests.support.tokens import AUDIENCE, ISSUER, call_claims, encode, jwks, token
+from tests.support.tokens import AUDIENCE, ISSUER, call_claims, encode, jwks, needs_ml_dsa, token
 
 CITY = {"city": "Oslo"}
 
@@ -24,9 +24,9 @@ def run(*arguments: str, input: str | None = None) -> Result:
     return CliRunner().invoke(command, arguments, input=input)
 
 
-def fresh(**changes: Any) -> str:
+def fresh(algorithm: str = "ES256", **changes: Any) -> str:
     now = int(time.time())
-    return token(call_claims(arguments=CITY, iat=now, nbf=now, exp=now + 60, **changes))
+    return token(call_claims(arguments=CITY, iat=now, nbf=now, exp=now + 60, **changes), algorithm)
 
 
 @pytest.fixture
@@ -75,6 +75,24 @@ def test_inspect_for_programs() -> None:
     assert document["header"]["alg"] == "ES256"
     assert document["claims"]["sub"] == "alice"
     assert document["times"]["exp"].endswith("from now)")
+
+
+@needs_ml_dsa
+def test_an_experimental_signature_is_marked(tmp_path: Path) -> None:
+    presented = fresh("ML-DSA-44")
+    assert "how it was signed: experimental, almost no verifier knows it" in run("inspect", presented).output
+    assert json.loads(run("inspect", "--json", presented).output)["experimental"] is True
+    file = tmp_path / "jwks.json"
+    file.write_text(json.dumps(jwks("ES256", "ML-DSA-44")))
+    result = verify(presented, str(file), *CALL)
+    assert result.exit_code == 0
+    assert "Its signature is experimental: ML-DSA-44." in result.output
+    assert json.loads(verify(presented, str(file), *CALL, "--json").output)["experimental"] is True
+    for usual in (run("inspect", fresh()), verify(fresh(), str(file), *CALL)):
+        assert usual.exit_code == 0
+        assert "experimental" not in usual.output
+    assert json.loads(run("inspect", "--json", fresh()).output)["experimental"] is False
+    assert json.loads(verify(fresh(), str(file), *CALL, "--json").output)["experimental"] is False
 
 
 def test_a_token_may_come_from_standard_input() -> None:

@@ -65,6 +65,7 @@ EVERYTHING: dict[str, Any] = {
                 "algorithms": ["RS256", "PS256", "ES384"],
                 "types": ["at+jwt"],
                 "untyped": False,
+                "bare": True,
                 "leeway": 5,
                 "longest_life": "24h",
                 "required_scopes": ["mcp", "weather:read"],

@@ -43,7 +43,7 @@ def test_our_own_tokens_never_come_back_in() -> None:
     load(callers={"issuers": [{**IDP, "issuer": f"{ISSUER}/"}]})
 
 
-@pytest.mark.parametrize("name", ["HS256", "none", "ES256K"])
+@pytest.mark.parametrize("name", ["HS256", "none", "ES256K", "ML-DSA-44"])
 def test_an_idp_cannot_use_an_algorithm_that_is_not_in_the_table(name: str) -> None:
     load(callers={"issuers": [{**IDP, "algorithms": ["RS512", "PS256", "ES384", "EdDSA"]}]})
     written, problem = refused(callers={"issuers": [{**IDP, "algorithms": ["RS256", name]}]})
@@ -122,6 +122,7 @@ def test_an_issuer_is_not_guessed_from_another_address(discovery: str) -> None:
 def test_k_02_other_hosts_for_keys_are_listed_by_their_names_and_for_a_document_alone() -> None:
     assert issuer_of(discovery_uri=DISCOVERY, jwks_uri=None, jwks_hosts=["keys.example.com"]).jwks_hosts
     told("for a `discovery_uri`", "jwks_hosts", jwks_hosts=["keys.example.com"])
+    told("for a `discovery_uri`", "jwks_hosts", jwks_uri=None, introspection=ENDPOINT, jwks_hosts=["keys.example.com"])
     told(
         "without port", "jwks_hosts", 0, discovery_uri=DISCOVERY, jwks_uri=None, jwks_hosts=["https://keys.example.com"]
     )

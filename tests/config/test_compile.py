@@ -129,6 +129,47 @@ def test_static_headers_are_resolved_and_one_that_the_token_replaces_is_left_out
 QUIET = "servers: {w: {url: http://w}}\npolicy: [{permit: {servers: [w]}}]\n"
 
 
+def corp(keys: str) -> str:
+    return QUIET + f"callers: {{issuers: [{{name: corp, issuer: https://idp, jwks_uri: https://idp/k, {keys}}}]}}\n"
+
+
+def trusting(network: str) -> str:
+    signer = f"{{trust_identity_headers_from: ['{network}']}}"
+    return f"servers: {{w: {{url: http://w, signer: {signer}}}}}\npolicy: [{{permit: {{servers: [w]}}}}]\n"
+
+
+ASKED = "introspection: {endpoint: https://idp/i, client_id: gw, client_secret: env:X, require_audience: "
+
+
+@pytest.mark.parametrize(
+    ("risky", "says", "safe"),
+    [
+        (
+            corp("require_email_verified: false"),
+            "require_email_verified is false",
+            corp("require_email_verified: true"),
+        ),
+        (
+            corp("require_email_verified: false, claims: {email: upn}"),
+            "require_email_verified is false",
+            corp("require_email_verified: false, claims: {email: null}"),
+        ),
+        (corp(ASKED + "false}"), "require_audience is false", corp(ASKED + "true}")),
+        (corp("allow_networks: [10.0.0.0/8]"), "10.0.0.0/8", corp("allow_networks: [10.20.0.0/16, 192.168.1.0/24]")),
+        (corp("allow_networks: ['fd00::/8']"), "fd00::/8", corp("allow_networks: ['fd00:1:2::/48']")),
+        (trusting("10.0.0.0/8"), "trust_identity_headers_from has 10.0.0.0/8", trusting("10.0.0.5")),
+        (trusting("fd00::/16"), "trust_identity_headers_from has fd00::/16", trusting("fd00::/64")),
+    ],
+)
+def test_c_02_what_takes_somebodys_word_for_more_than_it_may_be_worth_is_a_warning(
+    risky: str, says: str, safe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("X", "c4n4ry")
+    (warning,) = warnings(configuration(risky), {})
+    assert says in warning
+    assert not list(warnings(configuration(safe), {}))
+
+
 @pytest.mark.parametrize(
     ("text", "environment", "says"),
     [
@@ -138,6 +179,7 @@ QUIET = "servers: {w: {url: http://w}}\npolicy: [{permit: {servers: [w]}}]\n"
             "MCP_JWT_SIGNING_KEY is set but keys.source is store, so it is not used",
         ),
         (QUIET + "store: 'memory:'\n", {}, "end with the process"),
+        (QUIET + "keys: {algorithms: [ES256, ML-DSA-44]}\n", {}, "has ML-DSA-44, which is experimental"),
         (QUIET + "callers: {anonymous: true}\n", {}, "callers.anonymous is true"),
         ("policy: [{permit: {tools: [x]}}]\n", {}, "servers is empty"),
         ("servers: {w: {url: http://w}}\n", {}, "every call is denied"),

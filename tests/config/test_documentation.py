@@ -13,7 +13,7 @@ from counterseal.config.load import load, load_text
 from counterseal.config.schema import DEFAULT_ALGORITHMS, Part
 from counterseal.core.claims import RESERVED
 from counterseal.core.policy import CALLER_FIELDS
-from counterseal.jose.algorithms import ALGORITHMS, SIGNING
+from counterseal.jose.algorithms import ESTABLISHED, EXPERIMENTAL, SIGNING
 from tests.config.everything import fields
 from tests.config.writing import problems
 
@@ -93,7 +93,9 @@ def test_a_row_tells_the_default_and_whether_the_key_is_built(key: str) -> None:
 def test_the_page_names_every_choice() -> None:
     meanings = {key: meaning for key, (_, meaning) in ROWS.items()}
     assert all(f"`{name}`" in meanings["keys.algorithms"] for name in SIGNING)
-    assert all(f"`{name}`" in meanings["callers.issuers[].algorithms"] for name in ALGORITHMS)
+    assert all(f"`{name}`, experimental" in meanings["keys.algorithms"] for name in EXPERIMENTAL)
+    assert all(f"`{name}`" in meanings["callers.issuers[].algorithms"] for name in ESTABLISHED)
+    assert not any(f"`{name}`" in meanings["callers.issuers[].algorithms"] for name in EXPERIMENTAL)
     assert all(f"`{name}`" in meanings["policy[].permit.callers"] for name in CALLER_FIELDS)
     assert all(f"`{name}`" in PAGE.partition("Reserved claims")[2] for name in RESERVED)
 

@@ -27,7 +27,7 @@ NEEDED: dict[Steps, str | tuple[str, ...]] = {
     ("servers", "files", "command"): "is missing: add it",
     ("servers", "files", "isolation"): "is for `isolation: caller`",
     ("callers", "issuers", 0, "issuer"): "is for an `issuer` that holds",
-    ("callers", "issuers", 0, "discovery_uri"): "has no keys and nobody to ask",
+    ("callers", "issuers", 0, "discovery_uri"): "is for a `discovery_uri`",
     ("callers", "issuers", 0, "tenants"): "is missing: add it",
     ("callers", "issuers", 1, "introspection"): "has no keys and nobody to ask",
     ("callers", "issuers", 1, "issuer"): "is missing: add it",

@@ -60,6 +60,26 @@ def test_one_algorithm_under_two_names_is_refused() -> None:
     load(keys={"algorithms": ["EdDSA"]})
 
 
+def test_an_experimental_algorithm_is_never_the_default() -> None:
+    keys = {"algorithms": ["ES256", "ML-DSA-44"]}
+    assert load(keys=keys).keys.algorithms == ("ES256", "ML-DSA-44")
+    for algorithms in (["ML-DSA-44"], ["ML-DSA-44", "ES256"]):
+        written, problem = refused(keys={"algorithms": algorithms})
+        assert problem.startswith(at(written, "keys", "algorithms", 0) + "keys.algorithms[0]: is experimental")
+        assert "put RS256 or ES256 before it" in problem
+    weather = {"url": "http://w", "signer": {"algorithm": "ML-DSA-44"}}
+    assert load(keys=keys, servers={"w": weather}).signer_of("w").algorithm == "ML-DSA-44"
+    written, problem = refused(keys=keys, signer={"algorithm": "ML-DSA-44"})
+    assert problem.startswith(at(written, "signer", "algorithm") + "signer.algorithm: is experimental")
+    assert "leave it out here" in problem
+
+
+def test_an_experimental_algorithm_has_a_key_only_where_it_is_named() -> None:
+    assert "ML-DSA-44" not in (load().keys.algorithms or ())
+    _, problem = refused(servers={"w": {"url": "http://w", "signer": {"algorithm": "ML-DSA-44"}}})
+    assert "add it to `keys.algorithms`" in problem
+
+
 def test_no_algorithm_at_all_is_refused() -> None:
     assert "empty list" in refused(keys={"algorithms": []})[1]
 

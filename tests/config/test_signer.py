@@ -51,6 +51,15 @@ def test_s7_nobody_verifies_channel_tokens_unless_somebody_is_configured(place: 
 
 
 @ANY_PLACE
+@pytest.mark.parametrize("name", ["HS256", "none", "ML-DSA-44"])
+def test_a_channel_token_is_signed_with_what_is_established(place: str, name: str) -> None:
+    keys = {"channel_token_jwks_uri": JWKS, "channel_token_issuer": "https://c.example.com"}
+    accepted(place, **keys, channel_token_algorithms=["PS256", "EdDSA"])
+    _, problem = refused(**with_signer(place, {**keys, "channel_token_algorithms": ["ES256", name]}))
+    assert "channel_token_algorithms[1]: must be one of RS256" in problem
+
+
+@ANY_PLACE
 def test_a_channels_issuer_is_given_or_what_the_address_was_made_from(place: str) -> None:
     assert accepted(place, channel_token_discovery_uri=DISCOVERY).channel_issuer == "https://channels.example.com"
     given = accepted(place, channel_token_discovery_uri=DISCOVERY, channel_token_issuer="https://channels.example.com/")

@@ -103,7 +103,7 @@ OPERATIONS = ("optional_claims", "required_claims", "add_claims", "set_claims", 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("name", sorted(RESERVED))
-def test_i_04_a_reserved_claim_in_a_claim_operation_is_refused_as_such(name: str, operation: str) -> None:
+def test_s9_i_04_a_reserved_claim_in_a_claim_operation_is_refused_as_such(name: str, operation: str) -> None:
     for variant in (
         name,
         name.upper(),

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_network
 from typing import Any, Final
 
 import jwt
@@ -27,7 +28,9 @@ from counterseal.gateway.batch import BatchHandler
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Recorder
 from counterseal.httpclient import Client
+from counterseal.identity.channel import ChannelRules, Channels
 from counterseal.identity.credentials import REFUSED
+from counterseal.identity.headers import IdentityHeaders, IdentitySources
 from counterseal.identity.identify import Identify
 from counterseal.issuer.mint import Mint
 from counterseal.issuer.ring import KeyRing
@@ -81,6 +84,7 @@ class Built:
     sessions: Sessions
     known: Known
     clock: FixedClock
+    identity_headers: IdentityHeaders
 
     @property
     def entries(self) -> list[dict[str, Any]]:
@@ -106,8 +110,12 @@ async def built(
     static: Sequence[tuple[str, str]] = (),
     bind_arguments: bool = True,
     scopes: Sequence[str] = (),
+    sources: tuple[str, ...] = ("sub", "user_id"),
+    channel: ChannelRules | None = None,
+    trusted: Sequence[str] = (),
 ) -> AsyncIterator[Built]:
-    """others: more servers by name. static, header: of the server `weather`. scopes: those that a token needs."""
+    """others: more servers by name. static, header: of the server `weather`. scopes: those that a token needs. channel: how
+    `weather` takes channel tokens. trusted: networks whose headers may name a subject there, by the names in sources."""
     clock, sink, known = FixedClock(), MemorySink(), Known()
     ring = KeyRing.of([LocalSigner(private_key("ES256"), "ES256")])
     sessions = Sessions(SEAL, clock, limits)
@@ -126,13 +134,21 @@ async def built(
         return envelope.decode(inbound, limits, opens, room.schema if room is not None else lambda _: None)
 
     numbers = itertools.count()
+    headers = IdentityHeaders({"weather": IdentitySources(sources, tuple(map(ip_network, trusted)))})
     pipeline = Pipeline(
-        identify=Identify([known], anonymous=anonymous, issuer=ISSUER, scopes=scopes),
+        identify=Identify(
+            [known],
+            anonymous=anonymous,
+            issuer=ISSUER,
+            scopes=scopes,
+            channels=Channels({} if channel is None else {"weather": channel}, ISSUER, clock, limits),
+            headers=headers,
+        ),
         admission=Admission(limits),
         decode=decode,
         policy=policy,
         signers={
-            name: SignerSettings(ISSUER, one.url, "ES256", 60, ("sub", "user_id"), bind_arguments)
+            name: SignerSettings(ISSUER, one.url, "ES256", 60, sources, bind_arguments)
             for name, one in destinations.items()
         },
         mint=Mint(ring, limits),
@@ -143,7 +159,7 @@ async def built(
     )
     handler = BatchHandler(pipeline, sessions.open, limits)
     try:
-        yield Built(handler, pipeline, sink, server, sessions, known, clock)
+        yield Built(handler, pipeline, sink, server, sessions, known, clock, headers)
     finally:
         await client.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -11,10 +12,13 @@ from typing import Any
 import pytest
 
 from counterseal.core.call import Era, Inbound
+from counterseal.core.caller import Channel
 from counterseal.errors import CallError
 from counterseal.servers.streamable_http import Destination
-from tests.gateway.building import CALLERS, Built, built, inventory, legacy, modern, read, request_of
+from tests.gateway.building import ALICE, CALLERS, Built, built, inventory, legacy, modern, read, request_of
+from tests.identity.channels import CHANNELS, claims, rules
 from tests.support.hostile import Heard, HostileServer, Line, chunked, event, plain, response, whole
+from tests.support.tokens import token
 
 KEY = b"key-of-alice"
 WEATHERS, FILES = "weather-credential-canary-81f2", "files-credential-canary-97ac"
@@ -29,6 +33,7 @@ SENT_ALONG = (
     (b"email", b"header-canary@example.com"),
     (b"user_id", b"header-canary"),
     (b"x-mcp-channel-token", b"header-canary"),
+    (b"x-channel-token", b"header-canary"),
     (b"user-agent", b"agent-canary"),
     (b"accept-language", b"header-canary"),
     (b"connection", b"authorization, header-canary"),
@@ -118,6 +123,28 @@ async def test_m_19_nothing_that_the_caller_sends_about_itself_reaches_a_server(
         assert heard.all("x-weather-key") == [WEATHERS]
         assert_clean(out, KEY, WEATHERS.encode(), FILES.encode(), heard.token.encode())
         assert files.calls == 0
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=[f"{era.value} {method}" for era, method in CELLS])
+async def test_i_11_a_channel_token_reaches_no_server_and_no_record(
+    weather: HostileServer, cell: tuple[Era, str]
+) -> None:
+    """Verified or ignored: what goes on is what it says about the channel, signed by us."""
+    presented = token(claims()).encode()
+    secrets = (presented, presented.rpartition(b".")[2])
+    for taken, said in ((rules(), "verified"), (rules(trusted=None), "ignored")):
+        async with built(weather, channel=taken) as gateway:
+            inbound = request_of(cell, gateway)
+            if taken.trusted is not None and cell[1] != "initialize" and inbound.all(b"mcp-session-id"):
+                caller = dataclasses.replace(ALICE, channel=Channel(issuer=CHANNELS, subject="line-1", client_id="app"))
+                session = (b"mcp-session-id", gateway.sealed(caller))
+                others = tuple(pair for pair in inbound.headers if pair[0] != b"mcp-session-id")
+                inbound = Inbound(inbound.verb, inbound.server, (*others, session), inbound.body, inbound.peer)
+            headers = (*inbound.headers, (b"x-channel-token", b"Bearer " + presented))
+            out = await told(gateway, Inbound(inbound.verb, inbound.server, headers, inbound.body, inbound.peer))
+            assert_clean(weather.seen[-1].raw, *secrets)
+            assert_clean(json.dumps(gateway.entries).encode() + out, *secrets)
+            assert [entry["channel_token"] for entry in gateway.entries if entry["event"] == "intent"] == [said]
 
 
 async def test_m_19_a_servers_own_credential_goes_to_that_server_alone(

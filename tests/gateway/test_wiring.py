@@ -5,73 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jwt
 import pytest
-import yaml
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from counterseal.config.load import load
 from counterseal.core.call import Inbound
 from counterseal.errors import CallError, ConfigError
 from counterseal.gateway.wiring import Gateway, open_gateway, open_ring, prepare
+from counterseal.verify import Verifier
 from tests.gateway.building import modern, read
+from tests.gateway.opening import ISSUER, PORT, call, document, verified, written
 from tests.issuer.pems import pem
-from tests.support.gateway import configuration
+from tests.servers.permits import PARAMS
 from tests.support.hostile import HostileServer, response, whole
 from tests.support.jwks_server import JwksServer
-from tests.support.tokens import jwks, token
-
-PORT = 8460
-ISSUER = f"http://127.0.0.1:{PORT}"
-
-
-@pytest.fixture
-def server() -> Iterator[HostileServer]:
-    with HostileServer() as running:
-        yield running
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    tmp_path.chmod(0o700)
-    return tmp_path
-
-
-def written(folder: Path, server: HostileServer, entry: dict[str, Any] | None = None, **changes: Any) -> Path:
-    """A configuration with one server and anonymous callers; changes replace top-level keys."""
-    path = folder / "counterseal.yaml"
-    usual = {
-        "callers": {"api_keys": False, "anonymous": True},
-        "keys": {"source": "store", "algorithms": ["ES256"]},
-    }
-    servers = {"weather": {"url": server.url, **(entry or {})}}
-    path.write_text(yaml.safe_dump(configuration(PORT, folder, servers, **{**usual, **changes})))
-    return path
-
-
-def document(gateway: Gateway, path: str) -> Any:
-    return json.loads(gateway.documents[f"/.well-known/{path}"])
-
-
-def verified(gateway: Gateway, server: HostileServer, header: str = "authorization", **changes: Any) -> dict[str, Any]:
-    """The claims of the last call token that the server got, verified with what the gateway publishes."""
-    (value,) = server.seen[-1].all(header)
-    presented = value.removeprefix("Bearer ")
-    keys = jwt.PyJWKSet.from_dict(document(gateway, "jwks.json"))
-    key = keys[jwt.get_unverified_header(presented)["kid"]]
-    claims: dict[str, Any] = jwt.decode(
-        presented, key, ["ES256", "RS256", "EdDSA"], audience=changes.get("audience", server.url), issuer=ISSUER
-    )
-    return claims
-
-
-async def call(gateway: Gateway, **changes: Any) -> dict[str, Any]:
-    reply = await gateway.handler.handle(modern(**{"key": None, **changes}))
-    message: dict[str, Any] = json.loads(await read(reply))
-    return message
+from tests.support.tokens import jwks, needs_ml_dsa, token
 
 
 async def test_a_configuration_becomes_a_gateway_that_countersigns(folder: Path, server: HostileServer) -> None:
@@ -154,6 +107,51 @@ async def test_y_01_the_keys_are_made_once_and_kept(folder: Path, server: Hostil
         assert one.documents == other.documents
     ring = await open_ring(load(path))
     assert [key["kid"] for key in document(one, "jwks.json")["keys"]] == [signer.kid for signer in ring.signers]
+
+
+def published(gateway: Gateway) -> dict[str, str]:
+    return {key["alg"]: key["kid"] for key in document(gateway, "jwks.json")["keys"]}
+
+
+@needs_ml_dsa
+async def test_an_experimental_algorithm_can_be_added_to_a_store_and_taken_away_again(
+    folder: Path, server: HostileServer
+) -> None:
+    """Y-01: the keys that were there stay, and the one that was taken away is the same when it comes back."""
+    before, after = ({"source": "store", "algorithms": names} for names in (["ES256"], ["ES256", "ML-DSA-44"]))
+    async with open_gateway(written(folder, server, keys=before)) as gateway:
+        first = published(gateway)
+        assert set(first) == {"ES256"}
+    signer = {"signer": {"algorithm": "ML-DSA-44"}}
+    async with open_gateway(written(folder, server, signer, keys=after)) as gateway:
+        second = published(gateway)
+        assert second == {**first, "ML-DSA-44": second["ML-DSA-44"]}
+        assert document(gateway, "openid-configuration")["id_token_signing_alg_values_supported"] == list(second)
+        assert "result" in await call(gateway)
+        presented = server.seen[-1].token
+        verifier = Verifier(issuer=ISSUER, audience=server.url, jwks=document(gateway, "jwks.json"))
+        assert jwt.get_unverified_header(presented)["alg"] == "ML-DSA-44"
+        seen = await verifier.averify(presented, method="tools/call", **PARAMS["tools/call"])
+        assert seen.subject == "anonymous"
+    async with open_gateway(written(folder, server, keys=before)) as gateway:
+        assert published(gateway) == first
+        assert "result" in await call(gateway)
+        verified(gateway, server)
+    async with open_gateway(written(folder, server, keys=after)) as gateway:
+        assert published(gateway) == second
+
+
+async def test_where_an_experimental_key_cannot_be_made_the_gateway_does_not_start(
+    folder: Path, server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsupported() -> NoReturn:
+        raise UnsupportedAlgorithm("ML-DSA-44 is not supported by this backend")
+
+    monkeypatch.setattr(MLDSA44PrivateKey, "generate", unsupported)
+    keys = {"source": "store", "algorithms": ["ES256", "ML-DSA-44"]}
+    with pytest.raises(ConfigError, match=r"keys.algorithms: .*OpenSSL 3.5 or newer"):
+        await prepare(written(folder, server, keys=keys))
+    await prepare(written(folder, server))
 
 
 async def test_y_13_a_store_of_another_issuer_keeps_the_gateway_from_starting(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from typing import Any
 
 import pytest
 
 from counterseal.core.claims import ACT_DEPTH
+from counterseal.errors import Unauthenticated
 from counterseal.identity.accept import Accept, ClaimPaths, InsufficientScope
 from counterseal.jose.refusal import TokenRefused
 from tests.identity.issuers import CALLED, CORP, INBOUND, OURS, claims, refusal, trusted, who
-from tests.support.tokens import ABSENT, token
+from tests.support.tokens import ABSENT, token, vectors
 
 # ---- clients and actors ------------------------------------------------------------------------------------------------
 
@@ -383,6 +386,55 @@ async def test_i_08_each_token_of_one_subject_has_its_own_roles() -> None:
         caller = await who(presented, issuer)
         assert caller is not None
         assert caller.roles == roles
+
+
+def test_i_15_a_token_gives_itself_nothing_that_only_an_operator_gives() -> None:
+    """Mass assignment: the names of a caller's own fields, as claims."""
+    wished = {
+        "kind": "api_key",
+        "fields": {"team_id": "ops"},
+        "metadata": {"cost": "0"},
+        "servers": ["*"],
+        "tools": ["*"],
+        "headers": {"x-user": "root"},
+        "channel": {"issuer": "x", "subject": "y"},
+        "channel_ignored": True,
+        "expires": None,
+        "issuer": "https://other",
+        "subject": "root",
+        "user_id": "root",
+        "allowed_routes": ["*"],
+        "role": "proxy_admin",
+    }
+    made, plain = accept().caller(claims(**wished)), accept().caller(claims())
+    assert dataclasses.replace(made, claims=plain.claims) == plain
+
+
+@pytest.mark.parametrize("path", ["sub", "email", "team", "roles", "act"])
+async def test_i_05_a_naughty_text_is_taken_as_it_is_or_refused(path: str) -> None:
+    """BLNS, in each place that a caller's fields come from: nothing is mended, cut, or an error of ours."""
+    naughty = json.loads((vectors("blns") / "blns.json").read_text())
+    paths = ClaimPaths(team=("team",), roles=("roles",))
+    issuer = trusted(paths=paths, require_email_verified=False)
+    taken = 0
+    for text in naughty:
+        changes: dict[str, Any] = {"act": {"sub": text}} if path == "act" else {path: text}
+        presented = token(claims(**changes))
+        try:
+            caller = await who(presented, issuer)
+        except Unauthenticated:
+            continue
+        assert caller is not None
+        found = {
+            "sub": caller.subject,
+            "email": caller.email or "",
+            "team": caller.team or "",
+            "roles": "".join(caller.roles),
+            "act": (caller.act or {}).get("sub"),
+        }
+        assert found[path] == text
+        taken += 1
+    assert taken > 300
 
 
 def test_i_14_a_subject_is_compared_by_its_bytes_and_never_made_alike() -> None:

@@ -102,6 +102,29 @@ def test_k_01_the_issuer_must_be_the_configured_one_to_the_byte(issuer: str | No
 
 
 @pytest.mark.parametrize(
+    ("said", "differs"),
+    [
+        (f"{ISSUER}/", "a slash at the end"),
+        ("https://IDP.example.com", "capital letters"),
+        ("http://idp.example.com", "what stands before `://`"),
+        (f"{ISSUER}/realms/corp", "what stands from character 24 on"),
+        ("https://idp.example.org", "what stands from character 21 on"),
+        ("https://idp.example", "what stands from character 20 on"),
+        ("https://\u0456dp.example.com", "what stands from character 9 on"),
+    ],
+)
+def test_k_01_how_another_issuer_differs_is_said(said: str, differs: str) -> None:
+    with pytest.raises(FetchFailed) as told:
+        address(said)
+    assert str(told.value) == (
+        f"the discovery document's `issuer` is {said!a} and differs in {differs}: "
+        "configure exactly that, if it is the one you mean"
+    )
+    with pytest.raises(FetchFailed, match="has no `issuer`"):
+        keys_address(Discovery(None, KEYS, ()), issuer=ISSUER, uri=URI, hosts=())
+
+
+@pytest.mark.parametrize(
     "jwks_uri",
     [
         "https://evil.example/keys",
@@ -144,6 +167,13 @@ def test_k_02_another_host_is_one_that_the_operator_lists() -> None:
         address(jwks_uri=elsewhere, hosts=("googleapis.com",))
     with pytest.raises(FetchFailed):
         address(jwks_uri=elsewhere.replace("https:", "http:"), hosts=("www.googleapis.com",))
+
+
+def test_k_02_where_no_other_host_can_be_listed_another_remedy_is_named() -> None:
+    found = Discovery(ISSUER, "https://keys.example.net/keys", ())
+    with pytest.raises(FetchFailed, match="configure it in place of the document"):
+        keys_address(found, issuer=ISSUER, uri=URI, hosts=None)
+    assert keys_address(Discovery(ISSUER, KEYS, ()), issuer=ISSUER, uri=URI, hosts=None) == KEYS
 
 
 def test_a_document_without_an_address_for_keys_says_so() -> None:

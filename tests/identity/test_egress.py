@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from counterseal.httpclient import HttpError
-from counterseal.identity.egress import Egress, Lookup, NotAllowed, Place, place_of
+from counterseal.identity.egress import Egress, Lookup, NotAllowed, Place, Remedies, place_of
 
 PUBLIC = ("8.8.8.8", "2606:4700:4700::1111")
 
@@ -432,6 +433,34 @@ async def test_an_answer_that_is_no_address_is_none(answer: Sequence[str] | Exce
     with pytest.raises(HttpError) as told:
         await Egress(resolve=Names(answer)).addresses("idp.example.com", 443)
     assert "canary" not in str(told.value)
+
+
+async def test_the_resolvers_own_words_are_told() -> None:
+    unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    with pytest.raises(HttpError, match=r"^idp\.example\.com has no address: Name or service not known$"):
+        await Egress(resolve=Names(unknown)).addresses("idp.example.com", 443)
+
+
+async def test_a_refusal_names_the_keys_that_would_allow_it() -> None:
+    say = Remedies(loopback="`here: true`", networks="add its network to `there`")
+    for egress, loopback, networks in (
+        (Egress(), "`allow_insecure_loopback: true`", "add its network to `allow_networks`"),
+        (Egress(remedies=say), "`here: true`", "add its network to `there`"),
+    ):
+        for url, told in (
+            ("http://127.0.0.1/keys", f"the URL is http: use https, or {loopback} for an IdP on this machine"),
+            (
+                "https://127.0.0.1/keys",
+                f"127.0.0.1 leads to an address that is loopback: for an IdP on this machine write {loopback}",
+            ),
+            (
+                "https://10.0.0.1/keys",
+                f"10.0.0.1 leads to an address that is private: if its IdP is really there, {networks}",
+            ),
+        ):
+            with pytest.raises(NotAllowed) as refused:
+                egress.target(url)
+            assert str(refused.value) == told
 
 
 async def test_families_take_turns_and_nothing_comes_twice() -> None:

@@ -106,6 +106,8 @@ async def test_k_04_a_redirect_is_never_followed(server: JwksServer, fetch: Http
                 await fetch.post(server.url, (("token", "t"),), (("Authorization", "Basic c2VjcmV0"),))
             assert (server.count - before, elsewhere.count) == (2, 0)
         assert (await fetch(elsewhere.url)).body == BODY
+        with pytest.raises(FetchFailed, match="a redirect, which is never followed; configure the address itself"):
+            await fetch(server.url)
 
 
 @pytest.mark.parametrize("status", [201, 204, 206, 304, 401, 404, 500, 503])
@@ -314,6 +316,36 @@ async def test_k_14_a_life_of_sixty_thousand_digits_is_read_in_no_time(server: J
         began = time.monotonic()
         await fetch(server.url)
         assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    ("head", "date"),
+    [
+        (b"Date: Fri, 15 Jan 2027 08:00:00 GMT", 1_800_000_000),
+        (b"date: Thu, 29 Feb 2024 23:59:59 GMT", 1_709_251_199),
+        (b"Date: Thu, 29 Feb 2023 23:59:59 GMT", None),
+        (b"Date: Fri, 15 Jan 2027 08:00:60 GMT", None),
+        (b"Date: Fri, 15 Jan 0000 08:00:00 GMT", None),
+        (b"Date: Fri, 15 Jnu 2027 08:00:00 GMT", None),
+        (b"Date: Friday, 15-Jan-27 08:00:00 GMT", None),
+        (b"Date: Fri Jan 15 08:00:00 2027", None),
+        (b"Date: Fri, 15 Jan 2027 08:00:00 +0000", None),
+        (b"Date: Fri, 15 Jan 2027 08:00:00 GMT (UTC)", None),
+        ("Date: Fri, \uff11\uff15 Jan 2027 08:00:00 GMT".encode(), None),
+        (b"Date: 1800000000", None),
+        (b"Date:", None),
+        (b"X-Date: Fri, 15 Jan 2027 08:00:00 GMT", None),
+        (b"Date: Fri, 15 Jan 2027 08:00:00 GMT\r\nDate: Fri, 15 Jan 2027 08:00:00 GMT", None),
+        (b"Date: Fri, 15 Jan 2027 08:00:00 GMT\r\nAge: 7", None),
+    ],
+    ids=str,
+)
+async def test_the_time_of_an_answer_is_read_where_it_is_certain(
+    server: JwksServer, fetch: HttpFetch, head: bytes, date: float | None
+) -> None:
+    """RFC 9110 section 5.6.7, in the one form that may be sent. What a cache kept says nothing of a clock."""
+    server.answer = raw(HEAD + head + b"\r\n\r\n" + BODY)
+    assert (await fetch(server.url)).date == date
 
 
 # ---- a form ----

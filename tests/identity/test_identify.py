@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import pytest
 
 from counterseal.core.call import Inbound
 from counterseal.core.caller import Caller
+from counterseal.core.limits import LIMITS
 from counterseal.errors import BadCall, CallError, CannotTell, Unauthenticated
+from counterseal.identity.accept import InsufficientScope
+from counterseal.identity.channel import Channels
 from counterseal.identity.credentials import REFUSED
 from counterseal.identity.identify import ANONYMOUS, Identify
+from tests.identity.channels import claims, rules
+from tests.support.tokens import FixedClock, token
 
 ISSUER = "https://gateway.example.com"
 ALICE = Caller(kind="api_key", client_id="k1", subject="alice")
@@ -145,3 +153,101 @@ def test_scopes_that_no_header_can_hold_keep_the_gateway_from_starting() -> None
     with pytest.raises(ValueError):
         Identify([], anonymous=False, issuer=ISSUER, scopes=('mcp"',))
     Identify([], anonymous=False, issuer=ISSUER, scopes=("mcp",))
+
+
+# ---- who else speaks for the call --------------------------------------------------------------------------------------
+
+
+def channels(**changes: Any) -> Channels:
+    return Channels({"weather": rules(**changes)}, ISSUER, FixedClock(), LIMITS)
+
+
+def with_channel(*tokens: str, key: bytes | None = b"abc") -> Inbound:
+    sent = [] if key is None else [(b"x-api-key", key)]
+    return inbound(*sent, *((b"x-channel-token", one.encode()) for one in tokens))
+
+
+async def test_the_channel_is_looked_at_once_the_caller_is_known() -> None:
+    """A bad credential stays a 401, whatever else was sent."""
+    bad = Knows(Unauthenticated("credential_invalid", REFUSED))
+    for sent in (with_channel(token(claims())), with_channel("bad"), with_channel("a", "b")):
+        with pytest.raises(Unauthenticated):
+            await Identify([bad], anonymous=True, issuer=ISSUER, channels=channels())(sent)
+    caller = await Identify([Knows(ALICE)], anonymous=False, issuer=ISSUER, channels=channels())(
+        with_channel(token(claims()))
+    )
+    assert caller.channel is not None
+    assert (caller.kind, caller.client_id) == ("api_key", "k1")
+
+
+async def test_an_anonymous_caller_may_have_come_through_a_channel() -> None:
+    who = Identify([], anonymous=True, issuer=ISSUER, channels=channels(required=True))
+    assert (await who(with_channel(token(claims()), key=None))).channel is not None
+    with pytest.raises(BadCall):
+        await who(with_channel(key=None))
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (with_channel(), "channel_token_missing"),
+        (with_channel("a.b.c"), "channel_token_invalid"),
+        (with_channel("a", "b"), "bad_header"),
+    ],
+)
+async def test_u_07_who_was_refused_because_of_a_channel_is_in_the_error(sent: Inbound, reason: str) -> None:
+    who = Identify([Knows(ALICE)], anonymous=False, issuer=ISSUER, channels=channels(required=True))
+    with pytest.raises(CallError) as refused:
+        await who(sent)
+    assert (refused.value.reason.code, refused.value.caller) == (reason, ALICE)
+    assert refused.value.headers == ()  # no more scope and no other credential would help
+
+
+MAY = {"sub": "line-1", "iss": "https://channels.example.com", "client_id": "app"}
+
+
+@pytest.mark.parametrize("may_act", [None, MAY, {"sub": "line-1"}])
+async def test_who_acts_is_whom_the_token_names(may_act: Any) -> None:
+    """RFC 8693 section 4.4."""
+    caller = dataclasses.replace(BOB, may_act=may_act)
+    who = Identify([Knows(caller)], anonymous=False, issuer=ISSUER, channels=channels())
+    assert (await who(with_channel(token(claims())))).channel is not None
+    if may_act is None:
+        return
+    with pytest.raises(BadCall) as refused:  # the same caller without the channel: the gateway itself acts
+        await who(with_channel())
+    assert (refused.value.reason.code, refused.value.reason.status) == ("actor_refused", 403)
+
+
+@pytest.mark.parametrize("member", MAY)
+async def test_somebody_else_acts_and_is_refused(member: str) -> None:
+    caller = dataclasses.replace(BOB, may_act={**MAY, member: "somebody"})
+    who = Identify([Knows(caller)], anonymous=False, issuer=ISSUER, channels=channels())
+    with pytest.raises(BadCall) as refused:
+        await who(with_channel(token(claims())))
+    assert (refused.value.reason.code, refused.value.caller) == ("actor_refused", caller)
+    assert "somebody" not in refused.value.message
+
+
+async def test_j_32_a_chain_that_would_be_too_long_with_the_channel_is_refused() -> None:
+    def acted(depth: int) -> Caller:
+        act: dict[str, Any] = {"sub": "a"}
+        for _ in range(depth - 1):
+            act = {"sub": "a", "act": act}
+        return dataclasses.replace(BOB, act=act)
+
+    sent = with_channel(token(claims()))
+    assert await Identify([Knows(acted(3))], anonymous=False, issuer=ISSUER, channels=channels())(sent)
+    with pytest.raises(BadCall) as refused:
+        await Identify([Knows(acted(4))], anonymous=False, issuer=ISSUER, channels=channels())(sent)
+    assert refused.value.reason.code == "actor_refused"
+
+
+async def test_a_403_for_scopes_names_all_of_them_and_who_lacks_them() -> None:
+    who = Identify([Knows(InsufficientScope(("read", "write"), BOB))], anonymous=False, issuer=ISSUER)
+    with pytest.raises(InsufficientScope) as refused:
+        await who(with_key())
+    ((name, value),) = refused.value.headers
+    assert name == b"www-authenticate"
+    assert b'error="insufficient_scope", scope="read write"' in value
+    assert refused.value.caller is BOB

@@ -12,7 +12,7 @@ from counterseal.core.caller import Caller
 from counterseal.errors import CannotTell
 from counterseal.identity.idp_jwt import TrustedIssuer
 from tests.identity.issuers import CALLED, CORP, OURS, PARTNER, HeldKeys, claims, refusal, trusted, who
-from tests.support.tokens import ABSENT, NOW, jwk, jwks, private_key, token
+from tests.support.tokens import ABSENT, NOW, jwk, jwks, needs_ml_dsa, private_key, token
 
 HIDDEN = private_key("ES256", "hidden")
 """The key of an issuer that has the same `kid` as another."""
@@ -161,6 +161,14 @@ async def test_j_03_an_algorithm_that_the_issuer_may_not_use_is_refused_without_
     assert "algorithm" in await refusal(token(claims(), "ES384"), issuer)
     assert keys.asked == 0
     assert await who(token(claims(), "ES384"), trusted(algorithms=frozenset({"ES384"}))) is not None
+
+
+@needs_ml_dsa
+async def test_j_03_an_experimental_algorithm_is_refused_even_of_an_issuer_that_publishes_such_a_key() -> None:
+    keys = HeldKeys(jwks("ES256", "ML-DSA-44"))
+    assert "algorithm" in await refusal(token(claims(), "ML-DSA-44"), trusted(keys=keys))
+    assert keys.asked == 0
+    assert await who(token(claims()), trusted(keys=keys)) is not None
 
 
 @pytest.mark.parametrize(
@@ -422,3 +430,26 @@ async def test_j_32_j_13_a_chain_of_a_thousand_actors_is_refused_by_the_reader()
 
 async def test_what_is_wrong_without_a_key_is_401_even_while_keys_cannot_be_had() -> None:
     await refusal("a.b.c", trusted(keys=HeldKeys(None)))
+
+
+BARE = {"client_id": ABSENT, "scope": ABSENT}
+
+
+async def test_j_20_a_token_that_nothing_tells_from_an_id_token_is_refused() -> None:
+    """A client's own id as the audience makes its ID tokens fit in every other way."""
+    for header in ({"typ": "JWT"}, {"typ": ABSENT}):
+        for more in ({}, {"azp": "ide", "jti": "1", "nonce": "n", "auth_time": NOW, "email": "a@example.com"}):
+            assert (await refusal(token(claims(**BARE, **more), header=header))).startswith("typ: nothing tells it")
+
+
+@pytest.mark.parametrize(
+    "more", [{"scope": ""}, {"scp": ["a"]}, {"client_id": "ide"}, {"cid": "ide"}, {"appid": "1"}, {"azpacr": "1"}]
+)
+async def test_j_20_what_only_access_tokens_have_tells_it(more: dict[str, Any]) -> None:
+    assert await who(token(claims(**{**BARE, **more}), header={"typ": "JWT"})) is not None
+
+
+async def test_j_20_so_does_the_type_of_an_access_token_or_the_issuers_rule() -> None:
+    for typ in ("at+jwt", "application/at+jwt", "AT+JWT"):
+        assert await who(token(claims(**BARE), header={"typ": typ})) is not None
+    assert await who(token(claims(**BARE), header={"typ": "JWT"}), trusted(bare=True)) is not None

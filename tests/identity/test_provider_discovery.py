@@ -1,4 +1,4 @@
-"""A provider by its discovery document: how it is followed, how long it is believed, and what a look at it finds."""
+"""A provider by its discovery document: how it is followed, how long it is believed, and that a look at it changes nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from counterseal.core.limits import LIMITS
 from counterseal.errors import CannotTell
 from counterseal.identity.egress import Egress
 from counterseal.identity.fetch import HttpFetch
-from counterseal.identity.provider import Findings, FoundKey, Provider
+from counterseal.identity.inspection import NONE_USABLE, Problem
+from counterseal.identity.provider import Provider
 from counterseal.jose.refusal import TokenRefused
 from tests.identity.providing import (
     DISCOVERY,
@@ -38,7 +39,7 @@ from tests.identity.providing import (
 )
 from tests.support.certificates import Authority
 from tests.support.jwks_server import Handler, JwksServer
-from tests.support.tokens import FixedClock, jwk, private_key
+from tests.support.tokens import FixedClock
 
 MOVED = f"{ISSUER}/moved"
 
@@ -236,65 +237,6 @@ async def test_k_05_a_made_up_kid_asks_for_the_keys_alone() -> None:
 # ---- a look at it ----
 
 
-async def test_an_inspection_says_what_there_is_and_why_a_key_is_not_used() -> None:
-    encryption = jwk(private_key("RS256"), kid="enc", use="enc")
-    idp = Idp(
-        keys(*GOOD["keys"], encryption, {"kty": "oct", "k": "AAAA"}),
-        id_token_signing_alg_values_supported=["RS256", "ES256"],
-    )
-    provider = by_discovery(idp, FixedClock())
-    assert await provider.inspect() == Findings(
-        issuer=ISSUER,
-        jwks_uri=KEYS,
-        algorithms=("RS256", "ES256"),
-        keys=(
-            FoundKey("ES256", ("ES256",), None),
-            FoundKey("enc", (), "`use` is not `sig`"),
-            FoundKey(None, (), "a symmetric key is published"),
-        ),
-        problem=None,
-    )
-    assert await by_keys(idp, FixedClock()).inspect() == dataclasses.replace(
-        await provider.inspect(), issuer=None, algorithms=()
-    )
-
-
-@pytest.mark.parametrize(
-    ("documents", "said", "problem"),
-    [
-        ({DISCOVERY: DOWN}, Findings(), "no connection"),
-        ({DISCOVERY: b"{"}, Findings(), "not strict JSON"),
-        (
-            {DISCOVERY: {"issuer": f"{ISSUER}/", "jwks_uri": KEYS}},
-            Findings(issuer=f"{ISSUER}/", jwks_uri=KEYS),
-            "configure exactly that",
-        ),
-        (
-            {DISCOVERY: {"issuer": ISSUER, "jwks_uri": "https://evil.example/k"}},
-            Findings(issuer=ISSUER, jwks_uri="https://evil.example/k"),
-            "jwks_hosts",
-        ),
-        ({KEYS: DOWN}, Findings(issuer=ISSUER, jwks_uri=KEYS), "no connection"),
-        ({KEYS: b"[]"}, Findings(issuer=ISSUER, jwks_uri=KEYS), "array `keys`"),
-        (
-            {KEYS: keys({"kty": "oct", "k": "AAAA"})},
-            Findings(issuer=ISSUER, jwks_uri=KEYS, keys=(FoundKey(None, (), "a symmetric key is published"),)),
-            "no key",
-        ),
-    ],
-    ids=["down", "not JSON", "issuer", "host", "keys down", "no set", "nothing usable"],
-)
-async def test_an_inspection_of_a_provider_that_fails_says_what_failed(
-    documents: dict[str, Any], said: Findings, problem: str
-) -> None:
-    idp = Idp()
-    idp.documents.update(documents)
-    found = await by_discovery(idp, FixedClock()).inspect()
-    assert problem in (found.problem or "")
-    assert dataclasses.replace(found, problem=None) == said
-    assert "https://evil.example/k" not in idp.asked
-
-
 async def test_an_inspection_asks_anew_and_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     idp = Idp()
     provider = by_discovery(idp, FixedClock())
@@ -304,7 +246,7 @@ async def test_an_inspection_asks_anew_and_changes_nothing(caplog: pytest.LogCap
     with caplog.at_level(logging.INFO, "counterseal"):
         assert [key.kid for key in (await provider.inspect()).keys] == ["new", None]
         idp.documents = {}
-        assert (await provider.inspect()).problem
+        assert (await provider.inspect()).problems
     assert (await provider.find(KNOWN)).kid == "ES256"
     assert (provider.generation, provider.healthy(), caplog.records) == (generation, None, [])
 
@@ -436,10 +378,11 @@ async def test_discovery_over_tls_with_a_name_that_is_pinned_to_its_address(tmp_
     )
     async with listening:
         found = await provider.inspect()
-        assert (found.issuer, found.problem) == ("https://idp.test", "no key of the key set can be used")
+        assert (found.issuer, found.problems) == ("https://idp.test", (Problem("keys", NONE_USABLE),))
         assert asked == [("/.well-known/openid-configuration", f"idp.test:{port}"), ("/keys", f"idp.test:{port}")]
         refusing = HttpFetch(Egress(resolve=resolve), LIMITS, LIMITS.jwks_bytes, authority.client())
         provider = by_discovery(refusing, FixedClock(), url=f"https://idp.test:{port}/.well-known/openid-configuration")
-        assert "loopback" in ((await provider.inspect()).problem or "")
+        (problem,) = (await provider.inspect()).problems
+        assert (problem.at, "loopback" in problem.text) == ("discovery", True)
         assert len(asked) == 2
         await fetch.close()

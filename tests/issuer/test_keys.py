@@ -14,7 +14,7 @@ from counterseal.issuer import keys
 from counterseal.jose.jwk import thumbprint
 from tests.issuer import pems
 from tests.issuer.pems import EC_PARAMETERS, OPENSSH, TRADITIONAL, pem
-from tests.support.tokens import private_key
+from tests.support.tokens import needs_ml_dsa, private_key
 
 WHERE = "keys.source: environment variable MCP_JWT_SIGNING_KEY"
 KIDS = {name: thumbprint(private_key(name).public_key()) for name in ("RS256", "ES256", "Ed25519")}
@@ -110,6 +110,27 @@ def test_two_keys_for_one_algorithm_are_refused() -> None:
     assert "more than one key for ES256" in refused(pem("ES256") + pem("ES256", "other"), "ES256")
 
 
+@needs_ml_dsa
+def test_an_experimental_key_signs_only_where_its_algorithm_is_named() -> None:
+    kid = thumbprint(private_key("ML-DSA-44").public_key())
+    text = pem("ES256") + pem("ML-DSA-44")
+    assert kids(text, "ES256", "ML-DSA-44") == {"ES256": KIDS["ES256"], "ML-DSA-44": kid}
+    for unasked in (text, pem("ML-DSA-44") + pem("ES256"), pem("ML-DSA-44")):
+        problem = refused(unasked)
+        assert "ML-DSA-44, which is experimental" in problem
+        assert "name it there behind the others, or use another key" in problem
+    assert "does not name" in refused(text, "ES256")
+    assert "no key for ML-DSA-44" in refused(pem("ES256"), "ES256", "ML-DSA-44")
+
+
+@needs_ml_dsa
+@pytest.mark.parametrize("spell", [lambda text: text, lambda text: text.replace("\n", "\\n")], ids=["PEM", "literal"])
+def test_an_ml_dsa_key_is_read_as_its_seed(spell: object) -> None:
+    text = pem("ES256") + pems.ml_dsa_pem(pems.seed_alone(bytes(32)))
+    published = "T4xl70S7MT6Zeq6r9V9fPJGVn76wfnXJ21-gyo0Gu6o"  # RFC 9964 appendix A.1, whose seed is zeros
+    assert kids(spell(text), "ES256", "ML-DSA-44")["ML-DSA-44"] == published  # type: ignore[operator]
+
+
 # ---- the wrong keys ---------------------------------------------------------------------------------------------------
 
 WRONG = {
@@ -134,6 +155,8 @@ WRONG = {
     "Ed448": (lambda: pems.other_kind("Ed448"), "type"),
     "X25519": (lambda: pems.other_kind("X25519"), "type"),
     "DSA": (lambda: pems.other_kind("DSA"), "type"),
+    "ML-DSA-44, seed and key": (lambda: pems.ml_dsa_pem(pems.seed_and_key()), "not its seed alone"),
+    "ML-DSA-44, key alone": (lambda: pems.ml_dsa_pem(pems.key_alone()), "not its seed alone"),
     "certificate": (lambda: "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", "a public key"),
     "parameters alone": (lambda: EC_PARAMETERS, "not a private key"),
 }
@@ -152,6 +175,11 @@ def test_y_07_a_wrong_key_beside_a_good_one_is_refused_too(make: object, says: s
     if "-----BEGIN" in wrong and "EC PARAMETERS" not in wrong and "\\n" not in wrong and "-----END" in wrong:
         assert says in refused(pem("Ed25519") + wrong)
     assert kids(pem("Ed25519")) == {"Ed25519": KIDS["Ed25519"]}
+
+
+@needs_ml_dsa
+def test_y_07_an_ml_dsa_key_of_another_size_is_refused() -> None:
+    assert "type" in refused(pems.other_kind("ML-DSA-65"))
 
 
 def test_an_openssh_key_is_no_pem_that_is_read_here() -> None:

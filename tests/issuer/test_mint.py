@@ -16,7 +16,7 @@ from counterseal.errors import CallError, CannotTell
 from counterseal.issuer.mint import Mint
 from counterseal.issuer.ring import KeyRing
 from counterseal.issuer.signers.local import LocalSigner
-from tests.support.tokens import AUDIENCE, ISSUER, call_claims, encode, private_key
+from tests.support.tokens import AUDIENCE, ISSUER, call_claims, encode, needs_ml_dsa, private_key
 
 ALGORITHMS = ("RS256", "ES256", "Ed25519", "EdDSA")
 RING = KeyRing.of([LocalSigner(private_key(name), name) for name in ALGORITHMS])
@@ -123,3 +123,22 @@ async def test_y_05_a_minted_token_is_not_in_what_it_prints() -> None:
     assert minted.token not in repr(minted)
     assert minted.token.split(".")[1] not in repr(minted)
     assert minted.kid in repr(minted)
+
+
+@needs_ml_dsa
+async def test_an_ml_dsa_token_has_room_for_a_usual_call_below_every_ceiling() -> None:
+    """I-10: the signature alone takes 3,227 of the 6,144 characters."""
+    mint = Mint(KeyRing.of([LocalSigner(private_key("ML-DSA-44"), "ML-DSA-44")]), LIMITS)
+    call = {"act": {"sub": "planner", "act": {"sub": "assistant", "iss": "https://idp.example.com/corp"}}}
+    usual = await mint.mint(call_claims(name="get_forecast_for_a_place", sub="alice@example.com", **call), "ML-DSA-44")
+    assert len(usual.token.rpartition(".")[2]) == 3227
+    assert 3227 < len(usual.token) < 4400
+    short = await mint.mint(call_claims(pad=""), "ML-DSA-44")
+    fits = next(size for size in range(3000, 0, -1) if _length(short.token, size) <= LIMITS.call_token_bytes)
+    longest = await mint.mint(call_claims(pad="x" * fits), "ML-DSA-44")
+    assert len(longest.token) <= LIMITS.call_token_bytes
+    assert len(f"Bearer {longest.token}") <= LIMITS.header_value_bytes
+    assert len(json.dumps(parts(longest.token)[1], separators=(",", ":"))) > 2000
+    with pytest.raises(CallError) as refused:
+        await mint.mint(call_claims(pad="x" * (fits + 1)), "ML-DSA-44")
+    assert refused.value.reason.code == "call_token_too_large"

@@ -5,18 +5,23 @@ from __future__ import annotations
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from counterseal.jose.algorithms import ALGORITHMS, SIGNING, UnfitKey, fitting
-from tests.support.tokens import ASYMMETRIC, private_key
+from counterseal.jose.algorithms import ALGORITHMS, ESTABLISHED, EXPERIMENTAL, SIGNING, UnfitKey, fitting
+from tests.support.tokens import ASYMMETRIC, needs_ml_dsa, private_key
 
 
 def test_there_is_no_hmac_and_no_none() -> None:
     """J-01, J-02."""
-    assert set(ALGORITHMS) == set(ASYMMETRIC)
+    assert set(ALGORITHMS) == {*ASYMMETRIC, "ML-DSA-44"}
     assert not any(name.startswith("HS") or name.lower() == "none" for name in ALGORITHMS)
 
 
-def test_counterseal_signs_with_three_kinds_of_keys() -> None:
-    assert set(SIGNING) == {"RS256", "ES256", "Ed25519", "EdDSA"}
+def test_counterseal_signs_with_three_kinds_of_keys_and_an_experimental_one() -> None:
+    assert set(SIGNING) - EXPERIMENTAL == {"RS256", "ES256", "Ed25519", "EdDSA"}
+    assert {"ML-DSA-44"} == EXPERIMENTAL
+
+
+def test_what_is_experimental_is_not_among_what_others_may_sign_with() -> None:
+    assert ESTABLISHED == ASYMMETRIC
 
 
 @pytest.mark.parametrize(
@@ -27,6 +32,7 @@ def test_counterseal_signs_with_three_kinds_of_keys() -> None:
         ("ES384", {"ES384"}),
         ("ES512", {"ES512"}),
         ("Ed25519", {"Ed25519", "EdDSA"}),
+        pytest.param("ML-DSA-44", {"ML-DSA-44"}, marks=needs_ml_dsa),
     ],
 )
 def test_a_key_fits_the_algorithms_of_its_kind(algorithm: str, names: set[str]) -> None:

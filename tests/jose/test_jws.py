@@ -18,7 +18,7 @@ from counterseal.jose import jws, strict
 from counterseal.jose.jwk import read_jwks
 from counterseal.jose.jws import Verified, compact, header_segment
 from counterseal.jose.refusal import TokenRefused
-from tests.support.tokens import ABSENT, ASYMMETRIC, access_claims, encode, jwk, jwks, private_key, sign, token
+from tests.support.tokens import ABSENT, ASYMMETRIC, ML_DSA, access_claims, encode, jwk, jwks, private_key, sign, token
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
@@ -236,7 +236,7 @@ def test_a_high_s_is_a_sound_signature() -> None:
 # ---- ours ----
 
 
-@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "Ed25519", "EdDSA"])
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "Ed25519", "EdDSA", ML_DSA])
 async def test_what_we_assemble_verifies(algorithm: str) -> None:
     seen: list[bytes] = []
 
@@ -248,7 +248,7 @@ async def test_what_we_assemble_verifies(algorithm: str) -> None:
     made = await compact(header, json.dumps(access_claims()).encode(), signer)
     assert made.encode().startswith(seen[0] + b".")
     assert seen[0].startswith(header + b".")
-    verified = verify(made)
+    verified = verify(made, algorithm)
     assert verified.claims == access_claims()
     assert (verified.alg, verified.kid, verified.typ) == (algorithm, algorithm, "at+jwt")
 

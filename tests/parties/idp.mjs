@@ -13,13 +13,15 @@
 //   POST /_test/rotate/retire      only the newest keys stay
 //   POST /_test/down/{0,1,2,3}     up | the connection is reset | 503 | no answer
 //   POST /_test/set                JSON, laid over the settings below
+//   POST /_test/token              JSON {"header", "payload"}, which replace what is usual: {"token"}, by its ES256 key
 //   GET  /_test/seen               [{"method", "path"}] of every other request, also while it is down
 //
 // `listening on http://127.0.0.1:PORT` is written once it is up. It ends when its parent does.
 
 import http from 'node:http';
-import { generateKeyPair } from 'node:crypto';
+import { generateKeyPair, randomUUID } from 'node:crypto';
 import { parseArgs, promisify } from 'node:util';
+import { importJWK, SignJWT } from 'jose';
 import { errors, Provider } from 'oidc-provider';
 
 const parent = process.ppid;
@@ -95,6 +97,7 @@ class Storage {
 
 const KINDS = {
   RS256: ['rsa', { modulusLength: 2048 }], PS256: ['rsa', { modulusLength: 2048 }], ES256: ['ec', { namedCurve: 'P-256' }], EdDSA: ['ed25519', {}],
+  ES384: ['ec', { namedCurve: 'P-384' }],
 };
 let generation = 0;
 
@@ -175,12 +178,21 @@ async function read(request) {
   return JSON.parse(text);
 }
 
+async function signed({ header, payload }) {
+  const key = published.find(each => each.alg === 'ES256');
+  const now = Math.floor(Date.now() / 1000);
+  const token = new SignJWT({ iss: issuer, iat: now, exp: now + settings.seconds, jti: randomUUID(), ...payload });
+  token.setProtectedHeader({ alg: key.alg, typ: 'at+jwt', kid: key.kid, ...header });
+  return { token: await token.sign(await importJWK(key)) };
+}
+
 async function ordered(request, path) {
   const [order, argument] = path.split('/').slice(2);
   switch (order) {
     case 'rotate': return rotate(argument);
     case 'down': down = Number(argument); return down;
     case 'seen': return seen;
+    case 'token': return signed(await read(request));
     case 'set': Object.assign(settings, await read(request)); handler = provide(published); return settings;
     default: return null;
   }

@@ -29,6 +29,12 @@ class Authority:
         pem = self._certificate.public_bytes(serialization.Encoding.PEM).decode()
         return ssl.create_default_context(cadata=pem)
 
+    def file(self) -> Path:
+        """This authority's certificate in PEM, for who takes a file."""
+        path = self._folder / "authority.pem"
+        path.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
+        return path
+
     def server(self, host: str, *, days: int = 1, self_signed: bool = False) -> ssl.SSLContext:
         """What a server shows. days: until it expires; negative: since it has."""
         key = ec.generate_private_key(ec.SECP256R1())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from tests.support.parties import node_command, npm_file
+from tests.support.process import ROOT
 
 # From worst to best. A check that only informs is as good as one that was not needed.
 RANK: Final = {"FAILURE": 0, "WARNING": 1, "SKIPPED": 2, "INFO": 2, "SUCCESS": 3}
@@ -54,16 +56,29 @@ def run(url: str, requirements: str, folder: Path, seconds: float = 120) -> Run:
         npm_file("conformance"), "server", "--url", url, "--requirements", requirements, "-o", folder
     )
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    return Run(done.returncode == 0, _read(folder, "server-"), done.stdout + done.stderr)
+
+
+def run_client(command: Sequence[str], scenario: str, folder: Path, seconds: float = 60) -> Run:
+    """Runs one scenario for clients. command: the client, which gets the address of the suite's server as its last argument."""
+    words = node_command(
+        npm_file("conformance"), "client", "--command", shlex.join(command), "--scenario", scenario, "-o", folder
+    )
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False)
+    return Run(done.returncode == 0, _read(folder), done.stdout + done.stderr)
+
+
+def _read(folder: Path, prefix: str = "") -> dict[Check, Result]:
     results: dict[Check, Result] = {}
-    for path in sorted(folder.glob("*/checks.json")):
-        scenario = path.parent.name.removeprefix("server-")[:-STAMP_LENGTH]
+    for path in sorted(folder.rglob("checks.json")):
+        scenario = str(path.parent.relative_to(folder)).removeprefix(prefix)[:-STAMP_LENGTH]
         seen: Counter[str] = Counter()
         for check in json.loads(path.read_text()):
             results[Check(scenario, check["id"], seen[check["id"]])] = Result(
                 check["status"], check.get("errorMessage") or ""
             )
             seen[check["id"]] += 1
-    return Run(done.returncode == 0, results, done.stdout + done.stderr)
+    return results
 
 
 def compare(bare: Run, through: Run) -> tuple[list[str], list[str]]:

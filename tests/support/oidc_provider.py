@@ -81,6 +81,11 @@ class OidcProvider:
     def introspection(self) -> str:
         return f"{self.address}/token/introspection"
 
+    def configuration(self, **changes: Any) -> dict[str, Any]:
+        """The entry for `callers.issuers` of a gateway that takes this provider's tokens, which all have the type of RFC 9068."""
+        usual = {"name": "corp", "discovery_uri": self.discovery, "types": ["at+jwt"], "untyped": False}
+        return {**usual, "allow_insecure_loopback": True, **changes}
+
     def stop(self) -> str:
         """End the process; what it wrote."""
         self._http.close()
@@ -110,11 +115,13 @@ class OidcProvider:
         form = {"grant_type": "client_credentials", "resource": resource, "scope": scope}
         return str(self._granted(form, client)["access_token"])
 
-    def user_tokens(self, resource: str, login: str = "alice", scope: str = f"openid {SCOPE}") -> dict[str, Any]:
-        """The whole token answer of an authorization code with PKCE that a person got for `ide`."""
+    def user_tokens(
+        self, resource: str, login: str = "alice", scope: str = f"openid {SCOPE}", client_id: str = "ide"
+    ) -> dict[str, Any]:
+        """The whole token answer of an authorization code with PKCE that a person got for a public client."""
         verifier = secrets.token_urlsafe(48)
         asked = {
-            "client_id": "ide",
+            "client_id": client_id,
             "response_type": "code",
             "redirect_uri": CALLBACK,
             "code_challenge": base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest())
@@ -128,7 +135,7 @@ class OidcProvider:
         query = "&".join(f"{name}={quote_plus(value)}" for name, value in asked.items())
         callback = parse_qs(urlsplit(self.sign_in(f"{self.address}/auth?{query}", login)).query)
         form = {"grant_type": "authorization_code", "code": callback["code"][0], "redirect_uri": CALLBACK}
-        return self._granted({**form, "client_id": "ide", "code_verifier": verifier, "resource": resource}, None)
+        return self._granted({**form, "client_id": client_id, "code_verifier": verifier, "resource": resource}, None)
 
     def sign_in(self, url: str, login: str = "alice") -> str:
         """What a person does at an authorization URL: signs in and agrees. The address that the browser is sent back to."""
@@ -145,6 +152,11 @@ class OidcProvider:
                 assert form is not None, f"{answer.status_code}, and no form to fill in:\n{answer.text}"
                 answer = browser.post(form[1], data={"prompt": form[2], "login": login, "password": "any"})
         raise AssertionError(f"no end of redirects at {url}")
+
+    def signed(self, payload: Mapping[str, Any], header: Mapping[str, Any] | None = None) -> str:
+        """Whatever a test wants this provider's ES256 key to vouch for. `iss`, `iat`, `exp` and `jti` are there unless named."""
+        made: dict[str, str] = self._order("token", {"payload": payload, "header": header or {}})
+        return made["token"]
 
     def revoke(self, token: str, client: Client = AGENT) -> None:
         """Revoke an opaque token of the client's own (RFC 7009)."""

@@ -28,6 +28,7 @@ FROM_NPM: Final = {
     "server-filesystem": "@modelcontextprotocol/server-filesystem/dist/index.js",
     "jose": "jose/package.json",
     "oidc-provider": "oidc-provider/package.json",
+    "oauth2-mock-server": "oauth2-mock-server/package.json",
 }
 FROM_PYPI: Final = {
     "python-client": "mcp",

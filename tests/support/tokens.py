@@ -12,11 +12,12 @@ from typing import Any, Final
 
 import pytest
 import rfc8785
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | mldsa.MLDSA44PrivateKey
 
 ISSUER: Final = "https://gateway.example.com"
 AUDIENCE: Final = "https://weather.example.com/mcp"
@@ -35,6 +36,20 @@ ASYMMETRIC: Final = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "Ed25519", "EdDSA"),
 )
+
+
+def _has_ml_dsa() -> bool:
+    try:
+        mldsa.MLDSA44PrivateKey.generate()
+    except UnsupportedAlgorithm:
+        return False
+    return True
+
+
+needs_ml_dsa = pytest.mark.skipif(not _has_ml_dsa(), reason="this `cryptography` has no ML-DSA-44: OpenSSL 3.5 has")
+ML_DSA: Final = pytest.param("ML-DSA-44", marks=needs_ml_dsa)
+"""The experimental algorithm, as one of the parameters of a test."""
+
 VECTORS: Final = Path(__file__).parents[3] / "shared" / "vectors"
 
 
@@ -81,6 +96,8 @@ def _made(algorithm: str, which: str) -> PrivateKey:
         return ec.generate_private_key(_CURVES[algorithm][0])
     if algorithm in ("Ed25519", "EdDSA"):
         return ed25519.Ed25519PrivateKey.generate()
+    if algorithm == "ML-DSA-44":
+        return mldsa.MLDSA44PrivateKey.generate()
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
@@ -105,6 +122,8 @@ def jwk(key: PrivateKey, **members: Any) -> dict[str, Any]:
         point = public.public_numbers()
         crv, length = next((crv, length) for curve, crv, length in _CURVES.values() if curve.name == public.curve.name)
         made = {"kty": "EC", "crv": crv, "x": number(point.x, length), "y": number(point.y, length)}
+    elif isinstance(public, mldsa.MLDSA44PublicKey):
+        made = {"kty": "AKP", "alg": "ML-DSA-44", "pub": encode(public.public_bytes_raw())}
     else:
         raw = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
         made = {"kty": "OKP", "crv": "Ed25519", "x": encode(raw)}
@@ -119,7 +138,7 @@ def jwks(*algorithms: str) -> dict[str, Any]:
 def sign(algorithm: str, data: bytes, key: PrivateKey | None = None) -> bytes:
     """The raw JWS signature."""
     key = key or private_key(algorithm)
-    if isinstance(key, ed25519.Ed25519PrivateKey):
+    if isinstance(key, ed25519.Ed25519PrivateKey | mldsa.MLDSA44PrivateKey):
         return key.sign(data)
     digest = _HASHES[algorithm[2:]]
     if isinstance(key, ec.EllipticCurvePrivateKey):

@@ -18,7 +18,19 @@ import counterseal.verify
 from counterseal.core.limits import LIMITS
 from counterseal.verify import CannotVerify, NotVerified, VerificationError, Verified, Verifier
 from tests.support.jwks_server import JwksServer
-from tests.support.tokens import ABSENT, AUDIENCE, ISSUER, NOW, FixedClock, call_claims, jwk, jwks, private_key, token
+from tests.support.tokens import (
+    ABSENT,
+    AUDIENCE,
+    ISSUER,
+    NOW,
+    FixedClock,
+    call_claims,
+    jwk,
+    jwks,
+    needs_ml_dsa,
+    private_key,
+    token,
+)
 
 CITY = {"city": "Oslo"}
 ALGORITHMS = ("RS256", "ES256", "Ed25519", "EdDSA")
@@ -71,6 +83,29 @@ async def test_a_verified_call_shows_no_claims_in_its_repr() -> None:
     assert "alice@example.com" not in repr(verified)
     with pytest.raises(TypeError):
         verified.claims["sub"] = "mallory"  # type: ignore[index]
+
+
+@needs_ml_dsa
+@both
+async def test_an_experimental_signature_vouches_as_well_and_its_key_alone_says_so(driver: str) -> None:
+    """J-03: with nothing configured, and no key for the other algorithm."""
+    which = verifier(jwks=jwks("ES256", "ML-DSA-44"))
+    sound = token(call_claims(arguments=CITY), "ML-DSA-44")
+    for alg, kid, key in (("ES256", "ML-DSA-44", "ES256"), ("ML-DSA-44", "ES256", "ML-DSA-44")):
+        wrong = token(call_claims(arguments=CITY), alg, header={"kid": kid}, key=private_key(key))
+        assert (await refused(which, wrong, driver)).code == "algorithm"
+    forged = token(call_claims(arguments=CITY), "ML-DSA-44", key=private_key("ML-DSA-44", "other"))
+    assert (await refused(which, forged, driver)).code == "signature"
+    assert (await refused(which, sound, driver, arguments={"city": "Bergen"})).code == "arguments"
+    assert (await check(which, sound, driver)).subject == "alice"
+    assert (await refused(which, sound, driver)).code == "replayed"
+    assert (await check(which, good(jti="j2"), driver)).subject == "alice"
+
+
+@needs_ml_dsa
+async def test_a_verifier_whose_keys_do_not_have_it_refuses_an_experimental_signature() -> None:
+    sound = token(call_claims(arguments=CITY), "ML-DSA-44")
+    assert (await refused(verifier(), sound)).code == "key_unknown"
 
 
 # ---- what is refused ----

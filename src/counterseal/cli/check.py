@@ -1,43 +1,57 @@
-"""`counterseal check`: is the configuration right? It opens no connection, makes no key and writes nothing."""
+"""`counterseal check`: is the configuration right? It makes no key and writes nothing.
+
+Without `--online` it opens no connection. With it, it asks everybody whose word the gateway takes, and says what they have.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
+from counterseal.clock import SystemClock
 from counterseal.config.compile import signer_settings, warnings
 from counterseal.config.load import load
 from counterseal.config.schema import Configuration
 from counterseal.errors import ConfigError
+from counterseal.gateway.judged import Judged, Level
+from counterseal.gateway.online import ask
 from counterseal.issuer.keys import from_file, from_text
 from counterseal.issuer.ring import KeyRing
+
+_COLOURS: Final[dict[Level, str | None]] = {"ok": "green", "note": None, "warning": "yellow", "problem": "red"}
 
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path), default="counterseal.yaml")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-@click.option("--online", is_flag=True, help="Also ask the issuers that the configuration names. Not built yet.")
+@click.option(
+    "--online",
+    is_flag=True,
+    help="Also ask identity providers and introspection endpoints what they have now. Sends no token of anybody.",
+)
 def check(config: Path, as_json: bool, online: bool) -> None:
     """Validate a configuration file: CONFIG, or counterseal.yaml.
 
-    It tells every problem with its line, column, key and remedy, and then exits with 1. The secrets and the key file that the
+    It tells every problem with its line, column, key and remedy, and then exits with 1. The secrets and the key files that the
     configuration refers to must be there.
 
     \b
     Examples:
       counterseal check
       counterseal check prod.yaml --json
+      counterseal check prod.yaml --online
     """
-    if online:
-        raise click.UsageError("`--online` is not built yet: leave it out.")
     try:
         configuration = load(config)
         _try_keys(configuration)
+        _try_client_keys(configuration)
     except ConfigError as error:
         if as_json:
             click.echo(json.dumps({"config": str(config), "ok": False, "problems": list(error.problems)}))
@@ -45,16 +59,17 @@ def check(config: Path, as_json: bool, online: bool) -> None:
             for problem in error.problems:
                 click.echo(problem)
         sys.exit(1)
-    summary = _summary(configuration)
     noted = list(warnings(configuration, os.environ))
+    if not as_json:
+        _show(config, _summary(configuration), noted)
+    judged = asyncio.run(ask(configuration, SystemClock())) if online else ()
+    problems = sum(line.level == "problem" for one in judged for line in one.lines)
     if as_json:
-        click.echo(json.dumps({"config": str(config), "ok": True, **summary, "warnings": noted}))
-        return
-    click.echo(f"{config}: {click.style('ok', fg='green', bold=True)}")
-    for name, value in summary.items():
-        click.echo(f"  {name:8} {_plainly(value)}")
-    for warning in noted:
-        click.echo(f"{click.style('warning', fg='yellow', bold=True)}: {warning}")
+        document = {"config": str(config), "ok": not problems, **_summary(configuration), "warnings": noted}
+        click.echo(json.dumps(document | ({"online": [_plain(one) for one in judged]} if online else {})))
+    elif online:
+        _show_online(judged)
+    sys.exit(1 if problems else 0)
 
 
 def _try_keys(configuration: Configuration) -> None:
@@ -74,6 +89,15 @@ def _try_keys(configuration: Configuration) -> None:
             raise ConfigError(f"{where}: it has no {algorithm} key for the server `{name}`; use one of {there} there")
 
 
+def _try_client_keys(configuration: Configuration) -> None:
+    """Keys by which the gateway proves itself to an introspection endpoint."""
+    for index, issuer in enumerate(configuration.callers.issuers):
+        asked = issuer.introspection
+        if asked is not None and asked.private_key is not None:
+            key = f"callers.issuers[{index}].introspection.private_key"
+            from_file(Path(asked.private_key.place), f"{configuration.place_of(key)}: {key}", None)
+
+
 def _summary(configuration: Configuration) -> dict[str, Any]:
     callers = configuration.callers
     kinds = [
@@ -91,7 +115,38 @@ def _summary(configuration: Configuration) -> dict[str, Any]:
     }
 
 
+def _show(config: Path, summary: dict[str, Any], noted: Sequence[str]) -> None:
+    click.echo(f"{config}: {click.style('ok', fg='green', bold=True)}")
+    for name, value in summary.items():
+        click.echo(f"  {name:8} {_plainly(value)}")
+    for warning in noted:
+        click.echo(f"{click.style('warning', fg='yellow', bold=True)}: {warning}")
+
+
 def _plainly(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} ({place})" for name, place in value.items()) or "none"
     return ", ".join(value) if isinstance(value, list) else str(value)
+
+
+def _show_online(judged: Sequence[Judged]) -> None:
+    for one in judged:
+        click.echo(f"\n{one.kind} {one.name}")
+        for line in one.lines:
+            level = click.style(
+                f"{line.level:7}", fg=_COLOURS[line.level], bold=True if line.level == "problem" else None
+            )
+            click.echo(f"  {level}  {line.about:10}  {line.text}")
+    levels = [line.level for one in judged for line in one.lines]
+    counts = [_counted(levels.count(level), level) for level in ("problem", "warning") if level in levels]
+    told = ", ".join(counts) or ("ok" if judged else "nobody to ask")
+    click.echo(f"\nonline: {told}")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")
+
+
+def _plain(one: Judged) -> dict[str, Any]:
+    lines = [{"level": line.level, "about": line.about, "text": line.text, **line.facts} for line in one.lines]
+    return {"kind": one.kind, "name": one.name, "level": one.level, "lines": lines}

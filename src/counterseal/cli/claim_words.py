@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from counterseal.jose.algorithms import EXPERIMENTAL
+
 WORDS: Final[Mapping[str, str]] = {
     "iss": "who signed: the gateway",
     "aud": "for whom: this one server and no other",
@@ -41,11 +43,24 @@ def word(claim: str) -> str:
     return WORDS.get(claim, OTHER)
 
 
-HEADER_WORDS: Final[Mapping[str, str]] = {
+_HEADER_WORDS: Final[Mapping[str, str]] = {
     "alg": "how it was signed",
     "typ": "what kind of token it is: at+jwt is an access token (RFC 9068)",
     "kid": "which key of the issuer's JWKS signed it",
 }
+
+
+def header_words(header: Mapping[str, Any]) -> Mapping[str, str]:
+    """The same for each parameter of a token's header."""
+    if is_experimental(header):
+        return {**_HEADER_WORDS, "alg": "how it was signed: experimental, almost no verifier knows it"}
+    return _HEADER_WORDS
+
+
+def is_experimental(header: Mapping[str, Any]) -> bool:
+    """Whether a header names an algorithm that is experimental here."""
+    return isinstance(header.get("alg"), str) and header["alg"] in EXPERIMENTAL
+
 
 TIMES: Final = frozenset({"iat", "nbf", "exp", "auth_time"})
 

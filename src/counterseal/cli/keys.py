@@ -14,6 +14,7 @@ from counterseal.config.load import load
 from counterseal.gateway.wiring import open_ring
 from counterseal.issuer.documents import jwks as jwks_document
 from counterseal.issuer.ring import KeyRing
+from counterseal.jose.algorithms import EXPERIMENTAL
 
 _config = click.option(
     "--config",
@@ -46,26 +47,39 @@ def list_keys(config: Path, as_json: bool) -> None:
       counterseal keys list --json
     """
     ring = _ring(config)
-    rows = [{"kid": signer.kid, "algorithm": signer.algorithm, "state": "active"} for signer in ring.signers]
     if as_json:
+        rows = [
+            {
+                "kid": signer.kid,
+                "algorithm": signer.algorithm,
+                "state": "active",
+                "experimental": signer.algorithm in EXPERIMENTAL,
+            }
+            for signer in ring.signers
+        ]
         click.echo(json.dumps(rows))
         return
     table = Table("kid", "algorithm", "state", box=None)
-    for row in rows:
-        table.add_row(row["kid"], row["algorithm"], row["state"])
+    for signer in ring.signers:
+        mark = " (experimental)" if signer.algorithm in EXPERIMENTAL else ""
+        table.add_row(signer.kid, f"{signer.algorithm}{mark}", "active")
     Console().print(table)
 
 
 @keys.command()
 @_config
 def jwks(config: Path) -> None:
-    """Print the JWKS document (RFC 7517), public keys only.
+    """Print the JWKS document (RFC 7517), public keys only. Standard error says which of them are experimental.
 
     \b
     Example:
       counterseal keys jwks > jwks.json
     """
-    click.echo(jwks_document(_ring(config)))
+    ring = _ring(config)
+    click.echo(jwks_document(ring))
+    for signer in ring.signers:
+        if signer.algorithm in EXPERIMENTAL:
+            click.echo(f"The key {signer.kid} is experimental: {signer.algorithm}.", err=True)
 
 
 @keys.command()

@@ -60,7 +60,7 @@ def serve(config: Path, host: str | None, port: int | None, workers: int, watch:
         _check_workers(config, configuration, workers)
     _log_to_stderr()
     for warning in warnings(configuration, os.environ):
-        logging.getLogger("counterseal").warning("%s: %s", config, warning)
+        logging.getLogger("counterseal").warning("%s", warning)
     if workers > 1:
         # What can be wrong is found here, once, and keys are made before any worker could make its own.
         asyncio.run(prepare(config))

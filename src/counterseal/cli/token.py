@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import click
 
-from counterseal.cli.claim_words import HEADER_WORDS, OTHER, is_time, word
+from counterseal.cli.claim_words import OTHER, header_words, is_experimental, is_time, word
 from counterseal.clock import SystemClock
 from counterseal.core import strict_json
 from counterseal.core.limits import LIMITS
@@ -57,12 +57,13 @@ def inspect(token: str, as_json: bool) -> None:
     except TokenRefused as refused:
         raise click.ClickException(f"This is not a token: {refused.detail}.") from None
     if as_json:
-        document = {"verified": False, "note": NOT_VERIFIED, "header": header, "claims": claims}
+        document = {"verified": False, "note": NOT_VERIFIED, "experimental": is_experimental(header)}
+        document |= {"header": header, "claims": claims}
         click.echo(json.dumps(document | {"times": _times(claims)}, indent=2))
         return
     click.secho(NOT_VERIFIED, fg="yellow")
     click.echo("\nHeader")
-    _show(header, HEADER_WORDS)
+    _show(header, header_words(header))
     click.echo("\nClaims")
     _show(claims, {name: word(name) for name in claims})
     click.echo(f"\n{NOT_VERIFIED}")
@@ -119,7 +120,8 @@ def verify(
         else:
             click.echo(f"Not verified: {error.code}: {error.message}")
         sys.exit(1)
-    _show_verified(verified, method, as_json=as_json)
+    header, _ = for_display_only(presented, LIMITS)
+    _show_verified(verified, header, method, as_json=as_json)
 
 
 @token.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
@@ -148,13 +150,16 @@ def _arguments(text: str) -> dict[str, Any]:
     return value
 
 
-def _show_verified(verified: Verified, method: str | None, *, as_json: bool) -> None:
+def _show_verified(verified: Verified, header: Mapping[str, Any], method: str | None, *, as_json: bool) -> None:
     checked = "signature, issuer, audience, times" + ("" if method is None else ", operation, arguments")
     if as_json:
-        document = {"verified": True, "checked": checked, "claims": dict(verified.claims)}
+        document = {"verified": True, "checked": checked, "experimental": is_experimental(header)}
+        document |= {"claims": dict(verified.claims)}
         click.echo(json.dumps(document | {"times": _times(verified.claims)}, indent=2))
         return
     click.secho(f"Verified: {checked}.", fg="green")
+    if is_experimental(header):
+        click.echo(f"Its signature is experimental: {header['alg']}.")
     if method is None:
         click.echo("The operation was not checked: say which with --method, --name and --args.")
     click.echo("\nClaims")

@@ -124,6 +124,7 @@ class Issuer(Part):
     )
     types: Annotated[tuple[TokenType, ...], AfterValidator(some), AfterValidator(distinct)] = DEFAULT_TYPES
     untyped: bool = True
+    bare: bool = False
     leeway: Leeway = 30
     longest_life: Life | None = None
     required_scopes: Annotated[tuple[ScopeToken, ...], AfterValidator(distinct)] = ()
@@ -146,7 +147,7 @@ class Issuer(Part):
     @field_validator("jwks_hosts")
     @classmethod
     def _named_by_a_document(cls, value: tuple[str, ...], info: Info) -> tuple[str, ...]:
-        if value and info.data.get("jwks_uri") is not None:
+        if value and info.data.get("discovery_uri", "") is None:
             raise wrong("is for a `discovery_uri`, whose document may name another host: remove it")
         return value
 

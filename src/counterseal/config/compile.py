@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
+from counterseal.config.addresses import is_wide
 from counterseal.config.callers import DEFAULT_ALGORITHMS
 from counterseal.config.policy import Rule
 from counterseal.config.schema import Configuration
@@ -12,8 +14,12 @@ from counterseal.config.secret import Secret, SecretReference
 from counterseal.core import policy as core
 from counterseal.core.claims import SignerSettings
 from counterseal.core.patterns import Patterns
+from counterseal.jose.algorithms import EXPERIMENTAL
 from counterseal.servers.process import environment
 from counterseal.servers.stdio import Program
+
+_MANY_MACHINES: Final = (16, 48)
+"""A network with fewer bits fixed than these, of IPv4 and of IPv6, is rarely meant as a whole."""
 
 
 def compile_policy(configuration: Configuration) -> core.Policy:
@@ -105,6 +111,12 @@ def warnings(configuration: Configuration, environment: Mapping[str, str]) -> It
             "MCP_JWT_SIGNING_KEY is set but keys.source is store, so it is not used: "
             "write `keys: {source: env:MCP_JWT_SIGNING_KEY}` to use it"
         )
+    for algorithm in configuration.keys.algorithms or ():
+        if algorithm in EXPERIMENTAL:
+            yield (
+                f"keys.algorithms has {algorithm}, which is experimental: almost no verifier knows it, and some libraries refuse "
+                "the whole JWKS for one key of a kind that they do not know (docs/call-token.md names them)"
+            )
     if configuration.store == "memory:":
         yield "store is memory:, so API keys and signing keys end with the process"
     if configuration.callers.anonymous:
@@ -119,6 +131,36 @@ def warnings(configuration: Configuration, environment: Mapping[str, str]) -> It
             )
     if not any(rule.permit is not None for rule in configuration.policy):
         yield "policy permits nothing: every call is denied"
+    yield from _trusting(configuration)
     for index, rule in enumerate(configuration.policy):
         if rule.permit is not None and not rule.permit.model_fields_set:
             yield f"policy[{index}] ({configuration.source_of(f'policy[{index}]')}) permits every call to every caller"
+
+
+def _trusting(configuration: Configuration) -> Iterator[str]:
+    """Where somebody else's word is taken for more than it may be worth."""
+    for index, issuer in enumerate(configuration.callers.issuers):
+        where = f"callers.issuers[{index}] ({configuration.source_of(f'callers.issuers[{index}]')})"
+        if not issuer.require_email_verified and issuer.claims.email is not None:
+            yield (
+                f"{where}.require_email_verified is false: whoever can write any e-mail address at `{issuer.name}` is taken for "
+                "whose address it is"
+            )
+        if issuer.introspection is not None and not issuer.introspection.require_audience:
+            yield (
+                f"{where}.introspection.require_audience is false: a token that `{issuer.name}` made for somebody else is "
+                "accepted where its answer names no audience"
+            )
+        for network in issuer.allow_networks:
+            if is_wide(network, *_MANY_MACHINES):
+                yield (
+                    f"{where}.allow_networks has {network}, which is many machines: whoever answers for `{issuer.name}` can "
+                    "make the gateway connect to each; name the network of its machines alone"
+                )
+    for name in configuration.servers:
+        for network in configuration.signer_of(name).trust_identity_headers_from:
+            if is_wide(network, *_MANY_MACHINES):
+                yield (
+                    f"servers.{name}: trust_identity_headers_from has {network}, which is many machines: each that has a "
+                    "credential can name any subject; name the proxies alone"
+                )

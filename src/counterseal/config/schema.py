@@ -24,19 +24,20 @@ from counterseal.config.servers import Server
 from counterseal.config.signer import Signer
 from counterseal.config.signer import faults as faults_of
 from counterseal.config.values import (
+    NO_DEFAULT,
     AuditSink,
     Duration,
     KeySource,
     Port,
     ServerName,
-    SigningAlgorithm,
+    SigningAlgorithms,
     Source,
     StoreAddress,
     Text,
     distinct,
     frozen,
-    some,
 )
+from counterseal.jose.algorithms import EXPERIMENTAL
 
 
 class Listen(Part):
@@ -55,9 +56,7 @@ class Keys(Part):
     """
 
     source: KeySource = "store"
-    algorithms: Annotated[tuple[SigningAlgorithm, ...], AfterValidator(some), AfterValidator(distinct)] | None = Field(
-        default=None, validate_default=True
-    )
+    algorithms: SigningAlgorithms | None = Field(default=None, validate_default=True)
     rotate_every: Annotated[
         Duration | None,
         later("key rotation is not built yet: remove it; keys live until they are replaced by hand", None),
@@ -148,6 +147,8 @@ class Configuration(Part):
     def _has_key(cls, signer: Signer, info: Info) -> Signer:
         faults = Faults()
         _check_algorithm(signer, info, faults, "algorithm")
+        if signer.algorithm in EXPERIMENTAL:
+            faults.add(NO_DEFAULT.format(remedy="leave it out here"), "algorithm")
         faults.check()
         return signer
 

@@ -110,6 +110,12 @@ class Signer(Part):
             return self.channel_token_issuer
         return issuer_of_discovery(self.channel_token_discovery_uri)
 
+    @property
+    def identity_headers(self) -> tuple[str, ...]:
+        """The sources that a header may be named by: none that has another meaning."""
+        channel = _plain(self.channel_token_header)
+        return tuple(one for one in self.end_user_claim_sources if may_name_a_subject(one) and _plain(one) != channel)
+
 
 def faults(signer: Signer, own_issuer: str | None) -> Iterator[tuple[str, str]]:
     """What is wrong with a signer as a whole: the key, and what to do. own_issuer: this gateway's."""
@@ -153,9 +159,8 @@ def _channel_faults(signer: Signer, own_issuer: str | None) -> Iterator[tuple[st
 def _header_faults(signer: Signer) -> Iterator[tuple[str, str]]:
     if not signer.trust_identity_headers_from:
         return
-    channel = _plain(signer.channel_token_header)
     for source in signer.end_user_claim_sources:
-        if not may_name_a_subject(source) or _plain(source) == channel:
+        if source not in signer.identity_headers:
             yield (
                 "end_user_claim_sources",
                 f"names `{source}`, a header with a meaning of its own, which nobody can take for a subject: remove it there, or "

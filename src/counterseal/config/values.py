@@ -18,7 +18,7 @@ from counterseal.core.claims import RESERVED
 from counterseal.core.methods import METHODS
 from counterseal.core.policy import CALLER_FIELDS
 from counterseal.files import check_private_file
-from counterseal.jose.algorithms import ALGORITHMS, SIGNING
+from counterseal.jose.algorithms import ESTABLISHED, EXPERIMENTAL, SIGNING
 from counterseal.jose.claims import MOST_LEEWAY
 
 V = TypeVar("V")
@@ -116,6 +116,21 @@ def _caller_field(text: str) -> str:
     return text
 
 
+NO_DEFAULT: Final = (
+    "is experimental and no default, because almost no verifier knows it: {remedy}, and name it as `signer.algorithm` of the "
+    "servers that can verify it"
+)
+"""Why an experimental algorithm cannot be that of every server."""
+
+
+def _usual_first(algorithms: tuple[str, ...]) -> tuple[str, ...]:
+    faults = Faults()
+    if algorithms[0] in EXPERIMENTAL:
+        faults.add(NO_DEFAULT.format(remedy="put RS256 or ES256 before it"), 0)
+    faults.check()
+    return algorithms
+
+
 def _one_or_more(value: Any) -> Any:
     if isinstance(value, str):
         return (value,)
@@ -133,7 +148,10 @@ CallerField = Annotated[StrictStr, AfterValidator(_caller_field)]
 MethodPatterns = Annotated[tuple[Annotated[Pattern, AfterValidator(_method)], ...], AfterValidator(some)]
 ServerName = Annotated[StrictStr, AfterValidator(_server_name)]
 SigningAlgorithm = Annotated[StrictStr, one_of(SIGNING)]
-VerifyingAlgorithm = Annotated[StrictStr, one_of(ALGORITHMS)]
+SigningAlgorithms = Annotated[
+    tuple[SigningAlgorithm, ...], AfterValidator(some), AfterValidator(distinct), AfterValidator(_usual_first)
+]
+VerifyingAlgorithm = Annotated[StrictStr, one_of(ESTABLISHED)]
 
 
 # numbers

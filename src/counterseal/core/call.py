@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar
@@ -51,6 +51,12 @@ class Inbound(Value, frozen=True):
         for name, value in self.headers:
             by_name.setdefault(name, []).append(value)
         msgspec.structs.force_setattr(self, "_by_name", by_name)
+
+    @property
+    def names(self) -> Collection[bytes]:
+        """The name of every header, once."""
+        assert self._by_name is not None
+        return self._by_name
 
     def all(self, name: bytes) -> Sequence[bytes]:
         """Every value of a header, in order; name in lower case."""

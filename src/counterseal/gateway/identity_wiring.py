@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Final
 
 from counterseal.clock import Clock
 from counterseal.config.addresses import TENANT
@@ -20,14 +21,15 @@ from counterseal.config.callers import Issuer
 from counterseal.config.compile import required_scopes
 from counterseal.config.schema import Configuration
 from counterseal.config.signer import Signer
-from counterseal.core.limits import LIMITS
+from counterseal.core.limits import LIMITS, Limits
 from counterseal.gateway.ids import Ids
 from counterseal.identity.accept import Accept, ClaimPaths
 from counterseal.identity.api_key import ApiKeys
 from counterseal.identity.channel import ChannelIssuer, ChannelRules, Channels
 from counterseal.identity.client_auth import Basic, ClientAuth, Post, PrivateKeyJwt
-from counterseal.identity.egress import Egress
+from counterseal.identity.egress import Egress, Lookup, Remedies, Resolve, machine
 from counterseal.identity.fetch import HttpFetch
+from counterseal.identity.headers import IdentityHeaders, IdentitySources
 from counterseal.identity.identify import Authenticator, Identify
 from counterseal.identity.idp_jwt import IdpTokens, TrustedIssuer
 from counterseal.identity.introspection import Endpoint, Introspection
@@ -37,6 +39,11 @@ from counterseal.store.port import API_KEY_PEPPER, Store
 
 Check = Callable[[], str | None]
 
+_OF_A_CHANNEL: Final = Remedies(
+    loopback="`channel_token_allow_insecure_loopback: true`",
+    networks="give it a public address, because no key allows other networks for channel tokens",
+)
+
 
 async def open_identify(
     configuration: Configuration,
@@ -45,12 +52,13 @@ async def open_identify(
     stack: AsyncExitStack,
     checks: dict[str, Check],
     *,
+    headers: IdentityHeaders,
     background: bool,
 ) -> Identify:
     """What tells who calls. Raises ConfigError.
 
-    stack: closes it. checks: gets the parts of `/readyz` that belong to it. background: begin at once to fetch what identity
-    providers publish, and go on.
+    stack: closes it. headers: those of `identity_headers`. checks: gets the parts of `/readyz` that belong to it. background:
+    begin at once to fetch what identity providers publish, and go on.
     """
     authenticators: list[Authenticator] = []
     if configuration.callers.api_keys:
@@ -59,16 +67,16 @@ async def open_identify(
         stack.push_async_callback(_cancelled, asyncio.ensure_future(api_keys.run()))
         authenticators.append(api_keys)
         checks["store"] = api_keys.healthy
-    providers = _Providers(clock, stack, checks, background=background)
+    providers = Providers(clock, stack, checks, background=background)
     if configuration.callers.issuers:
         trusted, endpoints = [], []
         for issuer in configuration.callers.issuers:
             fetch = providers.fetch(issuer)
-            accept = _accept(issuer, configuration.issuer)
+            accept = accept_of(issuer, configuration.issuer)
             if issuer.discovery_uri is not None or issuer.jwks_uri is not None:
                 trusted.append(_trusted(issuer, accept, providers.of(issuer, fetch)))
             if issuer.introspection is not None:
-                endpoints.append(_endpoint(issuer, issuer.introspection, accept, fetch, clock))
+                endpoints.append(endpoint_of(issuer, issuer.introspection, accept, fetch, clock))
         # Also where no issuer has keys: what looks like a JWT is never asked about (threats.md N-07).
         authenticators.append(IdpTokens(trusted, configuration.issuer, clock, LIMITS))
         if endpoints:
@@ -84,23 +92,51 @@ async def open_identify(
         issuer=configuration.issuer,
         scopes=required_scopes(configuration),
         channels=Channels(rules, configuration.issuer, clock, LIMITS),
+        headers=headers,
     )
 
 
-class _Providers:
-    """The providers there are, by the address that they read."""
+def identity_headers(configuration: Configuration) -> IdentityHeaders:
+    """Which headers may name a subject at which server, and who may send them."""
+    signers = {name: configuration.signer_of(name) for name in configuration.servers}
+    return IdentityHeaders(
+        {
+            name: IdentitySources(
+                sources=signer.identity_headers,
+                trusted=tuple(map(ip_network, signer.trust_identity_headers_from)),
+            )
+            for name, signer in signers.items()
+        }
+    )
 
-    def __init__(self, clock: Clock, stack: AsyncExitStack, checks: dict[str, Check], *, background: bool) -> None:
+
+class Providers:
+    """The providers there are, by the address that they read. resolve: how their hosts become addresses."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        stack: AsyncExitStack,
+        checks: dict[str, Check],
+        *,
+        background: bool,
+        resolve: Resolve = machine,
+        limits: Limits = LIMITS,
+    ) -> None:
         self._clock = clock
         self._stack = stack
         self._checks = checks
         self._background = background
+        self._resolve = resolve
+        self._limits = limits
         self._by_address: dict[str, Provider] = {}
 
     def fetch(self, issuer: Issuer) -> HttpFetch:
         """What fetches for this issuer."""
         networks = tuple(ip_network(network) for network in issuer.allow_networks)
-        return self._fetch(Egress(loopback=issuer.allow_insecure_loopback, networks=networks))
+        return self._fetch(
+            Egress(loopback=issuer.allow_insecure_loopback, networks=networks, resolve=Lookup(self._resolve))
+        )
 
     def of(self, issuer: Issuer, fetch: HttpFetch) -> Provider:
         """The provider of an issuer that has keys."""
@@ -120,18 +156,20 @@ class _Providers:
         known = self._by_address.get(address)
         if known is not None:
             return known
+        loopback = signer.channel_token_allow_insecure_loopback
+        egress = Egress(loopback=loopback, resolve=Lookup(self._resolve), remedies=_OF_A_CHANNEL)
         return self._open(
             issuer,
             f"channel {issuer}",
-            self._fetch(Egress(loopback=signer.channel_token_allow_insecure_loopback)),
+            self._fetch(egress),
             issuer=issuer,
             discovery_uri=signer.channel_token_discovery_uri,
             jwks_uri=signer.channel_token_jwks_uri,
-            jwks_hosts=(),
+            jwks_hosts=None,
         )
 
     def _fetch(self, egress: Egress) -> HttpFetch:
-        fetch = HttpFetch(egress, LIMITS, LIMITS.jwks_bytes)
+        fetch = HttpFetch(egress, self._limits, self._limits.jwks_bytes)
         self._stack.push_async_callback(fetch.close)
         return fetch
 
@@ -144,7 +182,7 @@ class _Providers:
         issuer: str,
         discovery_uri: str | None,
         jwks_uri: str | None,
-        jwks_hosts: tuple[str, ...],
+        jwks_hosts: tuple[str, ...] | None,
     ) -> Provider:
         provider = Provider(
             name,
@@ -154,7 +192,7 @@ class _Providers:
             jwks_hosts=jwks_hosts,
             fetch=fetch,
             clock=self._clock,
-            limits=LIMITS,
+            limits=self._limits,
         )
         self._checks[part] = provider.healthy
         if self._background:
@@ -163,7 +201,8 @@ class _Providers:
         return provider
 
 
-def _accept(issuer: Issuer, own: str) -> Accept:
+def accept_of(issuer: Issuer, own: str) -> Accept:
+    """What makes a Caller of an issuer's claims. own: the gateway's issuer."""
     return Accept(
         name=issuer.name,
         issuers=issuer.issuers,
@@ -183,12 +222,14 @@ def _trusted(issuer: Issuer, accept: Accept, provider: Provider) -> TrustedIssue
         algorithms=frozenset(issuer.algorithms),
         types=issuer.types,
         untyped=issuer.untyped,
+        bare=issuer.bare,
         leeway=issuer.leeway,
         longest_life=issuer.longest_life,
     )
 
 
-def _endpoint(issuer: Issuer, asked: IntrospectionKeys, accept: Accept, fetch: HttpFetch, clock: Clock) -> Endpoint:
+def endpoint_of(issuer: Issuer, asked: IntrospectionKeys, accept: Accept, fetch: HttpFetch, clock: Clock) -> Endpoint:
+    """An issuer's introspection endpoint, asked as the gateway's client. Raises ConfigError for a key that cannot sign."""
     return Endpoint(
         name=issuer.name,
         issuer=issuer.issuer,
@@ -218,7 +259,7 @@ def _client_auth(asked: IntrospectionKeys, where: str, clock: Clock) -> ClientAu
     )
 
 
-def _channel_rules(signer: Signer, providers: _Providers) -> ChannelRules:
+def _channel_rules(signer: Signer, providers: Providers) -> ChannelRules:
     issuer = signer.channel_issuer
     trusted = None
     if issuer is not None:

@@ -27,7 +27,7 @@ from counterseal.core.permit import Allowed
 from counterseal.core.policy import Policy
 from counterseal.gateway.admission import Admission
 from counterseal.gateway.batch import BatchHandler, Handler
-from counterseal.gateway.identity_wiring import Check, open_identify
+from counterseal.gateway.identity_wiring import Check, identity_headers, open_identify
 from counterseal.gateway.ids import Ids
 from counterseal.gateway.own_calls import OwnCalls
 from counterseal.gateway.pipeline import Pipeline
@@ -35,6 +35,7 @@ from counterseal.gateway.recorder import Recorder
 from counterseal.gateway.registry import Parts, Server, open_server
 from counterseal.httpclient import Client
 from counterseal.identity.challenge import metadata_url, resource
+from counterseal.identity.headers import IdentityHeaders
 from counterseal.issuer import documents, keys
 from counterseal.issuer.mint import Mint
 from counterseal.issuer.ring import KeyRing
@@ -50,14 +51,16 @@ from counterseal.wire import envelope
 class Gateway:
     """One running gateway, as the web room serves it.
 
-    documents: path to JSON text of everything under `/.well-known/`. checks: the parts of `/readyz`. servers: each server by its
-    name, asked for what is wrong with it; the gateway is ready without it. origins: whose pages may call.
+    documents: path to JSON text of everything under `/.well-known/`. checks: the parts of `/readyz`. identity_headers: takes out
+    what a peer must not send. origins: whose pages may call. servers: each server by its name, asked for what is wrong with it;
+    the gateway is ready without it.
     """
 
     issuer: str
     handler: Handler
     documents: Mapping[str, bytes]
     checks: Mapping[str, Check]
+    identity_headers: IdentityHeaders
     origins: tuple[str, ...] = ()
     servers: Mapping[str, Check] = field(default_factory=dict)
 
@@ -78,13 +81,13 @@ async def open_ring(configuration: Configuration) -> KeyRing:
 
 
 @asynccontextmanager
-async def open_gateway(config: Path, *, background: bool = True) -> AsyncIterator[Gateway]:
+async def open_gateway(config: Path, *, background: bool = True, clock: Clock | None = None) -> AsyncIterator[Gateway]:
     """A gateway for as long as the block lasts. Raises ConfigError for what its operator has to mend.
 
-    background: also begin with what goes on beside calls and needs the network.
+    background: also begin with what goes on beside calls and needs the network. clock: None for the machine's.
     """
     configuration = load(config)
-    clock = SystemClock()
+    clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
         store = await open_store(configuration.store)
         stack.push_async_callback(store.close)
@@ -106,9 +109,12 @@ async def open_gateway(config: Path, *, background: bool = True) -> AsyncIterato
         parts = Parts(configuration, http, sessions, partial(_may, policy), own_calls, LIMITS, new_id)
         servers = {name: open_server(parts, name) for name in configuration.servers}
         stack.push_async_callback(_close, servers)
+        headers = identity_headers(configuration)
         checks: dict[str, Check] = {"keys": lambda: None, "audit": sink.healthy}
         pipeline = Pipeline(
-            identify=await open_identify(configuration, store, clock, stack, checks, background=background),
+            identify=await open_identify(
+                configuration, store, clock, stack, checks, headers=headers, background=background
+            ),
             admission=Admission(LIMITS),
             decode=partial(_decode, sessions, servers),
             policy=policy,
@@ -130,6 +136,7 @@ async def open_gateway(config: Path, *, background: bool = True) -> AsyncIterato
             documents=_documents(configuration, ring, required_scopes(configuration)),
             checks=checks,
             servers={name: server.healthy for name, server in servers.items()},
+            identity_headers=headers,
             origins=configuration.listen.origins,
         )
 

@@ -17,7 +17,8 @@ from counterseal.core.claims import MAY_ACT_MEMBERS, chain_depth, is_reserved, i
 from counterseal.core.frozen import freeze
 from counterseal.errors import BadCall
 from counterseal.identity.challenge import resource
-from counterseal.jose.claims import ClaimRules, check_audience
+from counterseal.jose.claims import ClaimRules, check_audience, is_type
+from counterseal.jose.jws import Verified
 from counterseal.jose.refusal import TokenRefused
 
 Path = tuple[str, ...]
@@ -26,6 +27,10 @@ Path = tuple[str, ...]
 _ID_TOKEN_ONLY: Final = frozenset({"at_hash", "c_hash"})
 """Claims that only ID tokens have (OpenID Connect Core 1.0 section 3.3.2.11): those say who logged in, not what may be
 called. `nonce` is not among them, because some providers put it into access tokens too."""
+
+_ACCESS_ONLY: Final = frozenset({"scope", "scp", "client_id", "cid", "appid", "azpacr"})
+"""Claims that access tokens have and ID tokens don't: RFC 9068 section 2.2, and what providers have in their place. `azp` and
+`jti` are not among them, because some ID tokens have those."""
 
 _SCOPES: Final = (("scope",), ("scp",))
 
@@ -163,6 +168,14 @@ def check_kind(claims: Mapping[str, Any]) -> None:
         raise TokenRefused("typ", "a security event (RFC 8417), not an access token")
     if "cnf" in claims:
         raise TokenRefused("confirmation", "the token is bound to a key (RFC 7800) and came without the proof")
+
+
+def check_says_access(verified: Verified) -> None:
+    """Refuse a token that nothing tells from an ID token: its type is not that of RFC 9068, and it has no claim that only access
+    tokens have. Where a client's own id is the audience, its ID tokens would pass (threats.md J-20)."""
+    if is_type(verified.typ, "at+jwt") or not _ACCESS_ONLY.isdisjoint(verified.claims):
+        return
+    raise TokenRefused("typ", "nothing tells it from an ID token: no `typ: at+jwt`, and no scope or client; see `bare`")
 
 
 def client_of(claims: Mapping[str, Any]) -> str | None:

@@ -15,6 +15,7 @@ from counterseal.core import strict_json
 from counterseal.core.limits import Limits
 from counterseal.identity.egress import NotAllowed, place_of
 from counterseal.identity.fetch import FetchFailed
+from counterseal.jose.jwk import KeySet, NotAKeySet, read_jwks
 
 _DEPTH: Final = 16
 _MEMBERS: Final = 10_000
@@ -48,12 +49,26 @@ def read_discovery(body: bytes, limits: Limits) -> Discovery:
     )
 
 
-def keys_address(found: Discovery, *, issuer: str, uri: str, hosts: Collection[str]) -> str:
-    """Where the keys are. uri: where the document was. hosts: others that the operator allows. Raises FetchFailed."""
+def keys_address(found: Discovery, *, issuer: str, uri: str, hosts: Collection[str] | None) -> str:
+    """Where the keys are. uri: where the document was. hosts: others that the operator allows; None where there is no way to
+    allow any. Raises FetchFailed."""
+    check_issuer(found, issuer)
+    return check_address(found, uri, hosts)
+
+
+def check_issuer(found: Discovery, issuer: str) -> None:
+    """K-01. Raises FetchFailed."""
+    if found.issuer is None:
+        raise FetchFailed("the discovery document has no `issuer`")
     if found.issuer != issuer:
         raise FetchFailed(
-            f"the discovery document's `issuer` is {shown(found.issuer)}: configure exactly that, if it is the one you mean"
+            f"the discovery document's `issuer` is {shown(found.issuer)} and differs in {_difference(found.issuer, issuer)}: "
+            "configure exactly that, if it is the one you mean"
         )
+
+
+def check_address(found: Discovery, uri: str, hosts: Collection[str] | None) -> str:
+    """K-02: where the keys are, if the document is the issuer's. The rest is as for `keys_address`."""
     if found.jwks_uri is None:
         raise FetchFailed("the discovery document has no `jwks_uri`")
     try:
@@ -64,16 +79,35 @@ def keys_address(found: Discovery, *, issuer: str, uri: str, hosts: Collection[s
         raise FetchFailed(
             "`jwks_uri` of the discovery document is http: whoever can change these keys on their way can be anybody"
         )
-    if place.host not in {home.host, *(host.lower() for host in hosts)}:
-        raise FetchFailed(
-            f"`jwks_uri` of the discovery document is at another host: if that is right, add {place.host} to `jwks_hosts`"
-        )
+    if place.host not in {home.host, *(host.lower() for host in hosts or ())}:
+        remedy = f"add {place.host} to `jwks_hosts`" if hosts is not None else "configure it in place of the document"
+        raise FetchFailed(f"`jwks_uri` of the discovery document is at another host: if that is right, {remedy}")
     return found.jwks_uri
+
+
+def read_keys(body: bytes, limits: Limits) -> KeySet:
+    """Its keys. Raises FetchFailed for what is no key set."""
+    try:
+        return read_jwks(body, limits)
+    except NotAKeySet as error:
+        raise FetchFailed(f"the key set is none: {error}") from None
 
 
 def shown(text: str | None) -> str:
     """Somebody else's text for a message: short, in quotes, without a character that a terminal or a log acts on."""
     return "missing" if text is None else ascii(text[:200])
+
+
+def _difference(one: str, other: str) -> str:
+    """How two issuers that are not the same differ, for somebody who sees no difference."""
+    if one.rstrip("/") == other.rstrip("/"):
+        return "a slash at the end"
+    if one.lower() == other.lower():
+        return "capital letters"
+    if one.partition("://")[2] == other.partition("://")[2]:
+        return "what stands before `://`"
+    same = next((at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), None)
+    return f"what stands from character {(min(len(one), len(other)) if same is None else same) + 1} on"
 
 
 def _text(value: Any) -> str | None:

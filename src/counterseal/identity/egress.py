@@ -81,6 +81,14 @@ _6TO4: Final = IPv6Network("2002::/16")
 _LOOPBACK: Final = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
 
 
+@dataclass(frozen=True, slots=True)
+class Remedies:
+    """What would allow more, as messages say it. networks: with the key that lists them, where there is one."""
+
+    loopback: str = "`allow_insecure_loopback: true`"
+    networks: str = "add its network to `allow_networks`"
+
+
 class NotAllowed(HttpError):
     """The URL or the host is none that may be asked. The text says why and what would mend it."""
 
@@ -156,20 +164,19 @@ class Egress:
     """What may be reached for one issuer.
 
     loopback: its `allow_insecure_loopback`: http: and loopback addresses are allowed, for loopback only. networks: private ones
-    that the operator allows. resolve: how a host becomes addresses.
+    that the operator allows. resolve: how a host becomes addresses. remedies: for messages.
     """
 
     loopback: bool = False
     networks: tuple[Network, ...] = ()
     resolve: Resolve = field(default_factory=Lookup, repr=False, compare=False)
+    remedies: Remedies = field(default=Remedies(), repr=False, compare=False)
 
     def target(self, url: str) -> Target:
         """A URL, checked as far as it can be without resolving, and prepared. Raises NotAllowed."""
         place = place_of(url)
         if not place.tls and not (self.loopback and place.loopback):
-            raise NotAllowed(
-                "the URL is http: use https, or `allow_insecure_loopback: true` for an IdP on this machine"
-            )
+            raise NotAllowed(f"the URL is http: use https, or {self.remedies.loopback} for an IdP on this machine")
         literal = _literal(place.host)
         if literal is not None:
             self._check(place.host, literal)
@@ -193,7 +200,7 @@ class Egress:
         try:
             found = [_literal(text) for text in await self.resolve(host, port)]
         except (OSError, UnicodeError) as error:
-            raise HttpError(f"{host} has no address: {type(error).__name__}") from None
+            raise HttpError(f"{host} has no address: {_why(error)}") from None
         addresses = [address for address in found if address is not None]
         if not addresses or len(addresses) != len(found):
             raise HttpError(f"{host} has no address")
@@ -204,7 +211,12 @@ class Egress:
         if why is None and host == "localhost" and not _within(address, _LOOPBACK):
             raise NotAllowed("localhost leads away from this machine")
         if why is not None:
-            raise NotAllowed(f"{host} leads to an address that is {why}: {_remedy(why)}")
+            raise NotAllowed(f"{host} leads to an address that is {why}: {self._remedy(why)}")
+
+    def _remedy(self, kind: str) -> str:
+        if kind == "loopback":
+            return f"for an IdP on this machine write {self.remedies.loopback}"
+        return f"if its IdP is really there, {self.remedies.networks}"
 
     def _why_not(self, address: Address) -> str | None:
         """None for an address that may be reached, else what it is."""
@@ -216,10 +228,9 @@ class Egress:
         return next((why for inner in _inside(address) if (why := self._why_not(inner)) is not None), None)
 
 
-def _remedy(kind: str) -> str:
-    if kind == "loopback":
-        return "for an IdP on this machine write `allow_insecure_loopback: true`"
-    return "if its IdP is really there, the operator must allow that network for this issuer"
+def _why(error: Exception) -> str:
+    """The resolver's words, like `Name or service not known`."""
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def _name(name: str) -> str:

@@ -12,6 +12,7 @@ import re
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Protocol
 from urllib.parse import urlencode
 
@@ -25,6 +26,8 @@ _POST: Final = (("Accept", _ACCEPT), ("Content-Type", "application/x-www-form-ur
 _ALWAYS: Final = (("Accept-Encoding", "identity"), ("User-Agent", "counterseal"))
 _MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age=\"?([0-9]+)\"?(?=[\s,]|$)")
 _NO_LIFE: Final = re.compile(r"(?:^|[\s,])no-(?:store|cache)(?=[\s,]|$)")
+_DATE: Final = re.compile(rb"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT")
+_MONTHS: Final = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 
 
 class FetchFailed(Exception):
@@ -33,10 +36,12 @@ class FetchFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """body: decoded. max_age: seconds of its Cache-Control; None where there is none that can be read."""
+    """body: decoded. max_age: seconds of its Cache-Control; None where there is none that can be read. date: what the clock of
+    whoever answered said, in seconds since the epoch, cut to the second; None where the answer does not tell."""
 
     body: bytes
     max_age: int | None
+    date: float | None = None
 
 
 class Fetch(Protocol):
@@ -96,6 +101,10 @@ class HttpFetch:
             raise FetchFailed("the form or a header has a character that cannot be sent") from None
 
     async def _read(self, response: httpclient.Response, *, json_only: bool) -> Document:
+        if 300 <= response.status < 400 and response.status != 304:
+            raise FetchFailed(
+                f"the answer's status is {response.status}: a redirect, which is never followed; configure the address itself"
+            )
         if response.status != 200:
             raise FetchFailed(f"the answer's status is {response.status}")
         if any(value.lower() != b"identity" for value in _all(response, b"content-encoding")):
@@ -108,7 +117,14 @@ class HttpFetch:
             body += chunk
             if len(body) > self._limit:
                 raise FetchFailed(f"the answer has more than {self._limit} bytes")
-        return Document(bytes(body), _max_age(_all(response, b"cache-control")))
+        return Document(bytes(body), _max_age(_all(response, b"cache-control")), _date(response))
+
+
+def why(error: Exception) -> str:
+    """What failed, in words that hold nothing of the request."""
+    if isinstance(error, TimeoutError):
+        return "no end in time"
+    return str(error) if isinstance(error, FetchFailed) else type(error).__name__
 
 
 def _all(response: httpclient.Response, wanted: bytes) -> list[bytes]:
@@ -123,3 +139,17 @@ def _max_age(cache_control: Sequence[bytes]) -> int | None:
         return 0
     found = _MAX_AGE.findall(directives)
     return int(found[0].lstrip("0")[:10] or "0") if len(found) == 1 else None
+
+
+def _date(response: httpclient.Response) -> float | None:
+    """When the answer was made (RFC 9110 section 6.6.1). What a cache kept says of no clock what it is now."""
+    dates = _all(response, b"date")
+    match = _DATE.fullmatch(dates[0]) if len(dates) == 1 and not _all(response, b"age") else None
+    if match is None or match[2] not in _MONTHS:
+        return None
+    month = _MONTHS.index(match[2]) + 1
+    day, year, hour, minute, second = (int(match[group]) for group in (1, 3, 4, 5, 6))
+    try:
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
+    except ValueError:
+        return None

@@ -17,6 +17,7 @@ from counterseal.identity.accept import InsufficientScope
 from counterseal.identity.challenge import challenge, insufficient_scope, scope_value
 from counterseal.identity.channel import Channels
 from counterseal.identity.credentials import REFUSED, credential
+from counterseal.identity.headers import IdentityHeaders
 
 ANONYMOUS = Caller(kind="anonymous", client_id="anonymous")
 
@@ -32,7 +33,7 @@ class Authenticator(Protocol):
 
 class Identify:
     """issuer: our own, the base of every resource's address. scopes: those that a token needs, for the challenge; ValueError
-    for what is none. channels: None where no server takes channel tokens."""
+    for what is none. channels, headers: None where nobody but the caller speaks for a call."""
 
     def __init__(
         self,
@@ -42,9 +43,11 @@ class Identify:
         issuer: str,
         scopes: Sequence[str] = (),
         channels: Channels | None = None,
+        headers: IdentityHeaders | None = None,
     ) -> None:
         self._authenticators = tuple(authenticators)
         self._channels = channels
+        self._headers = headers
         self._anonymous = anonymous
         self._issuer = issuer
         scope_value(scopes)
@@ -83,6 +86,8 @@ class Identify:
         """The caller, with what others say of this call, as far as they may."""
         if self._channels is not None:
             caller = await self._channels.through(caller, inbound)
+        if self._headers is not None:
+            caller = self._headers.named(caller, inbound)
         if caller.channel is not None or caller.may_act is not None:
             try:
                 check_actor(caller, self._issuer)

@@ -15,7 +15,7 @@ from counterseal.core.call import Inbound
 from counterseal.core.caller import Caller
 from counterseal.core.limits import Limits
 from counterseal.errors import Unauthenticated
-from counterseal.identity.accept import Accept
+from counterseal.identity.accept import Accept, check_says_access
 from counterseal.identity.credentials import REFUSED
 from counterseal.identity.remembered import Found, Generation, Remembered
 from counterseal.jose import claims as claim_rules
@@ -40,8 +40,8 @@ class Keys(Generation, Protocol):
 class TrustedIssuer:
     """One configured issuer of JWTs. accept: its rules for claims.
 
-    algorithms: those it may use. types: what `typ` may be; untyped: a token without one passes too. leeway, longest_life:
-    seconds; None sets no limit.
+    algorithms: those it may use. types: what `typ` may be; untyped: a token without one passes too. bare: so does one that
+    nothing tells from an ID token. leeway, longest_life: seconds; None sets no limit.
     """
 
     accept: Accept
@@ -49,6 +49,7 @@ class TrustedIssuer:
     algorithms: frozenset[str]
     types: tuple[str, ...] = TYPES
     untyped: bool = True
+    bare: bool = False
     leeway: float = 30.0
     longest_life: float | None = None
 
@@ -103,6 +104,8 @@ class IdpTokens:
         generation = trusted.keys.generation
         verified = jws.verify(unverified, await trusted.keys.find(unverified))
         claim_rules.check(verified, trusted.rules(issuer, inbound.server), self._clock.wall())
+        if not trusted.bare:
+            check_says_access(verified)
         caller = trusted.accept.caller(verified.claims)
         assert caller.expires is not None  # the rules ask for `exp`
         self._remembered.keep(found, caller, trusted.keys, generation, caller.expires)

@@ -32,7 +32,7 @@ from counterseal.errors import CannotTell, Unauthenticated
 from counterseal.identity import key_form
 from counterseal.identity.client_auth import ClientAuth
 from counterseal.identity.credentials import REFUSED
-from counterseal.identity.fetch import Document, FetchFailed
+from counterseal.identity.fetch import Document, FetchFailed, why
 from counterseal.jose.claims import LATEST, MOST_LEEWAY
 from counterseal.jose.refusal import TokenRefused
 
@@ -237,8 +237,8 @@ class _Questions:
         asked, now = self._clock.monotonic(), self._clock.wall()
         try:
             async with asyncio.timeout(self._limits.fetch_seconds):
-                body = await self._body(presented)
-            answer = self._members(body)
+                body = (await question(self.endpoint, presented)).body
+            answer = read_answer(body, self._limits)
         except Exception as error:  # whatever it was, nobody can tell
             return self._failing(error)
         self._problem = None
@@ -250,27 +250,8 @@ class _Questions:
         life = self._limits.introspection_kept_seconds
         return _Active(claims, asked + (life if exp is None else min(life, exp - now)), exp)
 
-    async def _body(self, presented: bytes) -> bytes:
-        proof = await self.endpoint.auth.prove(self.endpoint.url)
-        form = (("token", presented.decode("ascii")), ("token_type_hint", "access_token"), *proof.form)
-        return (await self.endpoint.post(self.endpoint.url, form, proof.headers)).body
-
-    def _members(self, body: bytes) -> dict[str, Any]:
-        """The object that the answer is. Raises FetchFailed where it is none that RFC 7662 section 2.2 knows."""
-        if len(body) > self._limits.introspection_bytes:
-            raise FetchFailed(f"the answer has more than {self._limits.introspection_bytes} bytes")
-        try:
-            answer = strict_json.read(
-                body, depth=self._limits.token_json_depth, members=self._limits.token_json_members
-            )
-        except (strict_json.NotStrict, strict_json.TooBig) as error:
-            raise FetchFailed(f"the answer is not strict JSON: {error}") from None
-        if not isinstance(answer, dict) or not isinstance(answer.get("active"), bool):
-            raise FetchFailed("the answer is not an object with `active` that is true or false")
-        return answer
-
     def _failing(self, error: Exception) -> _Unknown:
-        problem = _say(error)
+        problem = say(error)
         if problem.endswith(_OF_THE_CALLER):
             return self._unknown(problem)  # by what it sends, nobody makes the gateway look unwell or fills its log
         if problem != self._problem:  # once, however many calls meet it
@@ -282,13 +263,29 @@ class _Questions:
         return _Unknown(f"issuer {self.endpoint.name}: {problem}")
 
 
-def _say(error: Exception) -> str:
+async def question(endpoint: Endpoint, presented: bytes) -> Document:
+    """Ask about one token. Raises FetchFailed, and whatever proving who asks raises."""
+    proof = await endpoint.auth.prove(endpoint.url)
+    form = (("token", presented.decode("ascii")), ("token_type_hint", "access_token"), *proof.form)
+    return await endpoint.post(endpoint.url, form, proof.headers)
+
+
+def read_answer(body: bytes, limits: Limits) -> dict[str, Any]:
+    """The object that an answer is. Raises FetchFailed where it is none that RFC 7662 section 2.2 knows."""
+    if len(body) > limits.introspection_bytes:
+        raise FetchFailed(f"the answer has more than {limits.introspection_bytes} bytes")
+    try:
+        answer = strict_json.read(body, depth=limits.token_json_depth, members=limits.token_json_members)
+    except (strict_json.NotStrict, strict_json.TooBig) as error:
+        raise FetchFailed(f"the answer is not strict JSON: {error}") from None
+    if not isinstance(answer, dict) or not isinstance(answer.get("active"), bool):
+        raise FetchFailed("the answer is not an object with `active` that is true or false")
+    return answer
+
+
+def say(error: Exception) -> str:
     """What failed, in words that hold nothing of the request."""
-    if isinstance(error, TimeoutError):
-        return "no end in time"
-    if not isinstance(error, FetchFailed):
-        return type(error).__name__
-    text = str(error)
+    text = why(error)
     if text.endswith(_OF_OUR_CLIENT):
         return f"{text}: it does not accept the gateway's own client credentials, so check them"
     return text

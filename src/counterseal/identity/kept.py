@@ -93,13 +93,13 @@ class Kept(Generic[T]):
                 _log.warning("%s cannot be had: %s", self._what, self.problem)
         else:
             self._loaded, self.problem = loaded.value, None
-            self._fresh_until = asked + _life(loaded.max_age)
+            self._fresh_until = asked + life(loaded.max_age)
             if before is not None:
                 _log.info("%s can be had again", self._what)
         finally:
             self._flight = None
 
 
-def _life(max_age: int | None) -> int:
-    """Seconds for which a document is fresh (threats.md K-14)."""
+def life(max_age: int | None) -> int:
+    """Seconds for which a document is fresh, whatever it says itself (threats.md K-14)."""
     return _USUAL if max_age is None else min(max(max_age, _SHORTEST), _LONGEST)

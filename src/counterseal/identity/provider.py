@@ -14,52 +14,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from counterseal.clock import Clock
 from counterseal.core.limits import Limits
 from counterseal.errors import CannotTell
-from counterseal.identity.discovery import Discovery, keys_address, read_discovery, shown
+from counterseal.identity.discovery import keys_address, read_discovery, read_keys, shown
 from counterseal.identity.fetch import Fetch, FetchFailed
+from counterseal.identity.inspection import NONE_USABLE, Findings, Source, inspect
 from counterseal.identity.kept import Kept, Loaded
-from counterseal.jose.jwk import Key, KeySet, NotAKeySet, Note, read_jwks
+from counterseal.jose.jwk import Key, KeySet, Note
 from counterseal.jose.refusal import TokenRefused
 from counterseal.jose.strict import Unverified
 
 _log = logging.getLogger("counterseal.identity")
 
 _LOOK_SECONDS: Final = 5.0
-_NONE_USABLE: Final = "no key of the key set can be used"
-
-
-@dataclass(frozen=True, slots=True)
-class FoundKey:
-    """One entry of a key set. algorithms: those that it may verify. problem: why it is not used; None for one that is."""
-
-    kid: str | None
-    algorithms: tuple[str, ...]
-    problem: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What a provider said when it was asked just now. The texts are its own: a terminal must not act on them.
-
-    issuer, algorithms: of its discovery document; None and () where it has none. jwks_uri: the configured one, or the
-    document's. problem: what failed first, so that there are no keys; None where nothing did.
-    """
-
-    issuer: str | None = None
-    jwks_uri: str | None = None
-    algorithms: tuple[str, ...] = ()
-    keys: tuple[FoundKey, ...] = ()
-    problem: str | None = None
 
 
 class Provider:
     """name: the configuration's, for messages. issuer: what a discovery document must say. Exactly one of discovery_uri and
-    jwks_uri is given. jwks_hosts: where keys may be, beside the host of the discovery document."""
+    jwks_uri is given. jwks_hosts: where keys may be, beside the host of the discovery document; None where there is no way to
+    allow others."""
 
     def __init__(
         self,
@@ -68,7 +45,7 @@ class Provider:
         issuer: str,
         discovery_uri: str | None,
         jwks_uri: str | None,
-        jwks_hosts: tuple[str, ...],
+        jwks_hosts: tuple[str, ...] | None,
         fetch: Fetch,
         clock: Clock,
         limits: Limits,
@@ -76,11 +53,9 @@ class Provider:
         if (discovery_uri is None) == (jwks_uri is None):
             raise ValueError("a provider has either a discovery document or an address for its keys")
         self._name = name
-        self._issuer = issuer
-        self._discovery_uri = discovery_uri
-        self._jwks_uri = jwks_uri
-        self._jwks_hosts = jwks_hosts
+        self._source = Source(issuer, discovery_uri, jwks_uri, jwks_hosts)
         self._fetch = fetch
+        self._clock = clock
         self._limits = limits
         self._discovery: Kept[str] | None = None
         if discovery_uri is not None:
@@ -148,19 +123,7 @@ class Provider:
 
     async def inspect(self) -> Findings:
         """Ask the provider, beside everything that is kept. Never raises because of it: a problem is a finding."""
-        findings = Findings(jwks_uri=self._jwks_uri)
-        try:
-            if self._discovery_uri is not None:
-                said = (await self._read_discovery(self._discovery_uri)).value
-                findings = Findings(said.issuer, said.jwks_uri, said.algorithms)
-                keys = (await self._read_keys(self._address(said, self._discovery_uri))).value
-            else:
-                keys = (await self._read_keys(await self._where())).value
-        except FetchFailed as failed:
-            return replace(findings, problem=str(failed))
-        usable = [FoundKey(key.kid, tuple(sorted(key.algorithms)), None) for key in keys.keys]
-        dropped = [FoundKey(note.kid, (), note.reason) for note in keys.notes]
-        return replace(findings, keys=(*usable, *dropped), problem=None if usable else _NONE_USABLE)
+        return await inspect(self._source, self._fetch, self._clock, self._limits)
 
     # ---- for a token ----
 
@@ -224,8 +187,8 @@ class Provider:
     async def _where(self) -> str:
         """The address of the keys. Waits for the discovery document where there is none."""
         if self._discovery is None:
-            assert self._jwks_uri is not None
-            return self._jwks_uri
+            assert self._source.jwks_uri is not None
+            return self._source.jwks_uri
         if self._discovery.value is None:
             if self._discovery.rested():
                 self._discovery.ask()
@@ -235,9 +198,12 @@ class Provider:
         return self._discovery.value
 
     async def _load_discovery(self) -> Loaded[str]:
-        assert self._discovery_uri is not None
-        said = await self._read_discovery(self._discovery_uri)
-        return Loaded(self._address(said.value, self._discovery_uri), said.max_age)
+        uri, source = self._source.discovery_uri, self._source
+        assert uri is not None
+        document = await self._fetch(uri)
+        said = read_discovery(document.body, self._limits)
+        address = keys_address(said, issuer=source.issuer, uri=uri, hosts=source.jwks_hosts)
+        return Loaded(address, document.max_age)
 
     async def _load_keys(self) -> Loaded[KeySet]:
         full = self._full
@@ -252,7 +218,7 @@ class Provider:
                 _log.warning("issuer %s: key %d of its JWKS is left out: %s", self._name, note.index, note.reason)
         self._told = found.value.notes
         if not found.value.keys:
-            raise FetchFailed(_NONE_USABLE)
+            raise FetchFailed(NONE_USABLE)
         self._from = address
         return replace(found, value=self._agreed(found.value, full))
 
@@ -269,19 +235,9 @@ class Provider:
             return found
         return KeySet(tuple(key for key in found.keys if key.kid not in other), found.notes)
 
-    def _address(self, said: Discovery, uri: str) -> str:
-        return keys_address(said, issuer=self._issuer, uri=uri, hosts=self._jwks_hosts)
-
-    async def _read_discovery(self, uri: str) -> Loaded[Discovery]:
-        document = await self._fetch(uri)
-        return Loaded(read_discovery(document.body, self._limits), document.max_age)
-
     async def _read_keys(self, uri: str) -> Loaded[KeySet]:
         document = await self._fetch(uri)
-        try:
-            return Loaded(read_jwks(document.body, self._limits), document.max_age)
-        except NotAKeySet as error:
-            raise FetchFailed(f"the key set is none: {error}") from None
+        return Loaded(read_keys(document.body, self._limits), document.max_age)
 
 
 def _content(keys: KeySet | None) -> frozenset[Key]:

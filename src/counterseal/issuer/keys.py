@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from counterseal.errors import ConfigError
 from counterseal.files import check_private_file
 from counterseal.issuer.signers.local import LocalSigner, algorithms_of, from_pem
+from counterseal.jose.algorithms import EXPERIMENTAL
 from counterseal.jose.jwk import thumbprint
 
 _BLOCK = re.compile(rb"-----BEGIN [^-]+-----.*?-----END [^-]+-----", re.DOTALL)
@@ -22,8 +23,8 @@ _BLOCK = re.compile(rb"-----BEGIN [^-]+-----.*?-----END [^-]+-----", re.DOTALL)
 def from_text(text: str, where: str, wanted: Sequence[str] | None) -> list[LocalSigner]:
     """The signers in a text that an environment variable holds. where: the variable, for messages.
 
-    wanted: the configured `keys.algorithms`, or None where they were not named; then each key signs for its usual one.
-    Raises ConfigError that says how to mend it and never quotes the text.
+    wanted: the configured `keys.algorithms`, or None where they were not named; then each key signs for its usual one, and a
+    key for an experimental one is refused. Raises ConfigError that says how to mend it and never quotes the text.
     """
     text = text.strip()
     if text.startswith("file:"):
@@ -52,6 +53,7 @@ def _signers(pem: bytes, where: str, wanted: Sequence[str] | None) -> list[Local
     keys = [from_pem(block, where) for block in blocks or [pem]]
     possible = [algorithms_of(key) for key in keys]
     if wanted is None:
+        _refuse_unasked(possible, where)
         return [LocalSigner(key, names[0]) for key, names in zip(keys, possible, strict=True)]
     signers = []
     for algorithm in wanted:
@@ -66,3 +68,13 @@ def _signers(pem: bytes, where: str, wanted: Sequence[str] | None) -> list[Local
     if {signer.kid for signer in signers} < {thumbprint(key.public_key()) for key in keys}:
         raise ConfigError(f"{where}: a key that keys.algorithms does not name; name its algorithm or remove the key")
     return signers
+
+
+def _refuse_unasked(possible: Sequence[tuple[str, ...]], where: str) -> None:
+    """Nothing experimental signs, or is published, because a key for it happens to be there."""
+    for names in possible:
+        if names[0] in EXPERIMENTAL:
+            raise ConfigError(
+                f"{where}: a key for {names[0]}, which is experimental and signs only where keys.algorithms names it; "
+                "name it there behind the others, or use another key"
+            )

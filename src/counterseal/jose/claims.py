@@ -17,6 +17,7 @@ from counterseal.jose.refusal import TokenRefused
 LATEST: Final = 253402300799
 """The last second of the year 9999."""
 
+USUAL_LEEWAY: Final = 30.0
 MOST_LEEWAY: Final = 60.0
 MOST_AUDIENCES: Final = 10
 SUBJECT_LENGTH: Final = 255
@@ -39,7 +40,7 @@ class ClaimRules:
     types: tuple[str, ...]
     single_audience: bool = False
     untyped: bool = False
-    leeway: float = 30.0
+    leeway: float = USUAL_LEEWAY
     longest_life: float | None = None
     subject: bool = True
     confirmed: bool = False
@@ -65,6 +66,11 @@ def check(verified: Verified, rules: ClaimRules, now: float) -> None:
         _check_subject(claims.get("sub"))
     if "cnf" in claims and not rules.confirmed:
         raise TokenRefused("confirmation", "the token is bound to a key (RFC 7800) and came without the proof")
+
+
+def is_type(typ: str | None, allowed: str) -> bool:
+    """Whether a token's `typ` is that type: case does not count, nor does a prefix `application/`."""
+    return typ is not None and _media_type(typ) == _media_type(allowed)
 
 
 def _check_type(typ: str | None, rules: ClaimRules) -> None:

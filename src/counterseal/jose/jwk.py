@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     EllipticCurvePublicNumbers,
 )
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 
@@ -39,9 +41,18 @@ _CURVES: Final[Mapping[str, tuple[type[EllipticCurve], int]]] = {
 }
 """Curve and length of a coordinate in bytes (RFC 7518 section 6.2.1)."""
 
+_ML_DSA_44: Final = "ML-DSA-44"
+_ML_DSA_44_LENGTH: Final = 1312
+"""Of a public key, in bytes (FIPS 204 table 2, RFC 9964 section 5)."""
+
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"})
 _DOCUMENT_DEPTH: Final = 16
 _DOCUMENT_MEMBERS: Final = 10_000
+
+
+SYMMETRIC: Final = "a symmetric key is published"
+PRIVATE: Final = "private parts are published"
+"""Why an entry is dropped that somebody should never have published."""
 
 
 class NotAKeySet(ValueError):
@@ -63,13 +74,13 @@ class Note:
 class Key:
     """One public key, parsed. algorithms: the names it may verify (its `alg` if it has one, bound to `kty` and `crv`).
 
-    thumbprint: RFC 7638. material: what joserfc computes with.
+    thumbprint: RFC 7638. material: what joserfc computes with; for ML-DSA-44 what `cryptography` does.
     """
 
     kid: str | None
     algorithms: frozenset[str]
     thumbprint: str
-    material: RSAKey | ECKey | OKPKey = field(repr=False, compare=False)
+    material: RSAKey | ECKey | OKPKey | MLDSA44PublicKey = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +156,13 @@ def thumbprint(public_key: PublicKey) -> str:
 
 
 def _members(public_key: PublicKey) -> dict[str, str]:
-    """The members of RFC 7638 section 3.2 and RFC 8037 section 2."""
+    """The members of RFC 7638 section 3.2, RFC 8037 section 2 and RFC 9964 section 6."""
     kty, crv = key_type(public_key)
     if isinstance(public_key, RSAPublicKey):
         rsa = public_key.public_numbers()
         return {"kty": kty, "n": _encode_int(rsa.n), "e": _encode_int(rsa.e)}
+    if isinstance(public_key, MLDSA44PublicKey):
+        return {"kty": kty, "alg": _ML_DSA_44, "pub": _encode(public_key.public_bytes_raw())}
     assert crv is not None
     if isinstance(public_key, EllipticCurvePublicKey):
         point = public_key.public_numbers()
@@ -186,9 +199,9 @@ def _read_key(entry: Any) -> Key:
     if not isinstance(entry, dict):
         raise _Dropped("not an object")
     if entry.get("kty") == "oct":
-        raise _Dropped("a symmetric key is published")
+        raise _Dropped(SYMMETRIC)
     if _PRIVATE & entry.keys():
-        raise _Dropped("private parts are published")
+        raise _Dropped(PRIVATE)
     _check_purpose(entry)
     kid = entry.get("kid")
     if kid is not None and (not isinstance(kid, str) or not 0 < len(kid) <= KID_LENGTH):
@@ -200,6 +213,8 @@ def _read_key(entry: Any) -> Key:
         raise _Dropped(str(error)) from None
     except ValueError:  # `cryptography`, for a point that is not on its curve and the like
         raise _Dropped("the numbers are not a public key") from None
+    except UnsupportedAlgorithm:
+        raise _Dropped("`cryptography` cannot compute its algorithm on this machine") from None
     if "alg" in entry:
         named = {row.computes for row in rows if row.name == entry["alg"]}
         rows = tuple(row for row in rows if row.computes in named)
@@ -228,7 +243,18 @@ def _public_key(entry: Mapping[str, Any]) -> PublicKey:
         return EllipticCurvePublicNumbers(x, y, curve()).public_key()
     if kty == "OKP" and crv == "Ed25519":
         return Ed25519PublicKey.from_public_bytes(_bytes(entry, "x", 32))
+    if kty == "AKP":
+        return _ml_dsa_key(entry)
     raise UnfitKey("`kty` and `crv` are of no algorithm here")
+
+
+def _ml_dsa_key(entry: Mapping[str, Any]) -> PublicKey:
+    """RFC 9964 section 3: what the bytes of an AKP key are, only its `alg` says, so it has to be there."""
+    if "alg" not in entry:
+        raise UnfitKey("an AKP key without `alg`, which alone says what it is for")
+    if entry["alg"] != _ML_DSA_44:
+        raise UnfitKey(f"an AKP key for another `alg` than {_ML_DSA_44}")
+    return MLDSA44PublicKey.from_public_bytes(_bytes(entry, "pub", _ML_DSA_44_LENGTH))
 
 
 def _number(entry: Mapping[str, Any], name: str) -> int:
@@ -248,7 +274,9 @@ def _bytes(entry: Mapping[str, Any], name: str, length: int | None = None) -> by
     return data
 
 
-def _material(public_key: PublicKey) -> RSAKey | ECKey | OKPKey:
+def _material(public_key: PublicKey) -> RSAKey | ECKey | OKPKey | MLDSA44PublicKey:
+    if isinstance(public_key, MLDSA44PublicKey):
+        return public_key
     if isinstance(public_key, RSAPublicKey):
         return RSAKey.import_key(public_key)
     if isinstance(public_key, EllipticCurvePublicKey):

@@ -1,7 +1,8 @@
 """Signatures over compact JWS: checking others', assembling ours.
 
 `verify` is the only place where token bytes become claims (threats.md invariant 1). joserfc does the cryptography, with a
-key that was parsed once and an algorithm that the key, not the token, has the last word about.
+key that was parsed once and an algorithm that the key, not the token, has the last word about. It does not know ML-DSA
+(RFC 9964); that signature is checked with `cryptography` alone, behind the same function and with the same refusals.
 """
 
 from __future__ import annotations
@@ -13,16 +14,19 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 from joserfc import jws
 from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from counterseal.jose.algorithms import ALGORITHMS
 from counterseal.jose.jwk import Key
 from counterseal.jose.refusal import TokenRefused
-from counterseal.jose.strict import Unverified
+from counterseal.jose.strict import Unverified, decode_base64url
 
 _REGISTRIES: Final[Mapping[str, jws.JWSRegistry]] = {
-    row.computes: jws.JWSRegistry(algorithms=[row.computes]) for row in ALGORITHMS.values()
+    row.computes: jws.JWSRegistry(algorithms=[row.computes]) for row in ALGORITHMS.values() if row.kty != "AKP"
 }
 
 
@@ -54,15 +58,31 @@ def check_signature(alg: str, key: Key, signed: bytes, signature: bytes) -> None
     row = ALGORITHMS.get(alg)
     if row is None or alg not in key.algorithms:
         raise TokenRefused("algorithm", "the key is not for the token's algorithm")
-    header, _, payload = signed.partition(b".")
-    token = jws.CompactSignature({"alg": row.computes}, b"")
-    token.segments.update({"header": header, "payload": payload, "signature": signature})
-    try:
-        good = jws.validate_compact(token, key.material, registry=_REGISTRIES[row.computes])
-    except (JoseError, ValueError):
-        good = False
+    if isinstance(key.material, MLDSA44PublicKey):
+        good = row.kty == "AKP" and _holds_ml_dsa(key.material, signed, signature)
+    else:
+        good = row.kty != "AKP" and _holds(row.computes, key.material, signed, signature)
     if not good:
         raise TokenRefused("signature", "the signature does not verify")
+
+
+def _holds(computes: str, material: RSAKey | ECKey | OKPKey, signed: bytes, signature: bytes) -> bool:
+    header, _, payload = signed.partition(b".")
+    token = jws.CompactSignature({"alg": computes}, b"")
+    token.segments.update({"header": header, "payload": payload, "signature": signature})
+    try:
+        return jws.validate_compact(token, material, registry=_REGISTRIES[computes])
+    except (JoseError, ValueError):
+        return False
+
+
+def _holds_ml_dsa(public_key: MLDSA44PublicKey, signed: bytes, signature: bytes) -> bool:
+    """RFC 9964 section 5: FIPS 204 algorithm 3 over the signing input, with an empty context."""
+    try:
+        public_key.verify(decode_base64url(signature, "signature"), signed)
+    except (InvalidSignature, ValueError, TokenRefused):
+        return False
+    return True
 
 
 def header_segment(alg: str, kid: str, typ: str) -> bytes:

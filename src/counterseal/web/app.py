@@ -46,7 +46,7 @@ class App:
         try:
             async with self._gateway() as gateway:
                 hosts = Hosts(gateway.issuer, gateway.origins)
-                self._mcp = McpEndpoint(gateway.handler, hosts, Cors(gateway.origins), LIMITS)
+                self._mcp = McpEndpoint(gateway.handler, hosts, Cors(gateway.origins), gateway.identity_headers, LIMITS)
                 self._rest = _rest(gateway)
                 await send({"type": "lifespan.startup.complete"})
                 await receive()

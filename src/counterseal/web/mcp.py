@@ -15,6 +15,7 @@ from counterseal.core.limits import Limits
 from counterseal.core.reply import Reply, Stream
 from counterseal.errors import BadCall, CallError
 from counterseal.gateway.batch import Handler
+from counterseal.identity.headers import IdentityHeaders
 from counterseal.web.cors import Cors, preflight_answer
 from counterseal.web.exchange import CallerLeft, Exchange, TooLong
 from counterseal.web.hosts import Hosts
@@ -28,10 +29,13 @@ _RETRY_AFTER: Final = (b"retry-after", b"2")
 class McpEndpoint:
     """Answers every address that begins with `/mcp`."""
 
-    def __init__(self, pipeline: Handler, hosts: Hosts, cors: Cors, limits: Limits) -> None:
+    def __init__(
+        self, pipeline: Handler, hosts: Hosts, cors: Cors, identity_headers: IdentityHeaders, limits: Limits
+    ) -> None:
         self._pipeline = pipeline
         self._hosts = hosts
         self._cors = cors
+        self._identity_headers = identity_headers
         self._limits = limits
         self._calls = 0
 
@@ -39,7 +43,7 @@ class McpEndpoint:
         """Answer one request. Raises CallerLeft where nobody waits for the answer any more."""
         self._calls += 1
         try:
-            head = _head(exchange)
+            head = _head(exchange, self._identity_headers)
             if head.all(b"origin"):
                 exchange.more_headers = self._cors.headers(head)
             await self._serve(head, exchange)
@@ -106,11 +110,14 @@ class McpEndpoint:
             raise BadCall("invalid_request", "the body did not arrive in time") from None
 
 
-def _head(exchange: Exchange) -> Inbound:
-    """The request without its body. server: empty for `/mcp` and for what is no address at all."""
+def _head(exchange: Exchange, identity_headers: IdentityHeaders) -> Inbound:
+    """The request without its body, and without headers that this peer must not send.
+
+    server: empty for `/mcp` and for what is no address at all.
+    """
     path = _PATH.fullmatch(exchange.path)
     server = (path[1] or b"").decode() if path is not None else ""
-    return Inbound(exchange.verb, server, tuple(exchange.headers), b"", exchange.peer)
+    return identity_headers.admitted(Inbound(exchange.verb, server, tuple(exchange.headers), b"", exchange.peer))
 
 
 class _Watch:

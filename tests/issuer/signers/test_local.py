@@ -6,26 +6,29 @@ import copy
 import json
 import pickle
 import traceback
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
 
 from counterseal.core.limits import LIMITS
 from counterseal.errors import ConfigError
 from counterseal.issuer.ring import KeyRing
 from counterseal.issuer.signers.local import LocalSigner, PrivateKey, algorithms_of, from_pem, generate, to_pem
 from counterseal.jose.jwk import read_jwks, thumbprint
-from tests.support.tokens import encode, private_key
+from tests.issuer import pems
+from tests.support.tokens import ML_DSA, encode, needs_ml_dsa, private_key
 
-SIGNING = ("RS256", "ES256", "Ed25519", "EdDSA")
+SIGNING = ("RS256", "ES256", "Ed25519", "EdDSA", ML_DSA)
 
 
 def secrets_of(key: PrivateKey) -> set[str]:
     """The private key in every spelling that could stand in a text."""
     body = "".join(to_pem(key).decode().splitlines()[1:-1])
     found = {body, body[:40], to_pem(key).decode()}
-    if isinstance(key, ed25519.Ed25519PrivateKey):
+    if isinstance(key, ed25519.Ed25519PrivateKey | mldsa.MLDSA44PrivateKey):
         raw = key.private_bytes_raw()
     elif isinstance(key, ec.EllipticCurvePrivateKey):
         raw = key.private_numbers().private_value.to_bytes(32, "big")
@@ -48,6 +51,7 @@ def assert_hidden(text: str, key: PrivateKey) -> None:
         ("ES256", ec.EllipticCurvePrivateKey),
         ("Ed25519", ed25519.Ed25519PrivateKey),
         ("EdDSA", ed25519.Ed25519PrivateKey),
+        pytest.param("ML-DSA-44", mldsa.MLDSA44PrivateKey, marks=needs_ml_dsa),
     ],
 )
 def test_a_made_key_is_of_its_algorithm_and_comes_back_from_its_pem(algorithm: str, kind: type) -> None:
@@ -69,13 +73,17 @@ def test_y_04_the_key_id_is_the_thumbprint_of_the_public_key(algorithm: str) -> 
 @pytest.mark.parametrize("algorithm", SIGNING)
 def test_k_18_the_public_key_has_public_members_only(algorithm: str) -> None:
     shown = LocalSigner(private_key(algorithm), algorithm).public_jwk
-    members = {"RS256": {"n", "e"}, "ES256": {"crv", "x", "y"}}.get(algorithm, {"crv", "x"})
+    members = {"RS256": {"n", "e"}, "ES256": {"crv", "x", "y"}, "ML-DSA-44": {"pub"}}.get(algorithm, {"crv", "x"})
     assert set(shown) == {"kty", "kid", "use", "alg"} | members
     assert (shown["use"], shown["alg"]) == ("sig", algorithm)
 
 
 @pytest.mark.parametrize(
-    ("key", "algorithm"), [("ES256", "RS256"), ("RS256", "ES256"), ("Ed25519", "ES256"), ("ES256", "EdDSA")]
+    ("key", "algorithm"),
+    [
+        *(("ES256", "RS256"), ("RS256", "ES256"), ("Ed25519", "ES256"), ("ES256", "EdDSA"), ("ES256", "ML-DSA-44")),
+        pytest.param("ML-DSA-44", "Ed25519", marks=needs_ml_dsa),
+    ],
 )
 def test_a_key_for_another_algorithm_signs_nothing(key: str, algorithm: str) -> None:
     with pytest.raises(ValueError, match=algorithm):
@@ -141,3 +149,41 @@ def test_our_own_keys_are_good_by_our_own_rules_for_keys_of_others() -> None:
     ring = KeyRing.of([LocalSigner(private_key(name), name) for name in ("RS256", "ES256", "Ed25519")])
     read = read_jwks(ring.jwks(), LIMITS)
     assert (len(read.keys), read.notes) == (3, ())
+
+
+@needs_ml_dsa
+def test_an_ml_dsa_key_is_kept_as_its_seed() -> None:
+    """RFC 9881 section 6: the form that is read anywhere and can be checked."""
+    key = mldsa.MLDSA44PrivateKey.from_seed_bytes(bytes(range(32)))
+    assert to_pem(key).decode() == pems.ml_dsa_pem(pems.seed_alone(bytes(range(32))))
+    read = from_pem(to_pem(key), "here")
+    assert isinstance(read, mldsa.MLDSA44PrivateKey)
+    assert read.private_bytes_raw() == bytes(range(32))
+
+
+@pytest.mark.parametrize("body", [pems.seed_and_key(), pems.key_alone()], ids=["both", "the key alone"])
+def test_an_ml_dsa_key_in_another_form_is_refused_with_the_command_that_mends_it(body: bytes) -> None:
+    with pytest.raises(
+        ConfigError, match=r"here: an ML-DSA-44 key that is not its seed alone.*output_formats=seed-only"
+    ):
+        from_pem(pems.ml_dsa_pem(body).encode(), "here")
+
+
+def unsupported(*_: object, **__: object) -> NoReturn:
+    """What `cryptography` does where its OpenSSL is too old."""
+    raise UnsupportedAlgorithm("ML-DSA-44 is not supported by this backend")
+
+
+def test_where_no_ml_dsa_key_can_be_made_it_is_said_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mldsa.MLDSA44PrivateKey, "generate", unsupported)
+    with pytest.raises(ConfigError, match=r"keys.algorithms: .*OpenSSL 3.5 or newer.*take ML-DSA-44 out"):
+        generate("ML-DSA-44")
+    generate("ES256")
+
+
+def test_where_no_ml_dsa_key_can_be_read_it_is_said_what_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serialization, "load_pem_private_key", unsupported)
+    with pytest.raises(ConfigError, match=r"here: .*OpenSSL 3.5 or newer.*take ML-DSA-44 out"):
+        from_pem(pems.ml_dsa_pem(pems.seed_alone(bytes(32))).encode(), "here")
+    with pytest.raises(ConfigError, match="not a private key in PEM"):
+        from_pem(to_pem(private_key("ES256")), "here")

@@ -7,36 +7,51 @@ of the processor's caches, which costs as much again as the signature itself.
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 
 from counterseal.errors import ConfigError
 from counterseal.jose.algorithms import UnfitKey, fitting
 from counterseal.jose.jwk import public_jwk
 
-PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | mldsa.MLDSA44PrivateKey
 
 _PROBE: Final = b"counterseal self-test"
 _REMEDY: Final = "make one with: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048"
+_NO_ML_DSA: Final = (
+    "this machine's `cryptography` cannot compute ML-DSA-44; install it as a wheel, or build it with OpenSSL 3.5 or newer, "
+    "or take ML-DSA-44 out of keys.algorithms"
+)
+_ML_DSA_44: Final = bytes.fromhex("0609608648016503040311")
+"""The DER of its object identifier (RFC 9881 section 2)."""
 
 
 def generate(algorithm: str) -> PrivateKey:
-    """A new key: RSA of 2048 bits, P-256, or Ed25519."""
+    """A new key: RSA of 2048 bits, P-256, Ed25519, or ML-DSA-44.
+
+    Raises ConfigError where this machine cannot compute the algorithm.
+    """
     if algorithm == "RS256":
         return rsa.generate_private_key(public_exponent=65537, key_size=2048)
     if algorithm == "ES256":
         return ec.generate_private_key(ec.SECP256R1())
+    if algorithm == "ML-DSA-44":
+        try:
+            return mldsa.MLDSA44PrivateKey.generate()
+        except UnsupportedAlgorithm:
+            raise ConfigError(f"keys.algorithms: {_NO_ML_DSA}") from None
     return ed25519.Ed25519PrivateKey.generate()
 
 
 def to_pem(key: PrivateKey) -> bytes:
-    """PKCS#8 without a passphrase: for the store, whose file only its owner may read."""
+    """PKCS#8 without a passphrase: for the store, whose file only its owner may read. Of ML-DSA the seed alone (RFC 9881)."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -51,6 +66,8 @@ def from_pem(pem: bytes, where: str) -> PrivateKey:
             f"{where}: the key has a passphrase; remove it: openssl pkey -in KEY -out PLAIN_KEY"
         ) from None
     except Exception as error:  # the library raises several types for unsupported keys
+        if _is_ml_dsa_44(pem):
+            raise ConfigError(f"{where}: {_why_no_ml_dsa(error)}") from None
         kind = "a public key" if b"PUBLIC KEY" in pem or b"CERTIFICATE" in pem else "not a private key in PEM"
         raise ConfigError(f"{where}: {kind} ({type(error).__name__}); {_REMEDY}") from None
     if isinstance(key, rsa.RSAPrivateKey):
@@ -63,15 +80,34 @@ def from_pem(pem: bytes, where: str) -> PrivateKey:
         if not isinstance(key.curve, ec.SECP256R1):
             raise ConfigError(f"{where}: an EC key on {key.curve.name}; ES256 needs P-256 (prime256v1)")
         return key
-    if isinstance(key, ed25519.Ed25519PrivateKey):
+    if isinstance(key, ed25519.Ed25519PrivateKey | mldsa.MLDSA44PrivateKey):
         return key
     raise ConfigError(f"{where}: a key of type {type(key).__name__}; use RSA, EC on P-256, or Ed25519")
+
+
+def _is_ml_dsa_44(pem: bytes) -> bool:
+    body = b"".join(line for line in pem.splitlines() if not line.startswith(b"-----"))
+    try:
+        return b"PRIVATE KEY" in pem and _ML_DSA_44 in base64.b64decode(body)
+    except ValueError:
+        return False
+
+
+def _why_no_ml_dsa(error: Exception) -> str:
+    if isinstance(error, UnsupportedAlgorithm):
+        return _NO_ML_DSA
+    return (
+        "an ML-DSA-44 key that is not its seed alone, which is the one form that is read; "
+        "write it so: openssl pkey -provparam ml-dsa.output_formats=seed-only -in KEY -out SEED_KEY"
+    )
 
 
 def algorithms_of(key: PrivateKey) -> tuple[str, ...]:
     """The algorithms that a key can sign for; the first is the usual one."""
     if isinstance(key, rsa.RSAPrivateKey):
         return ("RS256",)
+    if isinstance(key, mldsa.MLDSA44PrivateKey):
+        return ("ML-DSA-44",)
     return ("ES256",) if isinstance(key, ec.EllipticCurvePrivateKey) else ("Ed25519", "EdDSA")
 
 
