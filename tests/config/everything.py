@@ -105,9 +105,17 @@ EVERYTHING: dict[str, Any] = {
             "description": "Forecasts",
             "headers": {"X-Tenant-Key": "env:TENANT_KEY"},
             "signer": SIGNER | {"header": "X-Call-Token", "on_conflict": "replace"},
-            "command": None,
-            "spec": None,
-            "openapi": {},
+        },
+        "files": {
+            "transport": "stdio",
+            "command": ["sh", "-c", "cat"],
+            "env": {"LEVEL": "debug", "API_KEY": "env:TENANT_KEY"},
+            "cwd": "/",
+            "isolation": "caller",
+            "max_processes": 8,
+            "idle_timeout": "5m",
+            "send_token": True,
+            "signer": {"channel_token_discovery_uri": SIGNER["channel_token_discovery_uri"]},
         },
         "crm": {
             "url": "https://crm.internal/api",
@@ -186,6 +194,7 @@ def general(steps: tuple[str | int, ...]) -> tuple[str, ...]:
     free = (
         ("servers",),
         ("servers", "<name>", "headers"),
+        ("servers", "<name>", "env"),
         ("policy", "[]", "permit", "callers"),
         ("signer", "add_claims"),
     )

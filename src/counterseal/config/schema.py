@@ -12,25 +12,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator
 from pydantic import ValidationInfo as Info
 
-from counterseal.config.addresses import HeaderName, Host, Origin, OwnIssuer, ServerUrl
+from counterseal.config.addresses import Host, Origin, OwnIssuer
 from counterseal.config.callers import DEFAULT_ALGORITHMS, Callers
-from counterseal.config.openapi import DocumentPath, OpenApi
-from counterseal.config.openapi import faults as openapi_faults
 from counterseal.config.part import Part, nothing
 from counterseal.config.policy import Rule
 from counterseal.config.problems import Faults, later, nearest, wrong
+from counterseal.config.servers import Server
 from counterseal.config.signer import Signer
 from counterseal.config.signer import faults as faults_of
 from counterseal.config.values import (
     NO_DEFAULT,
     AuditSink,
     Duration,
-    HeaderSecret,
     KeySource,
-    Line,
     Port,
     ServerName,
     SigningAlgorithms,
@@ -75,53 +72,6 @@ class Keys(Part):
         return value
 
 
-class Server(Part):
-    """One MCP server. headers: its own static credentials. spec: the path of an OpenAPI document; openapi: what of it is offered.
-    command belongs to a transport that is not built yet."""
-
-    transport: Literal["streamable_http", "sse", "stdio", "openapi"] = "streamable_http"
-    url: ServerUrl
-    description: Line = ""
-    headers: Annotated[Mapping[HeaderName, HeaderSecret], AfterValidator(frozen)] = Field(default_factory=nothing)
-    signer: Signer = Field(default_factory=Signer)
-    command: Annotated[tuple[Text, ...] | None, later("stdio servers are not built yet: remove it", None)] = None
-    spec: DocumentPath | None = None
-    openapi: OpenApi = Field(default_factory=OpenApi)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _transport(cls, data: Any) -> Any:
-        """A server that is not built yet is one problem and not one for each of its keys."""
-        transport = data.get("transport") if isinstance(data, dict) else None
-        if transport in ("sse", "stdio"):
-            faults = Faults()
-            what = f"servers over `{transport}` are not built yet: use `streamable_http`, or remove this server"
-            faults.add(what, "transport")
-            faults.check()
-        return data
-
-    @model_validator(mode="after")
-    def _described(self) -> Server:
-        faults = Faults()
-        for key, what in openapi_faults(
-            self.transport, self.url, self.spec is not None, bool(self.openapi.model_fields_set)
-        ):
-            faults.add(what, key)
-        faults.check()
-        return self
-
-    @field_validator("headers")
-    @classmethod
-    def _headers_once(cls, headers: Mapping[str, Any]) -> Mapping[str, Any]:
-        faults, seen = Faults(), set[str]()
-        for name in headers:
-            if name.lower() in seen:
-                faults.add("is there already in another case: keep one of them", name)
-            seen.add(name.lower())
-        faults.check()
-        return headers
-
-
 class Audit(Part):
     """sink: `file:/absolute/folder`."""
 
@@ -161,6 +111,11 @@ class Configuration(Part):
     def signer_of(self, server_name: str) -> Signer:
         """How call tokens for this server are made. Raises KeyError for a server that is not configured."""
         return self._signers[server_name]
+
+    @property
+    def folder(self) -> Path:
+        """What relative paths in the file start from."""
+        return self._source.folder
 
     def source_of(self, path: str) -> str:
         """The line of a key, as `counterseal.yaml:41`, without the folder; the file alone for a key that is not in it.
@@ -209,7 +164,7 @@ class Configuration(Part):
             _check_algorithm(server.signer, info, faults, name, "signer", "algorithm")
             _check_conflict(server, signer, faults, name)
             _check_whole(server.signer, signer, info, faults, name)
-            audience = signer.audience or server.url
+            audience = signer.audience or server.audience(name)
             if audience in audiences:
                 faults.add(
                     f"has the same audience as `{audiences[audience]}`, so a token for one would work at the other: "

@@ -5,19 +5,19 @@ Nothing is looked up by name after this, nothing is parsed again, and nothing he
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from counterseal import __version__
 from counterseal.audit.sinks import FileSink
 from counterseal.clock import Clock, SystemClock
 from counterseal.config.callers import DEFAULT_ALGORITHMS
-from counterseal.config.compile import compile_policy, required_scopes, signer_settings, static_headers
+from counterseal.config.compile import compile_policy, required_scopes, signer_settings
 from counterseal.config.load import load
 from counterseal.config.schema import Configuration
 from counterseal.core.call import Call, Inbound
@@ -29,9 +29,10 @@ from counterseal.gateway.admission import Admission
 from counterseal.gateway.batch import BatchHandler, Handler
 from counterseal.gateway.identity_wiring import Check, identity_headers, open_identify
 from counterseal.gateway.ids import Ids
-from counterseal.gateway.openapi_wiring import open_server
+from counterseal.gateway.own_calls import OwnCalls
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Recorder
+from counterseal.gateway.registry import Parts, Server, open_server
 from counterseal.httpclient import Client
 from counterseal.identity.challenge import metadata_url, resource
 from counterseal.identity.headers import IdentityHeaders
@@ -39,10 +40,8 @@ from counterseal.issuer import documents, keys
 from counterseal.issuer.mint import Mint
 from counterseal.issuer.ring import KeyRing
 from counterseal.issuer.signers.local import LocalSigner, from_pem, generate, to_pem
-from counterseal.servers.http import Http, ServerHttp
-from counterseal.servers.openapi import OpenApi
+from counterseal.servers.http import ServerHttp
 from counterseal.servers.session import Sessions
-from counterseal.servers.streamable_http import Decide, Destination, StreamableHttp
 from counterseal.store.open import open_store
 from counterseal.store.port import AUDIT_MAC, SESSION_SEAL, SigningKeyRow, Store
 from counterseal.wire import envelope
@@ -53,7 +52,8 @@ class Gateway:
     """One running gateway, as the web room serves it.
 
     documents: path to JSON text of everything under `/.well-known/`. checks: the parts of `/readyz`. identity_headers: takes out
-    what a peer must not send. origins: whose pages may call.
+    what a peer must not send. origins: whose pages may call. servers: each server by its name, asked for what is wrong with it;
+    the gateway is ready without it.
     """
 
     issuer: str
@@ -62,6 +62,7 @@ class Gateway:
     checks: Mapping[str, Check]
     identity_headers: IdentityHeaders
     origins: tuple[str, ...] = ()
+    servers: Mapping[str, Check] = field(default_factory=dict)
 
 
 async def prepare(config: Path) -> None:
@@ -104,9 +105,10 @@ async def open_gateway(config: Path, *, background: bool = True, clock: Clock | 
         client = Client()
         stack.push_async_callback(client.close)
         http = ServerHttp(client, LIMITS)
-        servers = {
-            name: _server(configuration, name, http, sessions, partial(_may, policy)) for name in configuration.servers
-        }
+        own_calls = OwnCalls(recorder, lambda caller, call: pipeline.permit(caller, call))  # noqa: PLW0108  # it is made below
+        parts = Parts(configuration, http, sessions, partial(_may, policy), own_calls, LIMITS, new_id)
+        servers = {name: open_server(parts, name) for name in configuration.servers}
+        stack.push_async_callback(_close, servers)
         headers = identity_headers(configuration)
         checks: dict[str, Check] = {"keys": lambda: None, "audit": sink.healthy}
         pipeline = Pipeline(
@@ -133,6 +135,7 @@ async def open_gateway(config: Path, *, background: bool = True, clock: Clock | 
             handler=BatchHandler(pipeline, sessions.open, LIMITS),
             documents=_documents(configuration, ring, required_scopes(configuration)),
             checks=checks,
+            servers={name: server.healthy for name, server in servers.items()},
             identity_headers=headers,
             origins=configuration.listen.origins,
         )
@@ -160,19 +163,9 @@ def _new_key(algorithm: str, clock: Clock) -> SigningKeyRow:
     )
 
 
-def _server(
-    configuration: Configuration, name: str, http: Http, sessions: Sessions, decide: Decide
-) -> StreamableHttp | OpenApi:
-    destination = _destination(configuration, name)
-    if configuration.servers[name].transport == "openapi":
-        return open_server(configuration, name, destination, http, decide)
-    return StreamableHttp(destination, http, sessions, decide, LIMITS)
-
-
-def _destination(configuration: Configuration, name: str) -> Destination:
-    static = tuple((header, secret.reveal()) for header, secret in static_headers(configuration, name))
-    header = configuration.signer_of(name).header
-    return Destination(name, configuration.servers[name].url, header, static, f"counterseal/{__version__}")
+async def _close(servers: Mapping[str, Server]) -> None:
+    """End what the servers run on, all at once."""
+    await asyncio.gather(*(server.close() for server in servers.values()))
 
 
 def _may(policy: Policy, caller: Caller, server: str, method: str, name: str) -> bool:
@@ -180,9 +173,7 @@ def _may(policy: Policy, caller: Caller, server: str, method: str, name: str) ->
     return isinstance(policy.decide_operation(caller, server, method, name), Allowed)
 
 
-def _decode(
-    sessions: Sessions, servers: Mapping[str, StreamableHttp | OpenApi], inbound: Inbound, caller: Caller
-) -> Call:
+def _decode(sessions: Sessions, servers: Mapping[str, Server], inbound: Inbound, caller: Caller) -> Call:
     server = servers.get(inbound.server)
     return envelope.decode(
         inbound,

@@ -67,6 +67,12 @@ class OpenApi:
         """No tool of an OpenAPI document mirrors arguments into headers of MCP."""
         return _NO_HEADERS
 
+    def healthy(self) -> None:
+        """Nothing is known between calls."""
+
+    async def close(self) -> None:
+        """Connections are the client's."""
+
     async def send(self, permit: Permit) -> Reply:
         """One call. Raises BadCall for what this server does not have, ServerError where it failed."""
         call = permit.call

@@ -81,6 +81,12 @@ class StreamableHttp:
         """What a tool mirrors into headers, as the server's lists showed it so far; None where no list named the tool."""
         return self._learned.get(tool)
 
+    def healthy(self) -> None:
+        """Nothing is known between calls."""
+
+    async def close(self) -> None:
+        """Connections are the client's."""
+
     async def send(self, permit: Permit) -> Reply:
         """One call. Raises ServerError, or BadCall where the server says that the session has ended.
 
