@@ -326,8 +326,9 @@ _ROWS: Final = (
         502,
         50201,
         "server",
-        "The server does not accept connections or broke the connection.",
-        "Check that `servers.<name>.url` answers from the gateway's machine.",
+        "The server does not accept connections or broke the connection, or its program cannot be started or has ended.",
+        "Check that `servers.<name>.url` answers from the gateway's machine, or what the program says in the gateway's log; "
+        "wait for `Retry-After` seconds where it is there.",
     ),
     Reason(
         "server_refused",

@@ -108,9 +108,17 @@ EVERYTHING: dict[str, Any] = {
             "headers": {"X-Tenant-Key": "env:TENANT_KEY"},
             "passthrough": {"header": "X-Server-Authorization"},
             "signer": SIGNER | {"header": "X-Call-Token", "on_conflict": "replace"},
-            "command": None,
-            "spec": None,
-            "openapi": {},
+        },
+        "files": {
+            "transport": "stdio",
+            "command": ["sh", "-c", "cat"],
+            "env": {"LEVEL": "debug", "API_KEY": "env:TENANT_KEY"},
+            "cwd": "/",
+            "isolation": "caller",
+            "max_processes": 8,
+            "idle_timeout": "5m",
+            "send_token": True,
+            "signer": {"channel_token_discovery_uri": SIGNER["channel_token_discovery_uri"]},
         },
         "crm": {
             "url": "https://crm.internal/api",
@@ -205,6 +213,7 @@ def general(steps: tuple[str | int, ...]) -> tuple[str, ...]:
     free = (
         ("servers",),
         ("servers", "<name>", "headers"),
+        ("servers", "<name>", "env"),
         ("policy", "[]", "permit", "callers"),
         *((*signer, f"{operation}_claims") for signer in _SIGNERS for operation in ("add", "set")),
         ("hooks", "[]", "with"),

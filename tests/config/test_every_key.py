@@ -20,9 +20,14 @@ Steps = tuple[str | int, ...]
 NOT_IN_EVERYTHING = ("deny",)
 """Below this, `EVERYTHING` has nothing: it has the shape of `permit`."""
 
-NEEDED: dict[Steps, str] = {
+NEEDED: dict[Steps, str | tuple[str, ...]] = {
     ("servers",): "is not the name of a server",
-    ("servers", "crm", "transport"): "is for `transport: openapi`",
+    ("servers", "weather", "url"): "is missing: add it",
+    ("servers", "files", "transport"): ("is a key of `stdio` servers", "is missing: add it"),
+    ("servers", "files", "command"): "is missing: add it",
+    ("servers", "files", "isolation"): "is for `isolation: caller`",
+    ("servers", "crm", "transport"): "is a key of `openapi` servers",
+    ("servers", "crm", "url"): "is missing: add it",
     ("servers", "crm", "spec"): "is missing: add it",
     ("callers", "issuers", 0, "issuer"): "is for an `issuer` that holds",
     ("callers", "issuers", 0, "discovery_uri"): "is for a `discovery_uri`",
@@ -56,6 +61,10 @@ def told(place: tuple[int, int], steps: Steps, beginning: str = "") -> str:
     return f"{place[0]}:{place[1]}: {path_text(steps)}: {beginning}"
 
 
+def says(problem: str, expected: str | tuple[str, ...]) -> bool:
+    return any(one in problem for one in ((expected,) if isinstance(expected, str) else expected))
+
+
 def test_the_configuration_that_the_mutations_start_from_is_accepted() -> None:
     assert accepted(write(EVERYTHING).text).signer_of("weather").header == "X-Call-Token"
 
@@ -79,7 +88,7 @@ def test_c_01_a_misspelt_key_is_told_at_its_place_with_the_key_that_was_meant(st
     assert f"`{steps[-1]}`" in first or ", " in first
     # What is left comes from the key itself not being there now.
     missing = NEEDED.get(steps, f" {path_text(steps)}: is missing: add it")
-    assert all(missing in other for other in others)
+    assert all(says(other, missing) for other in others)
 
 
 @pytest.mark.parametrize("steps", [*KEYS, *FREE], ids=name)
@@ -140,7 +149,7 @@ def test_every_key_that_is_not_required_can_be_left_out(steps: Steps) -> None:
         without = {"deny" if steps[-1] == "permit" else "permit": {}}
     text = write(changed(EVERYTHING, parent, without) if parent else without).text
     if steps in NEEDED:
-        assert all(NEEDED[steps] in problem for problem in problems(text))
+        assert all(says(problem, NEEDED[steps]) for problem in problems(text))
     else:
         accepted(text)
 
@@ -164,7 +173,6 @@ def test_a_required_key_that_is_missing_is_told_at_what_it_is_missing_in(steps: 
 def test_the_required_keys_are_few() -> None:
     assert {general(steps) for steps in REQUIRED} == {
         ("issuer",),
-        ("servers", "<name>", "url"),
         ("signer", "required_claims", "[]", "name"),
         ("servers", "<name>", "signer", "required_claims", "[]", "name"),
         ("callers", "issuers", "[]", "name"),

@@ -115,7 +115,7 @@ def _summary(configuration: Configuration) -> dict[str, Any]:
         "store": configuration.store,
         "keys": configuration.keys.source,
         "callers": kinds,
-        "servers": {name: server.url for name, server in configuration.servers.items()},
+        "servers": {name: server.place for name, server in configuration.servers.items()},
         "rules": len(configuration.policy),
         "hooks": [hook.name or hook.use for hook in configuration.hooks],
     }
@@ -131,7 +131,7 @@ def _show(config: Path, summary: dict[str, Any], noted: Sequence[str]) -> None:
 
 def _plainly(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} ({url})" for name, url in value.items()) or "none"
+        return ", ".join(f"{name} ({place})" for name, place in value.items()) or "none"
     return (", ".join(value) or "none") if isinstance(value, list) else str(value)
 
 

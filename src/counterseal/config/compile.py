@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Final
 
 from counterseal.config.addresses import is_wide
@@ -10,11 +11,13 @@ from counterseal.config.callers import DEFAULT_ALGORITHMS
 from counterseal.config.claims import profile_of
 from counterseal.config.policy import Rule
 from counterseal.config.schema import Configuration
-from counterseal.config.secret import Secret
+from counterseal.config.secret import Secret, SecretReference
 from counterseal.core import policy as core
 from counterseal.core.patterns import Patterns
 from counterseal.core.scope import AllowedScopes
 from counterseal.jose.algorithms import EXPERIMENTAL
+from counterseal.servers.process import environment
+from counterseal.servers.stdio import Program
 
 _MANY_MACHINES: Final = (16, 48)
 """A network with fewer bits fixed than these, of IPv4 and of IPv6, is rarely meant as a whole."""
@@ -81,6 +84,27 @@ def static_headers(configuration: Configuration, server_name: str) -> tuple[tupl
     return tuple((name, reference.resolve()) for name, reference in headers.items() if name.lower() != taken)
 
 
+def program(configuration: Configuration, server_name: str, inherited: Mapping[str, str]) -> Program:
+    """What a stdio server is started as. inherited: the variables of the gateway's own process.
+
+    Raises KeyError for a server that is not configured, secret.Unresolved where a secret has gone since the file was read.
+    """
+    server = configuration.servers[server_name]
+    assert server.command is not None
+    resolved = {
+        name: value.resolve() if isinstance(value, SecretReference) else value for name, value in server.env.items()
+    }
+    plain = {name: value.reveal() if isinstance(value, Secret) else value for name, value in resolved.items()}
+    return Program(
+        server=server_name,
+        command=server.command,
+        environment=environment(inherited, plain),
+        folder=Path(server.cwd or configuration.folder),
+        secrets=frozenset(value.reveal() for value in resolved.values() if isinstance(value, Secret)),
+        send_token=server.send_token,
+    )
+
+
 def warnings(configuration: Configuration, environment: Mapping[str, str]) -> Iterator[str]:
     """What is allowed and probably not meant. environment: the variables of the process."""
     keys = configuration.keys.source
@@ -101,6 +125,12 @@ def warnings(configuration: Configuration, environment: Mapping[str, str]) -> It
         yield "callers.anonymous is true: whoever reaches the gateway may do what the policy permits to anonymous callers"
     if not configuration.servers:
         yield "servers is empty: there is nothing to call"
+    for name, server in configuration.servers.items():
+        if server.transport == "stdio" and not server.send_token:
+            yield (
+                f"servers.{name} gets no call token, so it cannot tell who calls, nor whether a call came this way: once it "
+                f"checks `params._meta`, write `send_token: true`"
+            )
     if not any(rule.permit is not None for rule in configuration.policy):
         yield "policy permits nothing: every call is denied"
     yield from _trusting(configuration)

@@ -32,7 +32,7 @@ def signer_settings(
     places = _Places(configuration, server_name)
     settings = SignerSettings(
         issuer=configuration.issuer,
-        audience=signer.audience or configuration.servers[server_name].url,
+        audience=signer.audience or configuration.servers[server_name].audience(server_name),
         algorithm=algorithm,
         ttl_seconds=signer.ttl_seconds,
         end_user_claim_sources=signer.end_user_claim_sources,

@@ -12,26 +12,23 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator
 from pydantic import ValidationInfo as Info
 
-from counterseal.config.addresses import HeaderName, Host, Origin, OwnIssuer, PassthroughHeader, ServerUrl
+from counterseal.config.addresses import Host, Origin, OwnIssuer
 from counterseal.config.callers import DEFAULT_ALGORITHMS, Callers
 from counterseal.config.hooks import Hooks
-from counterseal.config.openapi import DocumentPath, OpenApi
-from counterseal.config.openapi import faults as openapi_faults
 from counterseal.config.part import Part, nothing
 from counterseal.config.policy import Rule
 from counterseal.config.problems import Faults, later, nearest, wrong
+from counterseal.config.servers import Server
 from counterseal.config.signer import Signer, plain
 from counterseal.config.signer import faults as faults_of
 from counterseal.config.values import (
     NO_DEFAULT,
     AuditSink,
     Duration,
-    HeaderSecret,
     KeySource,
-    Line,
     Port,
     ServerName,
     SigningAlgorithms,
@@ -76,60 +73,6 @@ class Keys(Part):
         return value
 
 
-class Passthrough(Part):
-    """header: in which a caller brings a credential that the server itself gave it; it goes on as `Authorization`."""
-
-    header: PassthroughHeader
-
-
-class Server(Part):
-    """One MCP server. headers: its own static credentials. passthrough: None passes nothing of the caller's on. spec: the path of
-    an OpenAPI document; openapi: what of it is offered. command belongs to a transport that is not built yet."""
-
-    transport: Literal["streamable_http", "sse", "stdio", "openapi"] = "streamable_http"
-    url: ServerUrl
-    description: Line = ""
-    headers: Annotated[Mapping[HeaderName, HeaderSecret], AfterValidator(frozen)] = Field(default_factory=nothing)
-    passthrough: Passthrough | None = None
-    signer: Signer = Field(default_factory=Signer)
-    command: Annotated[tuple[Text, ...] | None, later("stdio servers are not built yet: remove it", None)] = None
-    spec: DocumentPath | None = None
-    openapi: OpenApi = Field(default_factory=OpenApi)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _transport(cls, data: Any) -> Any:
-        """A server that is not built yet is one problem and not one for each of its keys."""
-        transport = data.get("transport") if isinstance(data, dict) else None
-        if transport in ("sse", "stdio"):
-            faults = Faults()
-            what = f"servers over `{transport}` are not built yet: use `streamable_http`, or remove this server"
-            faults.add(what, "transport")
-            faults.check()
-        return data
-
-    @model_validator(mode="after")
-    def _described(self) -> Server:
-        faults = Faults()
-        for key, what in openapi_faults(
-            self.transport, self.url, self.spec is not None, bool(self.openapi.model_fields_set)
-        ):
-            faults.add(what, key)
-        faults.check()
-        return self
-
-    @field_validator("headers")
-    @classmethod
-    def _headers_once(cls, headers: Mapping[str, Any]) -> Mapping[str, Any]:
-        faults, seen = Faults(), set[str]()
-        for name in headers:
-            if name.lower() in seen:
-                faults.add("is there already in another case: keep one of them", name)
-            seen.add(name.lower())
-        faults.check()
-        return headers
-
-
 class Audit(Part):
     """sink: `file:/absolute/folder`."""
 
@@ -166,14 +109,14 @@ class Configuration(Part):
         self._source = context if isinstance(context, Source) else Source()
         self._signers = frozen({name: self.signer.under(server.signer) for name, server in self.servers.items()})
 
+    def signer_of(self, server_name: str) -> Signer:
+        """How call tokens for this server are made. Raises KeyError for a server that is not configured."""
+        return self._signers[server_name]
+
     @property
     def folder(self) -> Path:
         """What relative paths in the file start from."""
         return self._source.folder
-
-    def signer_of(self, server_name: str) -> Signer:
-        """How call tokens for this server are made. Raises KeyError for a server that is not configured."""
-        return self._signers[server_name]
 
     def source_of(self, path: str) -> str:
         """The line of a key, as `counterseal.yaml:41`, without the folder; the file alone for a key that is not in it.
@@ -222,8 +165,9 @@ class Configuration(Part):
             _check_algorithm(server.signer, info, faults, name, "signer", "algorithm")
             _check_conflict(server, signer, faults, name)
             _check_passthrough(server, signer, faults, name)
+            _check_carries(server, signer, faults, name)
             _check_whole(server.signer, signer, info, faults, name)
-            audience = signer.audience or server.url
+            audience = signer.audience or server.audience(name)
             if audience in audiences:
                 faults.add(
                     f"has the same audience as `{audiences[audience]}`, so a token for one would work at the other: "
@@ -297,6 +241,23 @@ def _check_conflict(server: Server, signer: Signer, faults: Faults, name: str) -
                 "or write `on_conflict: replace` to drop this one"
             )
         faults.add(what, name, "headers", header)
+
+
+def _check_carries(server: Server, signer: Signer, faults: Faults, name: str) -> None:
+    """A program has no headers, so what goes beside the call token cannot reach it."""
+    if server.transport != "stdio":
+        return
+    set_here = {
+        "channel_token_audience": signer.channel_token_audience is not None,
+        "txn_token": signer.txn_token is not None,
+        "debug_header": signer.debug_header,
+    }
+    for key, is_set in set_here.items():
+        if is_set:
+            what = (
+                f"`signer.{key}` travels in a header, and a program over stdio has none: switch it off for this server"
+            )
+            faults.add(what, name, "transport")
 
 
 def _check_passthrough(server: Server, signer: Signer, faults: Faults, name: str) -> None:

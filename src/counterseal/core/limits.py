@@ -65,6 +65,13 @@ class Limits:
     server_answer_bytes: int = 16 * 1024 * 1024
     server_event_bytes: int = 16 * 1024 * 1024
     server_events: int = 100_000
+    # servers over stdio and HTTP+SSE
+    process_start_seconds: float = 60.0
+    process_grace_seconds: float = 2.0
+    process_back_off_seconds: float = 60.0
+    sse_session_count: int = 256
+    sse_idle_seconds: float = 600.0
+    server_unread_bytes: int = 1024 * 1024
     # servers that are described by an OpenAPI document
     openapi_bytes: int = 16 * 1024 * 1024
     openapi_operation_count: int = 2000

@@ -5,19 +5,19 @@ Nothing is looked up by name after this, nothing is parsed again, and nothing he
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from counterseal import __version__
 from counterseal.audit.sinks import FileSink, MemorySink
 from counterseal.clock import Clock, SystemClock
 from counterseal.config.callers import DEFAULT_ALGORITHMS
-from counterseal.config.compile import compile_policy, required_scopes, signing_algorithm, static_headers
+from counterseal.config.compile import compile_policy, required_scopes, signing_algorithm
 from counterseal.config.compile_claims import signer_settings
 from counterseal.config.load import load
 from counterseal.config.schema import Configuration
@@ -31,10 +31,11 @@ from counterseal.gateway.batch import BatchHandler, Handler
 from counterseal.gateway.hook_wiring import Opened, open_hooks
 from counterseal.gateway.identity_wiring import Check, identity_headers, open_identify
 from counterseal.gateway.ids import Ids
-from counterseal.gateway.openapi_wiring import open_server
+from counterseal.gateway.own_calls import OwnCalls
 from counterseal.gateway.passthrough import Passthrough
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Recorder
+from counterseal.gateway.transports import Server, ServerParts, open_server
 from counterseal.httpclient import Client
 from counterseal.identity.challenge import metadata_url, resource
 from counterseal.identity.headers import IdentityHeaders
@@ -43,10 +44,8 @@ from counterseal.issuer.mint import Mint
 from counterseal.issuer.ring import KeyRing
 from counterseal.issuer.signers.dry import DrySigner
 from counterseal.issuer.signers.local import LocalSigner, from_pem, generate, to_pem
-from counterseal.servers.http import Http, ServerHttp
-from counterseal.servers.openapi import OpenApi
+from counterseal.servers.http import ServerHttp
 from counterseal.servers.session import Sessions
-from counterseal.servers.streamable_http import Decide, Destination, StreamableHttp
 from counterseal.store.open import open_store
 from counterseal.store.port import AUDIT_MAC, PAIRWISE, SESSION_SEAL, SigningKeyRow, Store
 from counterseal.wire import envelope
@@ -57,7 +56,8 @@ class Gateway:
     """One running gateway, as the web room serves it.
 
     documents: path to JSON text of everything under `/.well-known/`. checks: the parts of `/readyz`. identity_headers: takes out
-    what a peer must not send. origins: whose pages may call.
+    what a peer must not send. origins: whose pages may call. servers: each server by its name, asked for what is wrong with it;
+    the gateway is ready without it.
     """
 
     issuer: str
@@ -66,6 +66,7 @@ class Gateway:
     checks: Mapping[str, Check]
     identity_headers: IdentityHeaders
     origins: tuple[str, ...] = ()
+    servers: Mapping[str, Check] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Parts:
     store: Store
     ring: KeyRing
     sessions: Sessions
-    servers: Mapping[str, StreamableHttp | OpenApi]
+    servers: Mapping[str, Server]
     pipeline: Pipeline
     checks: Mapping[str, Check]
     identity_headers: IdentityHeaders
@@ -112,6 +113,7 @@ async def open_gateway(config: Path, *, background: bool = True, clock: Clock | 
             documents=_documents(configuration, parts.ring, required_scopes(configuration)),
             checks=parts.checks,
             identity_headers=parts.identity_headers,
+            servers={name: server.healthy for name, server in parts.servers.items()},
             origins=configuration.listen.origins,
         )
 
@@ -144,9 +146,10 @@ async def open_parts(
     client = Client()
     stack.push_async_callback(client.close)
     http = ServerHttp(client, LIMITS)
-    servers = {
-        name: _server(configuration, name, http, sessions, partial(_may, policy)) for name in configuration.servers
-    }
+    own_calls = OwnCalls(lambda: recorder, lambda caller, call: pipeline.permit(caller, call))  # noqa: PLW0108  # it is made below
+    server_parts = ServerParts(configuration, http, sessions, partial(_may, policy), own_calls, LIMITS, new_id)
+    servers = {name: open_server(server_parts, name) for name in configuration.servers}
+    stack.push_async_callback(_close, servers)
     hooks = open_hooks(configuration, clock, servers, stack, asked) if with_hooks else Opened(None, None)
     recorder = Recorder(sink, clock, await store.secret(AUDIT_MAC), new_id, hooks.observe)
     headers = identity_headers(configuration)
@@ -212,19 +215,9 @@ def _new_key(algorithm: str, clock: Clock) -> SigningKeyRow:
     )
 
 
-def _server(
-    configuration: Configuration, name: str, http: Http, sessions: Sessions, decide: Decide
-) -> StreamableHttp | OpenApi:
-    destination = _destination(configuration, name)
-    if configuration.servers[name].transport == "openapi":
-        return open_server(configuration, name, destination, http, decide)
-    return StreamableHttp(destination, http, sessions, decide, LIMITS)
-
-
-def _destination(configuration: Configuration, name: str) -> Destination:
-    static = tuple((header, secret.reveal()) for header, secret in static_headers(configuration, name))
-    header = configuration.signer_of(name).header
-    return Destination(name, configuration.servers[name].url, header, static, f"counterseal/{__version__}")
+async def _close(servers: Mapping[str, Server]) -> None:
+    """End what the servers run on, all at once."""
+    await asyncio.gather(*(server.close() for server in servers.values()))
 
 
 def _passthrough(configuration: Configuration) -> dict[str, Passthrough]:
@@ -243,9 +236,7 @@ def _may(policy: Policy, caller: Caller, server: str, method: str, name: str) ->
     return isinstance(policy.decide_operation(caller, server, method, name), Allowed)
 
 
-def _decode(
-    sessions: Sessions, servers: Mapping[str, StreamableHttp | OpenApi], inbound: Inbound, caller: Caller
-) -> Call:
+def _decode(sessions: Sessions, servers: Mapping[str, Server], inbound: Inbound, caller: Caller) -> Call:
     server = servers.get(inbound.server)
     return envelope.decode(
         inbound,

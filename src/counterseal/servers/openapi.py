@@ -82,6 +82,12 @@ class OpenApi:
         found = self._tools.get(tool)
         return None if found is None else bytes(_read_definition(found.definition).inputSchema)
 
+    def healthy(self) -> None:
+        """Nothing is known between calls."""
+
+    async def close(self) -> None:
+        """Connections are the client's."""
+
     async def send(self, permit: Permit) -> Reply:
         """One call. Raises BadCall for what this server does not have, ServerError where it failed."""
         call = permit.call

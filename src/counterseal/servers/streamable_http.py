@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Final
 
 from counterseal.core.call import Call, Era, Shape
@@ -22,7 +21,7 @@ from counterseal.core.reply import Headers, Reply
 from counterseal.errors import BadCall, ServerError
 from counterseal.httpclient import Target
 from counterseal.servers.http import Http, Request, Response
-from counterseal.servers.schemas import ToolSchemas
+from counterseal.servers.learned import Learned
 from counterseal.servers.session import Sessions
 from counterseal.wire import headers as wire_headers
 from counterseal.wire import jsonrpc
@@ -38,10 +37,6 @@ _EVENTS: Final = (
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 )
-_WARNINGS: Final = 20
-"""Tools of one list that are named in the log."""
-_LEARNED: Final = 10_000
-"""Tools of one server whose headers are remembered."""
 _UNANSWERED: Final = frozenset({Shape.NOTIFICATION, Shape.REPLY, Shape.END})
 
 Decide = Callable[[Caller, str, str, str], bool]
@@ -76,16 +71,21 @@ class StreamableHttp:
             ("Accept-Encoding", "identity"),
             *destination.static,
         )
-        self._learned: dict[str, Mapping[wire_headers.Path, str]] = {}
-        self._schemas = ToolSchemas(limits)
+        self._learned = Learned(destination.name, limits)
 
     def schema(self, tool: str) -> Mapping[wire_headers.Path, str] | None:
         """What a tool mirrors into headers, as the server's lists showed it so far; None where no list named the tool."""
-        return self._learned.get(tool)
+        return self._learned.schema(tool)
 
     def input_schema(self, tool: str) -> bytes | None:
         """The JSON text of a tool's inputSchema, as `ToolSchemas.get` has it."""
-        return self._schemas.get(tool)
+        return self._learned.input_schema(tool)
+
+    def healthy(self) -> None:
+        """Nothing is known between calls."""
+
+    async def close(self) -> None:
+        """Connections are the client's."""
 
     async def send(self, permit: Permit) -> Reply:
         """One call. Raises ServerError, or BadCall where the server says that the session has ended.
@@ -175,12 +175,12 @@ class StreamableHttp:
             body = answer.message(await response.read(self._limits.server_answer_bytes))
             if not answer.ended:
                 raise NotAnAnswer("not a response")
-            self._learn(answer)
+            self._learned.take(answer)
             headers = (*_JSON, *self._opened(permit, answer, response))
             return Reply(status, headers, body, is_error=answer.is_error)
         if media != "text/event-stream":
             raise NotAnAnswer(f"an answer of type {media[:80]!r}")
-        events = EventBody(answer, response, self._limits, listens, self._learn)
+        events = EventBody(answer, response, self._limits, listens, self._learned.take)
         if call.method != "initialize":
             return Reply(status, (*_EVENTS, *self._session_header(call)), events)
         # The session's id stands in a header and holds the revision that the body negotiates: read that far first.
@@ -214,15 +214,6 @@ class StreamableHttp:
             raise ServerError("server_refused", "the server refused the call", detail=f"the server answered {status}")
         body = answer.refusal(await response.read(self._limits.server_answer_bytes))
         return Reply(status if status < 500 else 502, _JSON, body, is_error=True, note=f"the server answered {status}")
-
-    def _learn(self, answer: Answer) -> None:
-        for tool, reason in islice(answer.left_out.items(), _WARNINGS):
-            _log.warning("server %s: tool %.80r is left out of lists: %s", self._destination.name, tool, reason)
-        if len(self._learned) + len(answer.learned) > _LEARNED:
-            self._learned.clear()
-        self._learned.update(answer.learned)
-        for tool, schema in answer.schemas.items():
-            self._schemas.add(tool, memoryview(schema))
 
 
 class EventBody:
