@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from counterseal.config.compile import program, signer_settings, warnings
+from counterseal.config.compile import program, warnings
+from counterseal.config.compile_claims import signer_settings
 from counterseal.config.schema import Configuration
 from counterseal.config.secret import Unresolved
+from counterseal.core.claims import SignerSettings
 from counterseal.errors import ConfigError
 from tests.config.writing import accepted, at, config, load, problems, refused, write
 
@@ -188,10 +190,10 @@ def test_a_variable_that_cannot_be_is_refused(name: str, value: Any, says: str) 
 
 def test_a_server_without_an_address_has_a_name_as_its_audience() -> None:
     configuration = load(servers={"files": {"transport": "stdio", "command": SH}, "w": {"url": "http://w/sse"}})
-    assert signer_settings(configuration, "files").audience == "urn:counterseal:server:files"
-    assert signer_settings(configuration, "w").audience == "http://w/sse"
+    assert settings(configuration, "files").audience == "urn:counterseal:server:files"
+    assert settings(configuration, "w").audience == "http://w/sse"
     own = load(**files(signer={"audience": "https://files"}))
-    assert signer_settings(own, "files").audience == "https://files"
+    assert settings(own, "files").audience == "https://files"
     with pytest.raises(ConfigError, match="same audience"):
         load(
             servers={
@@ -217,3 +219,17 @@ def test_sessions_that_live_in_one_worker_are_known() -> None:
         "own": {"transport": "stdio", "command": SH, "isolation": "caller"},
     }
     assert [name for name, server in load(servers=servers).servers.items() if server.in_one_worker] == ["sse", "own"]
+
+
+def settings(configuration: Configuration, server: str) -> SignerSettings:
+    return signer_settings(configuration, server, algorithm="ES256", pairwise_key=bytes(32))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("channel_token_audience", "x"), ("txn_token", {"audience": "corp"}), ("debug_header", True)]
+)
+def test_what_goes_beside_the_call_token_cannot_reach_a_program(key: str, value: Any) -> None:
+    _, problem = refused(**files(signer={key: value}))
+    assert f"servers.files.signer.{key}: travels in a header, and a program over stdio has none" in problem
+    inherited = load(signer={key: value}, **files())
+    assert any(f"signer.{key} does not reach servers.files" in line for line in warnings(inherited, {}))

@@ -51,8 +51,8 @@ def importers_of(name: str) -> set[str]:
         ("Verified", {"jose/jws.py", "verify/verifier.py"}),
         ("ANONYMOUS", set()),
         ("ServerHttp", {"gateway/wiring.py"}),
-        ("StreamableHttp", {"gateway/registry.py"}),
-        ("DuplexServer", {"gateway/registry.py"}),
+        ("StreamableHttp", {"gateway/transports.py"}),
+        ("DuplexServer", {"gateway/transports.py"}),
         ("OpenApi", {"gateway/openapi_wiring.py"}),
         ("subprocess_exec", {"servers/process.py"}),
         ("load_pem_private_key", {"issuer/signers/local.py"}),
@@ -80,7 +80,7 @@ def test_a_request_to_a_server_is_made_in_one_place_for_each_transport_from_a_pe
 
 def test_m_28_a_program_is_started_from_the_configuration_alone() -> None:
     assert callers_of("Program") == {"config/compile.py"}
-    assert callers_of("StartProgram") == {"gateway/registry.py"}
+    assert callers_of("StartProgram") == {"gateway/transports.py"}
     starting = {
         "subprocess_exec",
         "subprocess_shell",

@@ -27,7 +27,7 @@ def server() -> Iterator[HostileServer]:
 
 async def test_it_has_a_token_and_a_record_of_its_own_in_the_name_of_the_caller(server: HostileServer) -> None:
     async with built(server) as gateway:
-        own = OwnCalls(gateway.pipeline.recorder, gateway.pipeline.permit)
+        own = OwnCalls(lambda: gateway.pipeline.recorder, gateway.pipeline.permit)
         async with own(ALICE, CALL) as permit:
             assert gateway.events() == ["intent"]  # durable before anything leaves
             assert permit.caller == ALICE
@@ -42,7 +42,7 @@ async def test_it_has_a_token_and_a_record_of_its_own_in_the_name_of_the_caller(
 async def test_what_policy_denies_the_caller_it_denies_the_gateway_in_his_name(server: HostileServer) -> None:
     policy = Policy(rules=(), allowed_tools={})
     async with built(server, policy=policy) as gateway:
-        own = OwnCalls(gateway.pipeline.recorder, gateway.pipeline.permit)
+        own = OwnCalls(lambda: gateway.pipeline.recorder, gateway.pipeline.permit)
         with pytest.raises(BadCall) as refused:
             async with own(ALICE, CALL):
                 raise AssertionError("no permit was made")
@@ -51,14 +51,14 @@ async def test_what_policy_denies_the_caller_it_denies_the_gateway_in_his_name(s
     permitting = Policy(rules=(Rule("all", permits=True),), allowed_tools={})
     async with (
         built(server, policy=permitting) as gateway,
-        OwnCalls(gateway.pipeline.recorder, gateway.pipeline.permit)(ALICE, CALL),
+        OwnCalls(lambda: gateway.pipeline.recorder, gateway.pipeline.permit)(ALICE, CALL),
     ):
         assert gateway.events() == ["intent"]
 
 
 async def test_how_it_ends_is_recorded(server: HostileServer) -> None:
     async with built(server) as gateway:
-        own = OwnCalls(gateway.pipeline.recorder, gateway.pipeline.permit)
+        own = OwnCalls(lambda: gateway.pipeline.recorder, gateway.pipeline.permit)
         with pytest.raises(ServerError):
             async with own(ALICE, CALL):
                 raise ServerError("server_unreachable", "gone", detail="it closed")

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from counterseal.errors import CallError
-from counterseal.gateway.registry import _TRANSPORTS
+from counterseal.gateway.transports import _TRANSPORTS
 from counterseal.gateway.wiring import Gateway, open_gateway
 from tests.contracts.server import messages
 from tests.gateway.building import modern, read

@@ -20,7 +20,6 @@ from counterseal.config.compile import signing_algorithm, warnings
 from counterseal.config.load import load
 from counterseal.config.schema import Configuration
 from counterseal.errors import ConfigError
-from counterseal.gateway import openapi_wiring
 from counterseal.gateway.hook_wiring import try_hooks
 from counterseal.gateway.judged import Judged, Level
 from counterseal.gateway.online import ask
@@ -55,7 +54,7 @@ def check(config: Path, as_json: bool, online: bool) -> None:
         _try_keys(configuration)
         _try_client_keys(configuration)
         try_hooks(configuration)
-        tools, left_out = openapi_wiring.look(configuration)
+        tools, left_out = _look(configuration)
     except ConfigError as error:
         if as_json:
             click.echo(json.dumps({"config": str(config), "ok": False, "problems": list(error.problems)}))
@@ -101,6 +100,16 @@ def _try_client_keys(configuration: Configuration) -> None:
         if asked is not None and asked.private_key is not None:
             key = f"callers.issuers[{index}].introspection.private_key"
             from_file(Path(asked.private_key.place), f"{configuration.place_of(key)}: {key}", None)
+
+
+def _look(configuration: Configuration) -> tuple[Any, Sequence[str]]:
+    """The tools of OpenAPI documents, and what is left out of them. Raises ConfigError."""
+    if all(server.transport != "openapi" for server in configuration.servers.values()):
+        return {}, ()
+    # It brings a checker of schemas, which others need not load.
+    from counterseal.gateway import openapi_wiring  # noqa: PLC0415
+
+    return openapi_wiring.look(configuration)
 
 
 def _summary(configuration: Configuration) -> dict[str, Any]:

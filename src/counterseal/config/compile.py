@@ -12,6 +12,7 @@ from counterseal.config.claims import profile_of
 from counterseal.config.policy import Rule
 from counterseal.config.schema import Configuration
 from counterseal.config.secret import Secret, SecretReference
+from counterseal.config.signer import beside_in_headers
 from counterseal.core import policy as core
 from counterseal.core.patterns import Patterns
 from counterseal.core.scope import AllowedScopes
@@ -126,6 +127,9 @@ def warnings(configuration: Configuration, environment: Mapping[str, str]) -> It
     if not configuration.servers:
         yield "servers is empty: there is nothing to call"
     for name, server in configuration.servers.items():
+        if server.transport == "stdio":
+            for key in beside_in_headers(configuration.signer_of(name)):
+                yield f"signer.{key} does not reach servers.{name}: it travels in a header, and a program over stdio has none"
         if server.transport == "stdio" and not server.send_token:
             yield (
                 f"servers.{name} gets no call token, so it cannot tell who calls, nor whether a call came this way: once it "

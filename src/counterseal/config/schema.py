@@ -22,7 +22,7 @@ from counterseal.config.part import Part, nothing
 from counterseal.config.policy import Rule
 from counterseal.config.problems import Faults, later, nearest, wrong
 from counterseal.config.servers import Server
-from counterseal.config.signer import Signer, plain
+from counterseal.config.signer import Signer, beside_in_headers, plain
 from counterseal.config.signer import faults as faults_of
 from counterseal.config.values import (
     NO_DEFAULT,
@@ -165,7 +165,7 @@ class Configuration(Part):
             _check_algorithm(server.signer, info, faults, name, "signer", "algorithm")
             _check_conflict(server, signer, faults, name)
             _check_passthrough(server, signer, faults, name)
-            _check_carries(server, signer, faults, name)
+            _check_carries(server, faults, name)
             _check_whole(server.signer, signer, info, faults, name)
             audience = signer.audience or server.audience(name)
             if audience in audiences:
@@ -243,21 +243,11 @@ def _check_conflict(server: Server, signer: Signer, faults: Faults, name: str) -
         faults.add(what, name, "headers", header)
 
 
-def _check_carries(server: Server, signer: Signer, faults: Faults, name: str) -> None:
-    """A program has no headers, so what goes beside the call token cannot reach it."""
-    if server.transport != "stdio":
-        return
-    set_here = {
-        "channel_token_audience": signer.channel_token_audience is not None,
-        "txn_token": signer.txn_token is not None,
-        "debug_header": signer.debug_header,
-    }
-    for key, is_set in set_here.items():
-        if is_set:
-            what = (
-                f"`signer.{key}` travels in a header, and a program over stdio has none: switch it off for this server"
-            )
-            faults.add(what, name, "transport")
+def _check_carries(server: Server, faults: Faults, name: str) -> None:
+    """A program has no headers, so what goes beside the call token cannot reach it. What it inherits is told as a warning."""
+    for key in beside_in_headers(server.signer) if server.transport == "stdio" else ():
+        what = "travels in a header, and a program over stdio has none: remove it"
+        faults.add(what, name, "signer", key)
 
 
 def _check_passthrough(server: Server, signer: Signer, faults: Faults, name: str) -> None:

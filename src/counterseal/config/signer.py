@@ -230,3 +230,13 @@ def _is_inside(inner: Path, outer: Path) -> bool:
 def plain(name: str) -> str:
     """A header's name as everybody on the way may have spelled it."""
     return name.lower().replace("_", "-")
+
+
+def beside_in_headers(signer: Signer) -> tuple[str, ...]:
+    """The keys that are set of what goes beside the call token, each in a header of its own."""
+    is_set = {
+        "channel_token_audience": signer.channel_token_audience is not None,
+        "txn_token": signer.txn_token is not None,
+        "debug_header": signer.debug_header,
+    }
+    return tuple(key for key, there in is_set.items() if there)
