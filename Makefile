@@ -27,9 +27,9 @@ flood: $(VENV)/.ready
 attack: $(VENV)/.ready
 	$(BIN)/python -m bench.attack --tokens 1000000
 
-# Programs that this project did not write and its flow tests talk to: Node packages, nothing of it needed to run Counterseal.
+# Programs that this project did not write and its flow tests talk to: Node and Python packages, none needed to run Counterseal.
 parties: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement tests/parties/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement tests/parties/requirements.txt
 	PYTHON=$(BIN)/python sh tests/parties/install.sh
 
 # Every dependency at one version, by hash, without an address.

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench import callers, processes, report, signing, streams, verifying
+from bench import callers, claims, processes, report, signing, streams, verifying
 from bench.call import request_body, request_headers
 from bench.idp import IdentityProvider
 from bench.load import LoadFailed, Party, measure
@@ -76,14 +76,15 @@ def run(effort: Effort, folder: Path) -> report.Run:
         for party in parties:
             _check(party)
             measure(party, connections=32, seconds=effort.warm_up, cores=cores, answer=answer.pid, folder=folder)
-        sign = signing.signers()
+        sign, build = signing.signers(), claims.building()
         for number in range(effort.rounds):
             _say(f"round {number + 1} of {effort.rounds}")
             for algorithm, once in sign.items():
                 rate = signing.rate(once, seconds=effort.signing_seconds, core=cores.tested)
                 seen.signing.setdefault(algorithm, []).append(rate)
+            seen.claims.append(claims.microseconds(build, seconds=effort.signing_seconds, core=cores.tested))
             seen.verifying.append(verifying.costs(rounds=effort.verifications, core=cores.tested))
-            seen.claims.append(verifying.claims_per_second(core=cores.tested))
+            seen.remembered.append(verifying.claims_per_second(core=cores.tested))
             for connections in report.CONNECTIONS:
                 for party in parties:
                     figures = measure(

@@ -108,6 +108,15 @@ _ROWS: Final = (
         "A header that may be sent once was sent twice, or holds what it may not.",
         "Send the header that the message names once, with a plain value.",
     ),
+    Reason(
+        "passthrough_refused",
+        400,
+        40003,
+        "caller",
+        "The header for the server's own credential (`servers.<name>.passthrough`) holds one for this gateway: that of this "
+        "request, or an API key. It would be in the server's hands.",
+        "Send there what the server itself issued, or leave the header out.",
+    ),
     # 401
     Reason(
         "credential_missing",
@@ -185,6 +194,50 @@ _ROWS: Final = (
         "Who acts must not act for this subject: the access token's `may_act` names somebody else, or there would be more "
         "than four actors.",
         "Get a token whose `may_act` names this actor, or call through fewer.",
+    ),
+    Reason(
+        "token_required",
+        403,
+        40308,
+        "caller",
+        "The server's calls need an access token of an identity provider (`signer.mode: verify_and_resign`), and this caller "
+        "proved itself in another way.",
+        "Send an access token of a configured issuer in place of the API key.",
+    ),
+    Reason(
+        "claim_unavailable",
+        403,
+        40309,
+        "caller",
+        "A claim that the call token is to have cannot be made for this caller: what it is made of is missing, of another type "
+        "or over its ceiling. The message names both.",
+        "Let the identity provider or the API key say it, or give the template in `signer.add_claims` or `signer.set_claims` a "
+        "default.",
+    ),
+    Reason(
+        "required_claim_missing",
+        403,
+        40310,
+        "caller",
+        "The caller's token or API key lacks claims that the server's `signer.required_claims` names, or has other values. The "
+        "message names all of them.",
+        "Let the identity provider put them into the token, or create the API key with `--metadata`.",
+    ),
+    Reason(
+        "scope_not_allowed",
+        403,
+        40311,
+        "caller",
+        "The call token would hold a scope that the server's `signer.allowed_scopes` leaves out.",
+        "Add the scope that the message names to `servers.<name>.signer.allowed_scopes`.",
+    ),
+    Reason(
+        "hook_denied",
+        403,
+        40312,
+        "caller",
+        "A hook of the gateway denies this call. The message is the hook's; the record says which one it is.",
+        "Do what the message says, or ask the gateway's owner about the hook.",
     ),
     # 404 and the other statuses of the address itself
     Reason(
@@ -273,8 +326,9 @@ _ROWS: Final = (
         502,
         50201,
         "server",
-        "The server does not accept connections or broke the connection.",
-        "Check that `servers.<name>.url` answers from the gateway's machine.",
+        "The server does not accept connections or broke the connection, or its program cannot be started or has ended.",
+        "Check that `servers.<name>.url` answers from the gateway's machine, or what the program says in the gateway's log; "
+        "wait for `Retry-After` seconds where it is there.",
     ),
     Reason(
         "server_refused",
@@ -351,6 +405,15 @@ _ROWS: Final = (
         "The gateway carries as many calls as it may.",
         "Wait for `Retry-After` seconds.",
     ),
+    Reason(
+        "hook_failed",
+        503,
+        50306,
+        "us",
+        "A hook of the gateway raised an error, gave no answer in time, or gave one that cannot be used. "
+        "The record says which, and why.",
+        "Mend the hook; `docs/hooks.md` says what it may answer.",
+    ),
 )
 
 REASONS: Final[Mapping[str, Reason]] = {row.code: row for row in _ROWS}
@@ -377,7 +440,7 @@ class CallError(CountersealError):
     message: what the caller reads. detail: what only the record and the log get. data: more members for JSON-RPC
     `error.data`, where the protocol asks for them. id: the JSON-RPC id to answer to, as far as it is known. headers: HTTP
     headers of the answer. record: the id of the record that tells of it, once there is one. caller: who was found to be calling
-    before, for the record.
+    before, and rule: what said no, for the record.
     """
 
     def __init__(
@@ -399,6 +462,7 @@ class CallError(CountersealError):
         self.headers = headers
         self.record: str | None = None
         self.caller: Any = None
+        self.rule: str | None = None
 
 
 class Unauthenticated(CallError):

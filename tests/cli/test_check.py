@@ -43,6 +43,7 @@ def test_a_good_configuration_is_ok_and_is_summed_up(folder: Path) -> None:
         ["callers", "API keys, tokens of corp"],
         ["servers", "weather (http://127.0.0.1:8000/mcp)"],
         ["rules", "1"],
+        ["hooks", "none"],
     ]
     assert sorted(path.name for path in folder.iterdir()) == ["counterseal.yaml"]
 
@@ -53,6 +54,22 @@ def test_problems_are_told_one_a_line_and_it_ends_with_1(folder: Path) -> None:
     first, second = result.stdout.splitlines()
     assert first == "counterseal.yaml:3:1: server: is an unknown key; did you mean `servers`?"
     assert second.startswith("counterseal.yaml:4:30: policy[0].permit.callers.teem: ")
+
+
+def test_hooks_are_loaded_and_named_and_a_bad_one_is_a_problem(folder: Path) -> None:
+    """P-08: importing a hook is a part of the check, and nothing is asked of it."""
+    result = run(GOOD + "hooks: [{use: argument_schema, name: schemas}, {use: argument_schema}]\n", folder=folder)
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1].split(maxsplit=1) == ["hooks", "schemas, argument_schema"]
+    result = run(
+        GOOD + "hooks: [{use: argument_schema, with: {unknown: maybe}}, {use: argument_shema}]\n", folder=folder
+    )
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        "counterseal.yaml:5:32: hooks[0].with: is refused by the hook: `unknown` must be refuse or allow",
+        "counterseal.yaml:5:63: hooks[1].use: is not the name of a hook; did you mean `argument_schema`?; a class of your own is "
+        "written `module:Class`",
+    ]
 
 
 def test_another_file_is_read_where_one_is_named(folder: Path) -> None:
@@ -98,6 +115,7 @@ def test_for_programs_it_prints_one_object(folder: Path) -> None:
         "callers": ["API keys", "tokens of corp"],
         "servers": {"weather": "http://127.0.0.1:8000/mcp"},
         "rules": 1,
+        "hooks": [],
         "warnings": [],
     }
     bad = run("isuer: x\n", "--json", folder=folder)

@@ -116,6 +116,24 @@ def test_y_01_a_store_in_memory_is_for_one_process(tmp_path: Path) -> None:
     assert "sqlite" in str(done.exception)
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"transport": "sse", "url": "http://127.0.0.1:1/sse"},
+        {"transport": "stdio", "command": ["sh"], "isolation": "caller"},
+    ],
+    ids=["sse", "caller"],
+)
+def test_sessions_that_live_in_one_worker_take_one_worker(tmp_path: Path, entry: dict[str, Any]) -> None:
+    """A session that another worker cannot go on with would be lost at every second call."""
+    config = tmp_path / "counterseal.yaml"
+    config.write_text(yaml.safe_dump(configuration(free_port(), tmp_path, {"old": entry})))
+    done = CliRunner().invoke(serve, ["--config", str(config), "--workers", "2"])
+    assert isinstance(done.exception, ConfigError)
+    assert "servers.old: sessions" in str(done.exception)
+    assert "use `--workers 1`, or `isolation: shared`" in str(done.exception)
+
+
 @pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, "1"), (signal.SIGINT, "2")])
 def test_a_signal_ends_everything_without_a_traceback(tmp_path: Path, number: signal.Signals, workers: str) -> None:
     config = written(tmp_path)

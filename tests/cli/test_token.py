@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from counterseal.cli.claim_words import OTHER, WORDS, word
+from counterseal.cli.keys import keys as keys_command
 from counterseal.cli.token import token as command
-from counterseal.core.claims import RESERVED
+from counterseal.core.names import RESERVED
 from tests.support.jwks_server import JwksServer
 from tests.support.tokens import AUDIENCE, ISSUER, call_claims, encode, jwks, needs_ml_dsa, token
 
@@ -134,6 +135,17 @@ def test_verify_holds_a_token_against_a_call(keys: str) -> None:
     assert "not checked" not in result.output
 
 
+def test_verify_takes_litellms_shape_where_that_is_said(keys: str) -> None:
+    changes = {"scope": "mcp:tools/call mcp:tools/get_weather:call"}
+    claims = call_claims(
+        arguments=CITY, iat=int(time.time()), nbf=int(time.time()), exp=int(time.time()) + 60, **changes
+    )
+    presented = token(claims, header={"typ": "JWT"})
+    assert verify(presented, keys, *CALL, "--profile", "litellm").exit_code == 0
+    assert verify(presented, keys, *CALL).exit_code == 1
+    assert verify(presented, keys, *CALL, "--profile", "seed").exit_code == 2
+
+
 def test_verify_without_a_method_says_what_it_did_not_check(keys: str) -> None:
     result = verify("-", keys, input=fresh())
     assert result.exit_code == 0
@@ -208,10 +220,36 @@ def test_a_place_that_has_no_keys_exits_with_2(place: str) -> None:
 # ---- the rest ----
 
 
-def test_mint_is_not_built_yet() -> None:
-    result = run("mint", "--as", "key:x", "weather", "tools/call")
-    assert result.exit_code == 2
-    assert "not built yet" in result.output
+def mint(folder: Path, *arguments: str) -> Result:
+    (folder / "counterseal.yaml").write_text(
+        f"{{issuer: {ISSUER!r}, store: 'sqlite:{folder}/c.db', keys: {{algorithms: [ES256]}}, callers: {{anonymous: true}}, "
+        f"servers: {{weather: {{url: {AUDIENCE!r}}}}}, policy: [{{permit: {{tools: ['get_*']}}}}]}}"
+    )
+    return run("mint", "--as", "anonymous", *arguments, "--config", str(folder / "counterseal.yaml"))
+
+
+def test_a_token_minted_by_hand_is_alone_on_standard_output_and_verifies(tmp_path: Path) -> None:
+    result = mint(tmp_path, "weather", "tools/call", "get_weather", "--args", json.dumps(CITY))
+    assert result.exit_code == 0
+    assert "Whoever has this token" in result.stderr
+    (presented,) = result.stdout.splitlines()
+    assert presented not in result.stderr
+    config = str(tmp_path / "counterseal.yaml")
+    published = CliRunner().invoke(keys_command, ["jwks", "--config", config])
+    (tmp_path / "jwks.json").write_text(published.stdout)
+    assert verify(presented, str(tmp_path / "jwks.json"), *CALL).exit_code == 0
+    document = json.loads(mint(tmp_path, "weather", "tools/list", "--ttl", "9", "--json").stdout)
+    assert (document["minted"], document["claims"]["exp"] - document["claims"]["iat"]) == (True, 9)
+    assert document["record"].startswith("rec_")
+
+
+def test_what_is_refused_is_not_minted(tmp_path: Path) -> None:
+    result = mint(tmp_path, "weather", "tools/call", "delete_all")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "403 policy_denied" in result.stderr
+    document = json.loads(mint(tmp_path, "weather", "tools/call", "delete_all", "--json").stdout)
+    assert (document["minted"], document["reason"], "token" in document) == (False, "policy_denied", False)
+    assert mint(tmp_path, "weather", "tools/list", "--ttl", "901").exit_code == 2
 
 
 @pytest.mark.parametrize("arguments", [(), ("inspect",), ("verify",), ("mint",)])

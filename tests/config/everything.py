@@ -12,21 +12,22 @@ from pydantic.fields import FieldInfo
 from counterseal.config.schema import Configuration, Part
 
 SIGNER: dict[str, Any] = {
+    "mode": "sign",
     "algorithm": "ES256",
     "audience": None,
     "ttl_seconds": 60,
     "header": "Authorization",
     "on_conflict": "error",
-    "end_user_claim_sources": ["sub", "email"],
+    "end_user_claim_sources": ["sub", "email", "claim:realm.name", ["https://example.com/user"]],
     "allowed_tools": ["get_*", "list_*"],
     "bind_arguments": True,
     "trust_identity_headers_from": ["10.0.0.0/24", "fd00::5/128"],
-    "optional_claims": [],
-    "required_claims": [],
-    "add_claims": {},
-    "set_claims": {},
-    "remove_claims": [],
-    "allowed_scopes": None,
+    "optional_claims": ["department", "realm_access.roles"],
+    "required_claims": [{"name": "tenant", "values": ["acme", 7, True]}, {"name": "azp", "values": ["ide"]}],
+    "add_claims": {"plan": "free", "app.level": "{key.metadata.level:int|0}"},
+    "set_claims": {"tags": ["a", "{caller.team|none}"], "app": {"tenant": "{claim.tenant}", "active": True}},
+    "remove_claims": ["debug", ["https://example.com/x"]],
+    "allowed_scopes": ["mcp:tools/list", "mcp:tools/call:get_*"],
     "channel_token_header": "X-Channel-Token",
     "channel_token_allow_insecure_loopback": False,
     "channel_token_discovery_uri": "https://channels.example.com/.well-known/openid-configuration",
@@ -35,9 +36,10 @@ SIGNER: dict[str, Any] = {
     "channel_token_algorithms": ["RS256", "ES256"],
     "channel_token_audience_in": "https://gateway.example.com/mcp/weather",
     "channel_token_required": False,
-    "channel_token_audience": None,
+    "channel_token_audience": "urn:channel:weather",
     "channel_token_ttl": 60,
-    "debug_header": False,
+    "txn_token": {"audience": "example.internal", "ttl_seconds": 60, "req_wl": "gateway.example.com"},
+    "debug_header": True,
     "profile": None,
     "subject": None,
 }
@@ -104,10 +106,19 @@ EVERYTHING: dict[str, Any] = {
             "transport": "streamable_http",
             "description": "Forecasts",
             "headers": {"X-Tenant-Key": "env:TENANT_KEY"},
+            "passthrough": {"header": "X-Server-Authorization"},
             "signer": SIGNER | {"header": "X-Call-Token", "on_conflict": "replace"},
-            "command": None,
-            "spec": None,
-            "openapi": {},
+        },
+        "files": {
+            "transport": "stdio",
+            "command": ["sh", "-c", "cat"],
+            "env": {"LEVEL": "debug", "API_KEY": "env:TENANT_KEY"},
+            "cwd": "/",
+            "isolation": "caller",
+            "max_processes": 8,
+            "idle_timeout": "5m",
+            "send_token": True,
+            "signer": {"channel_token_discovery_uri": SIGNER["channel_token_discovery_uri"]},
         },
         "crm": {
             "url": "https://crm.internal/api",
@@ -137,7 +148,19 @@ EVERYTHING: dict[str, Any] = {
         },
         {"deny": {"tools": ["delete_*"]}},
     ],
-    "hooks": [],
+    "hooks": [
+        {
+            "use": "static_headers",
+            "name": "tenant",
+            "servers": ["weather"],
+            "methods": ["tools/call", "prompts/*"],
+            "tools": ["get_*"],
+            "headers": ["X-Tenant"],
+            "time_limit": "2s",
+            "with": {"headers": {"X-Tenant": "env:TENANT_KEY"}, "deep": [[1, {"a": 1.5}], None, True]},
+        },
+        {"use": "my_hooks.gates:Sundays"},
+    ],
     "audit": {"sink": "file:audit/", "required": True, "fsync": "none"},
 }
 
@@ -147,8 +170,9 @@ Field = tuple[tuple[str, ...], FieldInfo]
 def fields(part: type[BaseModel] = Configuration, above: tuple[str, ...] = ()) -> Iterator[Field]:
     """Every key of the schema: its steps, with `[]` for any position and `<name>` for any key, and its field."""
     for name, info in part.model_fields.items():
-        yield (*above, name), info
-        steps, hint = _inside((*above, name), info.annotation)
+        key = info.alias or name
+        yield (*above, key), info
+        steps, hint = _inside((*above, key), info.annotation)
         if isinstance(hint, type) and issubclass(hint, Part):
             yield from fields(hint, steps)
 
@@ -180,14 +204,19 @@ def values(data: Any, steps: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple
         yield from values(value, (*steps, step))
 
 
+_SIGNERS = (("signer",), ("servers", "<name>", "signer"))
+
+
 def general(steps: tuple[str | int, ...]) -> tuple[str, ...]:
     """Steps through a configuration as steps through the schema."""
     text = tuple("[]" if isinstance(step, int) else step for step in steps)
     free = (
         ("servers",),
         ("servers", "<name>", "headers"),
+        ("servers", "<name>", "env"),
         ("policy", "[]", "permit", "callers"),
-        ("signer", "add_claims"),
+        *((*signer, f"{operation}_claims") for signer in _SIGNERS for operation in ("add", "set")),
+        ("hooks", "[]", "with"),
     )
     for index in range(1, len(text)):
         if text[:index] in free:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from counterseal.config.compile import compile_policy, signer_settings, static_headers, warnings
+from counterseal.config.compile import compile_policy, signing_algorithm, static_headers, warnings
 from counterseal.config.load import load_text
 from counterseal.config.schema import Configuration
 from counterseal.config.secret import Unresolved
@@ -79,35 +79,35 @@ def test_p_05_no_policy_denies_everything() -> None:
     assert isinstance(policy.decide_operation(key("ops"), "weather", "tools/list", None), Denial)
 
 
-def test_a_token_is_for_the_server_s_address_unless_it_has_an_audience() -> None:
-    compiled = configuration(
-        "signer: {ttl_seconds: 2m}\n"
-        "servers:\n"
-        "  a: {url: http://a/mcp}\n"
-        "  b: {url: http://b, signer: {audience: urn:b, algorithm: ES256, bind_arguments: false}}\n"
-    )
-    first, second = signer_settings(compiled, "a"), signer_settings(compiled, "b")
-    assert (first.issuer, first.audience, first.algorithm, first.ttl_seconds) == (
-        compiled.issuer,
-        "http://a/mcp",
-        "RS256",
-        120,
-    )
-    assert first.end_user_claim_sources == ("sub", "preferred_username", "email", "user_id")
-    assert first.bind_arguments
-    assert (second.audience, second.algorithm, second.bind_arguments) == ("urn:b", "ES256", False)
-    with pytest.raises(KeyError):
-        signer_settings(compiled, "c")
-
-
 def test_the_first_algorithm_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KEY", "x")
     server = "servers: {w: {url: http://w}}\n"
-    assert signer_settings(configuration(server + "keys: {algorithms: [Ed25519, RS256]}\n"), "w").algorithm == "Ed25519"
+    assert signing_algorithm(configuration(server + "keys: {algorithms: [Ed25519, RS256]}\n"), "w") == "Ed25519"
     brought = configuration(server + "keys: {source: env:KEY}\n")
-    assert signer_settings(brought, "w", first_algorithm="ES256").algorithm == "ES256"
+    assert signing_algorithm(brought, "w", first_algorithm="ES256") == "ES256"
     named = configuration(server + "keys: {source: env:KEY, algorithms: [Ed25519]}\n")
-    assert signer_settings(named, "w", first_algorithm="ES256").algorithm == "Ed25519"
+    assert signing_algorithm(named, "w", first_algorithm="ES256") == "Ed25519"
+    own = configuration("servers: {w: {url: http://w, signer: {algorithm: ES256}}}\n")
+    assert signing_algorithm(own, "w") == "ES256"
+    with pytest.raises(KeyError):
+        signing_algorithm(own, "other")
+
+
+def test_allowed_scopes_are_compiled_for_the_shape_of_the_servers_tokens() -> None:
+    compiled = compile_policy(
+        configuration(
+            "signer: {allowed_scopes: ['mcp:tools/list', 'mcp:tools/*:call', 'mcp:tools/call*']}\n"
+            "servers:\n"
+            "  ours: {url: http://a}\n"
+            "  theirs: {url: http://b, signer: {profile: litellm}}\n"
+            "  any: {url: http://c, signer: {allowed_scopes: null}}\n"
+        )
+    ).allowed_scopes
+    assert set(compiled) == {"ours", "theirs"}
+    for scopes in compiled.values():
+        assert scopes.refused("tools/call", "x") is None
+        assert scopes.refused("resources/read", "x") == "mcp:resources/read"
+    assert compiled["theirs"].scope_of("tools/call", "x") == "mcp:tools/call mcp:tools/x:call"
 
 
 def test_static_headers_are_resolved_and_one_that_the_token_replaces_is_left_out(

@@ -140,7 +140,9 @@ def test_unknown_keys_are_told_with_the_keys_of_their_own_place() -> None:
     text = BASE + "servers:\n  url: {url: http://a, descripton: x}\n  signer: {url: http://b, signer: {lifetime: 5}}\n"
     first, second = problems(text)
     assert first.endswith("servers.url.descripton: is an unknown key; did you mean `description`?")
-    assert "servers.signer.signer.lifetime: is an unknown key; there is algorithm, audience, ttl_seconds" in second
+    assert (
+        "servers.signer.signer.lifetime: is an unknown key; there is mode, algorithm, audience, ttl_seconds" in second
+    )
 
 
 def test_secrets_are_looked_for_only_where_they_are_needed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,11 +48,12 @@ def test_a_document_is_the_path_of_a_file(spec: str) -> None:
 def test_a_document_without_its_transport_and_a_transport_without_its_document_are_refused() -> None:
     written, problem = refused(**server(transport=None))
     assert problem == at(written, "servers", "crm", "spec") + (
-        "servers.crm.spec: is for `transport: openapi`: write that too, or remove this"
+        "servers.crm.spec: is a key of `openapi` servers, and this one is `streamable_http`: remove it, or write "
+        "`transport: openapi`"
     )
     written, problem = refused(**server(transport=None, spec=None, openapi={"tags": ["a"]}))
     assert problem.startswith(
-        at(written, "servers", "crm", "openapi") + "servers.crm.openapi: is for `transport: openapi`"
+        at(written, "servers", "crm", "openapi") + "servers.crm.openapi: is a key of `openapi` servers"
     )
     written, problem = refused(**server(spec=None))
     assert problem.startswith(at(written, "servers", "crm") + "servers.crm.spec: is missing: add it")

@@ -185,3 +185,71 @@ def test_i_02_a_header_with_a_meaning_of_its_own_names_no_subject(place: str, so
     trusting = {**keys, "trust_identity_headers_from": ["10.0.0.0/24"]}
     told(place, "end_user_claim_sources", f"names `{source}`", **trusting)
     accepted(place, end_user_claim_sources=["sub", "x-user"], trust_identity_headers_from=["10.0.0.0/24"])
+
+
+@ANY_PLACE
+def test_s8_a_header_that_is_asked_for_has_somebody_who_may_send_it(place: str) -> None:
+    keys = {"end_user_claim_sources": ["sub", "header:X-User"]}
+    told(place, "end_user_claim_sources", "asks for the header `X-User`, and nobody is trusted to send it", **keys)
+    trusting = accepted(place, **keys, trust_identity_headers_from=["10.0.0.5"])
+    assert trusting.identity_headers == ("sub", "X-User")
+
+
+@ANY_PLACE
+@pytest.mark.parametrize("header", ["Authorization", "mcp-name", "X_Channel_Token"])
+def test_i_02_a_pinned_header_has_no_other_meaning_either(place: str, header: str) -> None:
+    keys = {"end_user_claim_sources": [f"header:{header}"], "trust_identity_headers_from": ["10.0.0.5"]}
+    told(place, "end_user_claim_sources", f"names `{header}`, a header with a meaning of its own", **keys)
+    keys["end_user_claim_sources"] = [f"claim:{header}", "key:email", "a.b"]
+    assert accepted(place, **keys).identity_headers == ()
+
+
+# how tokens are made
+
+
+RESIGN = {"mode": "verify_and_resign"}
+
+
+@ANY_PLACE
+def test_s10_a_token_can_be_asked_for_where_somebodys_is_accepted(place: str) -> None:
+    keys = with_signer(place, RESIGN)
+    assert load(callers={"issuers": [IDP]}, **keys).signer_of("w").mode == "verify_and_resign"
+    written, problem = refused(**keys)
+    assert problem.startswith(where(written, place, "mode", RESIGN))
+    assert "asks for tokens, and `callers.issuers` accepts none" in problem
+
+
+@ANY_PLACE
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("trust_identity_headers_from", ["10.0.0.5"], "lets a proxy name the subject"),
+        ("end_user_claim_sources", ["sub", "key:user_id"], "asks for `user_id`"),
+        ("end_user_claim_sources", ["key:metadata.x"], "asks for `metadata.x`"),
+    ],
+)
+def test_s10_where_a_token_is_asked_for_it_alone_names_the_subject(place: str, key: str, value: Any, says: str) -> None:
+    keys = {**RESIGN, key: value}
+    written, problem = refused(callers={"issuers": [IDP]}, **with_signer(place, keys))
+    assert problem.startswith(where(written, place, key, keys))
+    assert f"{says}, and with `mode: verify_and_resign` the token alone says" in problem
+    load(callers={"issuers": [IDP]}, **with_signer(place, {**keys, "mode": "sign"}))
+
+
+@ANY_PLACE
+def test_litellms_own_sources_are_accepted_in_either_mode(place: str) -> None:
+    keys = {**RESIGN, "end_user_claim_sources": ["token:sub", "litellm:user_id"]}
+    load(callers={"issuers": [IDP]}, **with_signer(place, keys))
+
+
+@ANY_PLACE
+def test_a_pairwise_subject_has_no_address_beside_it(place: str) -> None:
+    assert accepted(place, profile="litellm").profile == "litellm"
+    assert accepted(place, subject="pairwise").subject == "pairwise"
+    told(place, "subject", "keep one of them", subject="pairwise", profile="litellm")
+
+
+def test_a_server_may_have_another_shape_than_the_default() -> None:
+    servers = {"w": {**WEATHER, "signer": {"profile": None, "subject": None}}, "o": {"url": "http://o"}}
+    configuration = load(signer={"profile": "litellm"}, servers=servers)
+    assert (configuration.signer_of("w").profile, configuration.signer_of("o").profile) == (None, "litellm")

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from counterseal.core.claims import RESERVED
 from tests.config.writing import accepted, problems
 
 BASE = "issuer: https://gateway.example.com\n"
@@ -77,59 +76,6 @@ def test_s_04_a_server_name_that_could_be_taken_apart_in_two_ways_is_refused(nam
     (problem,) = problems(line("servers", {name: {"url": "http://w"}}))
     assert problem.startswith("2:13: servers.")
     assert "`__` separates server and tool" in problem
-
-
-@pytest.mark.parametrize("name", ["sub", "email", "user_id", "X-9"])
-def test_a_claim_source_is_a_bare_name(name: str) -> None:
-    assert accepted(line("signer.end_user_claim_sources", [name])).signer.end_user_claim_sources == (name,)
-
-
-@pytest.mark.parametrize(
-    ("name", "says"),
-    [
-        ("claim:email", "not built yet"),
-        ("header:x-user", "not built yet"),
-        ("realm_access.name", "not built yet"),
-        ("", "no name for a claim"),
-        ("e mail", "no name for a claim"),
-    ],
-)
-def test_a_claim_source_with_more_than_a_bare_name_is_refused(name: str, says: str) -> None:
-    assert says in refused("signer.end_user_claim_sources", [name])
-
-
-OPERATIONS = ("optional_claims", "required_claims", "add_claims", "set_claims", "remove_claims")
-
-
-@pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("name", sorted(RESERVED))
-def test_s9_i_04_a_reserved_claim_in_a_claim_operation_is_refused_as_such(name: str, operation: str) -> None:
-    for variant in (
-        name,
-        name.upper(),
-        name.title(),
-        f"{name} ",
-        f" {name}",
-        f"{name}.x",
-        f"\uff49{name[1:]}" if name[0] == "i" else name,
-    ):
-        value = {variant: "x"} if operation in ("add_claims", "set_claims") else [variant]
-        assert f"names the reserved claim `{name}`" in refused(f"signer.{operation}", value)
-
-
-@pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("name", ["", "a b", "tenant\n", "ten\u202eant", "a" * 129, "größe"])
-def test_i_04_a_claim_name_of_other_characters_is_refused(name: str, operation: str) -> None:
-    value = {name: "x"} if operation in ("add_claims", "set_claims") else [name]
-    assert "no name for a claim" in refused(f"signer.{operation}", value)
-
-
-@pytest.mark.parametrize("operation", OPERATIONS)
-@pytest.mark.parametrize("name", ["tenant", "https://example.com/tenant", "a.b", "subject", "expires", "a" * 128])
-def test_i_04_a_claim_name_that_is_free_is_only_not_built_yet(name: str, operation: str) -> None:
-    value = {name: "x"} if operation in ("add_claims", "set_claims") else [name]
-    assert "claim operations are not built yet: remove it" in refused(f"signer.{operation}", value)
-    accepted(line(f"signer.{operation}", type(value)()))
 
 
 @pytest.mark.parametrize("text", ["", " ", "a ", " a", "a\nb", "a\x1b[31m", "a\u202eb", "a\u200bb", "a\u00a0b"])

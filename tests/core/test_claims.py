@@ -7,26 +7,19 @@ import json
 from typing import Any, Final
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from counterseal.core.caller import Caller, Channel
+from counterseal.core.caller import Caller
 from counterseal.core.canonical import NotCanonical, arguments_digest
-from counterseal.core.claims import (
-    ACT_DEPTH,
-    RESERVED,
-    ActorRefused,
-    SignerSettings,
-    UnfitSubject,
-    actor,
-    build_claims,
-    chain_depth,
-    check_actor,
-    operation,
-    subject,
-)
-from counterseal.core.frozen import freeze
+from counterseal.core.claim_operations import ClaimOperations, Named, Valued
+from counterseal.core.claims import ClaimTaken, SignerSettings, build_claims, operation
 from counterseal.core.methods import METHODS
+from counterseal.core.names import RESERVED
+from counterseal.core.origins import Origin, Origins
+from counterseal.core.pairwise import Pairwise
+from counterseal.core.permit import ClaimsRefused
+from counterseal.core.profiles import LITELLM
+from counterseal.core.requirements import Required
+from counterseal.core.templates import compile_value
 from tests.core.callers import anonymous, call, key, token
 
 SOURCES: Final = ("sub", "preferred_username", "email", "user_id")
@@ -126,248 +119,183 @@ def test_arguments_are_bound_unless_the_configuration_says_otherwise() -> None:
         operation(asked, SIGNER)
 
 
-# ---- the subject ------------------------------------------------------------------------------------------------------
+# ---- what the configuration adds to it --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("caller", "expected"),
-    [
-        (token({"sub": "a", "preferred_username": "b"}), "a"),
-        (token({"sub": "", "preferred_username": "b"}), "b"),
-        (token({"sub": None, "preferred_username": "b"}), "b"),
-        (token({"sub": 7, "preferred_username": "b"}), "b"),
-        (token({"sub": ["a"], "user_id": "d"}), "d"),
-        (token({"sub": "", "user_id": "d"}, fields={"email": "c@x"}), "c@x"),
-        (token({"sub": "", "email": "c@x", "email_verified": False, "user_id": "d"}), "d"),
-        (token({"sub": "", "email": "c@x", "user_id": "d"}), "d"),
-        (token({"sub": "", "email": "c@x", "email_verified": "true", "user_id": "d"}), "d"),
-        (token({"sub": ""}), "ide"),
-        (key(fields={"user_id": "d"}), "d"),
-        (key(fields={"email": "c@x", "user_id": "d"}), "c@x"),
-        (key(fields={"user_id": ""}), "apikey:k123"),
-        (key(fields={"team_id": "t", "agent_id": "g"}), "apikey:k123"),
-        (key(), "apikey:k123"),
-        (anonymous(), "anonymous"),
-    ],
-)
-def test_the_subject_is_the_first_source_that_is_a_text(caller: Caller, expected: str) -> None:
-    """I-07, I-13: in the configured order; empty is missing; an address counts once it is verified."""
-    assert subject(caller, SOURCES) == expected
+def configured(**changes: Any) -> SignerSettings:
+    return dataclasses.replace(SIGNER, server="weather", **changes)
 
 
-def test_the_order_and_the_names_of_the_sources_are_the_configurations() -> None:
-    caller = token(
-        {"sub": "a", "preferred_username": "b", "team_id": "claim"}, fields={"team_id": "field", "org_id": "o"}
+def made(signer: SignerSettings, caller: Caller, origins: Origins | None = None, **changes: Any) -> dict[str, Any]:
+    asked = call(**{"name": "get_weather", "arguments": {"city": "Oslo"}, **changes})
+    return build_claims(caller, asked, signer, now=NOW, jti="J", txn="T", origins=origins)
+
+
+def valued(**values: Any) -> tuple[Valued, ...]:
+    return tuple(Valued((name,), compile_value(value), f"set_claims.{name}") for name, value in values.items())
+
+
+def denied(signer: SignerSettings, caller: Caller) -> tuple[str, str]:
+    with pytest.raises(ClaimsRefused) as told:
+        made(signer, caller)
+    return told.value.denial.reason, told.value.denial.rule
+
+
+RESIGN: Final = {"mode": "verify_and_resign", "places": {"mode": "signer.mode (c.yaml:3)"}}
+
+
+@pytest.mark.parametrize("caller", [key(fields={"user_id": "alice"}), anonymous()], ids=lambda caller: caller.kind)
+def test_s10_where_a_token_is_needed_its_absence_refuses_whatever_else_there_is(caller: Caller) -> None:
+    """FR-5: the mode is configuration, and no key stands in."""
+    assert made(configured(), caller)["sub"] in ("alice", "anonymous")
+    assert denied(configured(**RESIGN), caller) == ("token_required", "signer.mode (c.yaml:3)")
+    assert made(configured(**RESIGN), token())["sub"] == "alice"
+
+
+def test_s10_a_token_without_the_claims_that_name_the_person_is_refused_too() -> None:
+    """Empty claims are no reason to look elsewhere."""
+    where = "signer.end_user_claim_sources (c.yaml:4)"
+    signer = configured(
+        mode="verify_and_resign",
+        end_user_claim_sources=("preferred_username",),
+        places={"end_user_claim_sources": where},
     )
-    assert subject(caller, ("preferred_username", "sub")) == "b"
-    assert subject(caller, ("team_id",)) == "claim"
-    assert subject(caller, ("org_id",)) == "o"
-    assert subject(caller, ("metadata", "kind", "client_id", "")) == "ide"
-    assert subject(key(metadata={"sub": "admin"}), SOURCES) == "apikey:k123"
+    nameless = token({"preferred_username": ""})
+    assert denied(signer, nameless) == ("claim_unavailable", where)
+    assert made(dataclasses.replace(signer, mode="sign"), nameless)["sub"] == "ide"
+    assert made(signer, token({"preferred_username": "alice"}))["sub"] == "alice"
 
 
-def test_for_each_name_a_verified_claim_comes_first_then_a_header_of_a_trusted_peer_then_a_field_of_the_key() -> None:
-    """contract.md section 5, and S8: the same name from three places."""
-    everywhere = {"headers": {"user_id": "header", "x-user": "header"}, "fields": {"user_id": "field"}}
-    by_token = token({"user_id": "claim"}, **everywhere)
-    assert subject(by_token, ("user_id",)) == "claim"
-    assert subject(token(**everywhere), ("user_id",)) == "field"  # a token's fields are verified claims too
-    assert subject(token(headers={"user_id": "header"}), ("user_id",)) == "header"
-    assert subject(key(**everywhere), ("user_id",)) == "header"
-    assert subject(key(**everywhere), ("sub", "email", "x-user")) == "header"
-    assert subject(key(**{**everywhere, "headers": {}}), ("user_id",)) == "field"
-    assert subject(key(**{**everywhere, "headers": {"user_id": ""}}), ("user_id",)) == "field"
-    assert subject(token({"sub": "alice"}, headers={"sub": "header"}), ("sub",)) == "alice"
-    assert subject(anonymous(), ("user_id",)) == "anonymous"
+def test_fr15_what_is_required_is_asked_before_anything_is_made() -> None:
+    required = (Required(("tenant",), ("acme",), "required_claims[0]"), Required(("role",), None, "required_claims[1]"))
+    signer = configured(required=required, operations=ClaimOperations(set=valued(x="{claim.missing}")))
+    assert denied(signer, token({"tenant": "other"})) == ("required_claim_missing", "required_claims[0]")
+    assert denied(signer, token({"tenant": "acme"})) == ("required_claim_missing", "required_claims[1]")
+    assert denied(signer, token({"tenant": "acme", "role": 0})) == ("claim_unavailable", "set_claims.x")
+    assert made(signer, token({"tenant": "acme", "role": 0, "missing": "m"}))["x"] == "m"
 
 
-def test_i_13_the_claim_email_is_never_taken_as_it_is() -> None:
-    claimed = {"email": "c@x", "email_verified": True}
-    assert subject(token(claimed), ("email",)) == "ide"
-    assert subject(token(claimed, fields={"email": "d@x"}), ("email",)) == "d@x"
-
-
-# ---- the actors -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("caller", "expected"),
-    [
-        (key(), {"sub": "https://gateway"}),
-        (key(fields={"team_id": "data"}), {"sub": "data"}),
-        (key(fields={"team_id": "data", "agent_id": "bot"}), {"sub": "bot"}),
-        (key(fields={"team_id": "", "agent_id": ""}), {"sub": "https://gateway"}),
-        (token(act={"sub": "ide"}, fields={"agent_id": "bot"}), {"sub": "ide"}),
-        (token(act={"sub": "a", "act": {"sub": "b"}}), {"sub": "a", "act": {"sub": "b"}}),
-        (token({"act": {"sub": "forged"}, "agent_id": "forged"}), {"sub": "https://gateway"}),
-        (anonymous(), {"sub": "https://gateway"}),
-    ],
-)
-def test_the_actor_is_who_made_the_call_on_the_subjects_behalf(caller: Caller, expected: dict[str, Any]) -> None:
-    """I-12, J-32: a verified chain is kept, and nothing that is merely claimed becomes one."""
-    assert actor(caller, "https://gateway") == expected
-
-
-def chain(depth: int, **outermost: Any) -> dict[str, Any]:
-    node: dict[str, Any] = {"sub": "last"}
-    for _ in range(depth - 1):
-        node = {"sub": "a", "act": node}
-    return {**node, **outermost}
-
-
-CHANNEL: Final = Channel(issuer="https://channels", subject="line-1", client_id="app")
+def test_the_operations_follow_each_other_and_what_hooks_add_stands_between() -> None:
+    operations = ClaimOperations(
+        passed=(Named(("a",)), Named(("b",))),
+        added=(*valued(c="added", d="added"),),
+        set=valued(e="set", d="set"),
+        removed=(Named(("b",)),),
+    )
+    asked = call(name="t")
+    ids: Any = {"now": NOW, "jti": "J", "txn": "T"}
+    signer = configured(operations=operations)
+    claims = build_claims(token({"a": 1, "b": 2}), asked, signer, **ids, added={"c": "hook", "e": "hook", "f": [1]})
+    assert {name: claims[name] for name in "acdef"} == {"a": 1, "c": "hook", "d": "set", "e": "set", "f": [1]}
+    assert "b" not in claims
+    for name in ("sub", "ISS", "act.sub", "a"):
+        with pytest.raises(ClaimTaken):
+            build_claims(token({"a": 1}), asked, signer, **ids, added={name: "forged"})
 
 
 @pytest.mark.parametrize(
-    ("caller", "expected"),
+    ("caller", "more"),
     [
-        (token(channel=CHANNEL), {"sub": "line-1", "client_id": "app"}),
-        (key(channel=CHANNEL, fields={"agent_id": "bot"}), {"sub": "line-1", "client_id": "app"}),
-        (dataclasses.replace(anonymous(), channel=CHANNEL), {"sub": "line-1", "client_id": "app"}),
-        (
-            token(channel=CHANNEL, act={"sub": "a", "act": {"sub": "b"}}),
-            {"sub": "line-1", "client_id": "app", "act": {"sub": "a", "act": {"sub": "b"}}},
-        ),
-        (
-            token(channel=Channel(issuer="i", client_id="app"), act={"sub": "a"}),
-            {"client_id": "app", "act": {"sub": "a"}},
-        ),
+        (key(fields={"user_id": "alice", "email": "a@x", "end_user_id": "c7"}), {"email": "a@x", "end_user_id": "c7"}),
+        (key(fields={"user_id": "alice"}), {}),
+        (token({"email": "unverified@x", "end_user_id": "claimed"}), {}),
+        (token(fields={"email": "a@x"}), {"email": "a@x"}),
+        (anonymous(), {}),
     ],
 )
-def test_a_verified_channel_is_the_outermost_actor_and_the_verified_chain_stays_below(
-    caller: Caller, expected: dict[str, Any]
-) -> None:
-    """J-32, contract.md section 5: nothing is replaced."""
-    assert actor(caller, "https://gateway") == expected
-    check_actor(caller, "https://gateway")
+def test_litellms_shape_has_its_own_claims_and_ours(caller: Caller, more: dict[str, Any]) -> None:
+    """contract.md section 5: the seed's shape, still bound to one server, one operation and one use."""
+    ours, theirs = made(configured(), caller), made(configured(profile=LITELLM), caller)
+    assert theirs == {**ours, "scope": "mcp:tools/call mcp:tools/get_weather:call", **more}
+    assert made(configured(profile=LITELLM), caller, method="tools/list", name=None)["scope"] == "mcp:tools/list"
 
 
-def test_j_32_a_channel_above_a_chain_that_is_as_long_as_it_may_be_is_one_too_many() -> None:
-    check_actor(token(channel=CHANNEL, act=chain(ACT_DEPTH - 1)), "https://gateway")
-    assert chain_depth(actor(token(channel=CHANNEL, act=chain(ACT_DEPTH - 1)), "https://gateway")) == ACT_DEPTH
-    check_actor(token(act=chain(ACT_DEPTH)), "https://gateway")
-    with pytest.raises(ActorRefused, match="more than 4"):
-        check_actor(token(channel=CHANNEL, act=chain(ACT_DEPTH)), "https://gateway")
+def test_the_operations_work_on_litellms_claims_as_on_any() -> None:
+    caller = key(fields={"email": "a@x", "end_user_id": "c7"})
+    operations = ClaimOperations(set=valued(email="{call.name}"), removed=(Named(("end_user_id",)),))
+    claims = made(configured(profile=LITELLM, operations=operations), caller)
+    assert claims["email"] == "get_weather"
+    assert "end_user_id" not in claims
 
 
-GATEWAY: Final = "https://gateway"
-ACTORS: Final = {
-    "channel": (token(channel=CHANNEL), {"sub": "line-1", "iss": "https://channels", "client_id": "app"}),
-    "chain": (
-        token(act={"sub": "a", "iss": "https://i", "client_id": "c", "act": {"sub": "b"}}),
-        {"sub": "a", "iss": "https://i", "client_id": "c"},
-    ),
-    "agent": (token(fields={"agent_id": "bot", "team_id": "data"}), {"sub": "bot"}),
-    "team": (token(fields={"team_id": "data"}), {"sub": "data"}),
-    "gateway": (token(), {"sub": GATEWAY}),
-}
+@pytest.mark.parametrize("value", ["a\nb", "x" * 4097])
+def test_i_05_a_field_of_a_key_is_bounded_like_any_value(value: str) -> None:
+    signer = configured(profile=LITELLM, end_user_claim_sources=("user_id",), places={"profile": "signer.profile"})
+    assert denied(signer, key(fields={"email": value})) == ("claim_unavailable", "signer.profile")
+    made(signer, key(fields={"email": "a@x"}))
 
 
-@pytest.mark.parametrize(("caller", "named"), ACTORS.values(), ids=ACTORS)
-def test_may_act_names_who_acts_by_each_of_its_members(caller: Caller, named: dict[str, str]) -> None:
-    """RFC 8693 section 4.4: each member that it has must be the actor's, and the actor must have it."""
+# ---- pairwise subjects ------------------------------------------------------------------------------------------------
 
-    def held_against(may_act: dict[str, Any]) -> None:
-        check_actor(dataclasses.replace(caller, may_act=may_act), GATEWAY)
-
-    held_against(named)
-    for member in ("sub", "iss", "client_id"):
-        if member in named:
-            held_against({member: named[member]})
-            held_against({member: named[member], "email": "what nobody compares"})
-        for wrong in ("other", named.get(member, "") + "x", named.get(member, "A").upper() + " "):
-            with pytest.raises(ActorRefused, match=member):
-                held_against({**named, member: wrong})
-
-
-def test_may_act_is_about_the_outermost_actor_alone() -> None:
-    caller = token(act={"sub": "a", "act": {"sub": "b"}})
-    check_actor(dataclasses.replace(caller, may_act={"sub": "a"}), GATEWAY)
-    with pytest.raises(ActorRefused):
-        check_actor(dataclasses.replace(caller, may_act={"sub": "b"}), GATEWAY)
-    through = dataclasses.replace(caller, channel=CHANNEL)
-    with pytest.raises(ActorRefused):
-        check_actor(dataclasses.replace(through, may_act={"sub": "a"}), GATEWAY)
-
-
-def test_a_chain_has_at_most_four_actors() -> None:
-    """J-32: at n, at n + 1 and far beyond."""
-    assert ACT_DEPTH == 4
-    assert [chain_depth(chain(n)) for n in (1, 2, 3, 4)] == [1, 2, 3, 4]
-    for depth in (5, 1_000, 100_000):
-        with pytest.raises(ValueError, match="more than 4"):
-            chain_depth(chain(depth))
-
-
-def test_i_09_a_frozen_chain_leaves_as_a_plain_one() -> None:
-    caller = token(act=freeze({"sub": "a", "act": {"sub": "b", "roles": ["x", {"y": 1}]}}))
-    made = actor(caller, GATEWAY)
-    assert json.loads(json.dumps(made)) == {"sub": "a", "act": {"sub": "b", "roles": ["x", {"y": 1}]}}
-    made["act"]["roles"].append("forged")
-    assert "forged" not in str(actor(caller, GATEWAY))
-
-
-def test_an_actor_may_be_named_by_its_client() -> None:
-    assert chain_depth({"client_id": "ide", "act": {"sub": "a", "client_id": 5}}) == 2
-    assert chain_depth({"sub": "a", "act": None}) == 1
+PAIRWISE: Final = Pairwise(bytes(32), "weather")
 
 
 @pytest.mark.parametrize(
-    "act",
+    ("caller", "sub", "client_id"),
     [
-        {},
-        {"sub": 5},
-        {"sub": None},
-        {"client_id": ["a"]},
-        {"act": {"sub": "a"}},
-        [],
-        "a",
-        5,
-        {"sub": 5, "client_id": "a"},
+        (key(fields={"user_id": "alice"}), (SIGNER.issuer, "alice"), (SIGNER.issuer, "k123")),
+        (key(), (SIGNER.issuer, "apikey:k123"), (SIGNER.issuer, "k123")),
+        (token(), ("https://idp", "alice"), None),
+        (token(client_id="alice"), ("https://idp", "alice"), ("https://idp", "alice")),
+        (token({"preferred_username": "a7", "sub": ""}), ("https://idp", "a7"), None),
+        (token({"sub": ""}, headers={"sub": "bob"}), ("https://idp", "bob"), None),
     ],
 )
-def test_a_chain_that_names_nobody_is_refused(act: Any) -> None:
-    """J-32: at either place."""
-    with pytest.raises(ValueError, match="an actor is"):
-        chain_depth(act)
-    with pytest.raises(ValueError, match="an actor is"):
-        chain_depth({"sub": "a", "act": act})
+def test_a_pairwise_token_names_nobody_that_another_server_knows(caller: Caller, sub: Any, client_id: Any) -> None:
+    claims = made(configured(pairwise=PAIRWISE), caller)
+    assert claims["sub"] == PAIRWISE(*sub)
+    assert claims["client_id"] == ("ide" if client_id is None else PAIRWISE(*client_id))
+    other = made(configured(pairwise=Pairwise(bytes(32), "files")), caller)
+    assert other["sub"] != claims["sub"]
+    for name in ("alice", "k123", "bob", "a7"):
+        assert f'"{name}' not in json.dumps(claims)
 
 
-_any = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["sub", "act", "client_id"]), inner),
-    max_leaves=8,
-)
+def test_nobody_has_no_pseudonym() -> None:
+    assert made(configured(pairwise=PAIRWISE), anonymous())["sub"] == "anonymous"
 
 
-@settings(max_examples=80, deadline=None)
-@given(st.dictionaries(st.sampled_from(["sub", "act", "client_id"]), _any))
-def test_a_chain_is_counted_or_refused_and_nothing_else(act: dict[str, Any]) -> None:
-    """J-32."""
-    try:
-        depth = chain_depth(act)
-    except ValueError:
-        return
-    node: Any = act
-    for _ in range(depth):
-        assert isinstance(node.get("sub", node.get("client_id")), str)
-        node = node.get("act")
-    assert node is None
+def test_i_08_a_pseudonym_is_stable_for_a_person_and_no_other() -> None:
+    signer = configured(pairwise=PAIRWISE)
+    subs = [made(signer, token({"sub": name}))["sub"] for name in ("alice", "bob", "alice")]
+    assert subs[0] == subs[2] != subs[1]
+    assert made(signer, token(issuer="https://other"))["sub"] != subs[0]
 
 
-@pytest.mark.parametrize("value", ["apikey:abcdefghijkl", "anonymous", "a\nb", "a\u202eb", "x" * 256])
-@pytest.mark.parametrize("source", ["sub", "preferred_username", "user_id"])
-def test_j_19_no_claim_of_a_provider_makes_a_subject_that_is_ours_or_unseen(source: str, value: str) -> None:
-    def caller(claim: str) -> Caller:
-        held = {"sub": "alice", source: claim}
-        return Caller(kind="token", client_id="ide", issuer="https://i", subject=held["sub"], claims=held)
+def test_i_08_claims_are_those_of_the_token_that_was_sent() -> None:
+    """Two tokens of one subject with other roles, in turn: nothing of one is kept for the other."""
+    signer = configured(operations=ClaimOperations(passed=(Named(("roles",)),), set=valued(copy="{claim.roles}")))
+    admin, reader = token({"roles": ["admin"]}), token({"roles": ["reader"]})
+    for _ in range(50):
+        for caller, roles in ((admin, ["admin"]), (reader, ["reader"])):
+            claims = made(signer, caller)
+            assert claims["roles"] == claims["copy"] == roles
 
-    with pytest.raises(UnfitSubject):
-        subject(caller(value), (source,))
-    with pytest.raises(UnfitSubject):  # nor does what a trusted proxy says, whoever calls through it
-        subject(key(headers={source: value}), (source,))
-    assert subject(key(fields={source: value}), (source,)) == value  # the operator's own word
-    with pytest.raises(UnfitSubject):  # nor does the client that is left when there is no claim
-        subject(Caller(kind="token", client_id=value, issuer="https://idp.example.com"), (source,))
-    assert subject(caller("alice"), (source,)) == "alice"
+
+# ---- origins ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_claim_has_an_origin_with_the_place_in_the_configuration() -> None:
+    places = {
+        name: f"signer.{name} (c.yaml)" for name in ("audience", "end_user_claim_sources", "ttl_seconds", "profile")
+    }
+    signer = configured(
+        profile=LITELLM, places=places, operations=ClaimOperations(set=valued(tenant="{key.metadata.tenant}"))
+    )
+    origins = Origins()
+    caller = key(fields={"email": "a@x", "team_id": "data"}, metadata={"tenant": "acme"})
+    claims = made(signer, caller, origins)
+    assert {path[0] for path in origins} == set(claims)
+    assert origins["sub",] == Origin("key", "email", places["end_user_claim_sources"])
+    assert origins["aud",] == Origin("configuration", "audience", places["audience"])
+    assert origins["act",] == Origin("key", "team_id")
+    assert origins["exp",] == Origin("gateway", "now and ttl_seconds", places["ttl_seconds"])
+    assert origins["email",] == Origin("key", "email", places["profile"])
+    assert origins["tenant",] == Origin("template", "{key.metadata.tenant}", "set_claims.tenant")
+
+
+def test_an_origin_says_that_a_subject_is_pairwise_and_not_whose_it_is() -> None:
+    origins = Origins()
+    made(configured(pairwise=PAIRWISE), token(), origins)
+    assert origins["sub",] == Origin("claim", "sub, pairwise")
+    assert "alice" not in str(origins)

@@ -65,3 +65,22 @@ def test_a_permit_shows_no_token_and_stays_as_it_is() -> None:
         made.token = "other"  # type: ignore[misc]
     with pytest.raises(ValueError, match="another operation"):
         msgspec.structs.replace(made, call=call(name="b"))
+
+
+def test_a_token_beside_the_call_token_is_of_the_same_call_and_another_token() -> None:
+    made = permit(call(name="a"), call(name="a"))
+    msgspec.structs.replace(made, others=({"txn": "t", "jti": "j2"},))
+    for other in ({"txn": "t2", "jti": "j2"}, {"txn": "t", "jti": "j"}):
+        with pytest.raises(ValueError, match="of another call, or the same one again"):
+            msgspec.structs.replace(made, others=(other,))
+
+
+def test_a_permit_shows_no_header_that_goes_beside_the_call_token() -> None:
+    made = msgspec.structs.replace(permit(call(name="a"), call(name="a")), more=(("Txn-Token", "h2.p2.s2"),))
+    assert "h2.p2.s2" not in repr(made)
+
+
+def test_s16_what_goes_beside_the_call_token_is_there_for_every_kind_of_server_and_no_hook_replaces_it() -> None:
+    made = permit(call(name="a"), call(name="a"))
+    made = msgspec.structs.replace(made, more=(("Txn-Token", "ours"),), headers=(("txn-token", "x"), ("X-B", "b")))
+    assert made.beside([("X-A", "a")]) == [("X-A", "a"), ("Txn-Token", "ours"), ("X-B", "b")]

@@ -15,6 +15,7 @@ from counterseal.core.methods import METHODS, Kind
 from counterseal.core.patterns import Patterns
 from counterseal.core.permit import Allowed, Denial
 from counterseal.core.policy import CALLER_FIELDS, Policy, Rule
+from counterseal.core.scope import AllowedScopes, scope_of
 from tests.core.callers import anonymous, call, key, token
 
 OPEN: Final = [row.name for row in METHODS.values() if row.kind is Kind.OPEN]
@@ -352,3 +353,43 @@ def test_m_23_following_resources_is_decided_like_reading_them() -> None:
     assert isinstance(rules.decide(caller, listening(resourceSubscriptions=["file:///a"])), Denial)
     everything = Policy((Rule("policy[0]", True),), {})
     assert isinstance(everything.decide(caller, listening(resourceSubscriptions=["file:///a"])), Allowed)
+
+
+# ---- the scopes that a call token may hold ----------------------------------------------------------------------------
+
+
+def scoped(*scopes: str, rules: tuple[Rule, ...] = (permit(),)) -> Policy:
+    return Policy(rules, {}, {"weather": AllowedScopes(Patterns.of(scopes), scope_of)})
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_token_holds_no_scope_that_its_server_leaves_out(method: str) -> None:
+    """FR-10: whatever the policy permits, and for the handshake too."""
+    name = "n" if METHODS[method].name_field else None
+    scope = scope_of(method, name)
+    assert may_use(scoped(scope), method, name)
+    assert may_use(scoped("mcp:*"), method, name)
+    assert not may_use(scoped(scope + "x", "mcp:nothing"), method, name)
+    denied = scoped("mcp:nothing").decide_operation(key(), "weather", method, name)
+    assert isinstance(denied, Denial)
+    assert (denied.reason, denied.rule) == ("scope_not_allowed", "servers.weather.signer.allowed_scopes")
+    assert repr(scope) in denied.message
+    assert may_use(Policy((permit(),), {}, {"files": AllowedScopes(Patterns.of(["x"]), scope_of)}), method, name)
+
+
+def test_s_08_a_list_shows_the_tools_whose_scopes_may_be_held() -> None:
+    rules = scoped("mcp:tools/list", "mcp:tools/call:get_*")
+    for tool in ("get_weather", "get_", "delete_all", "*", "get_a b"):
+        shown = allows(rules.decide_operation(key(), "weather", "tools/call", tool))
+        assert shown is may(rules, tool) is tool.startswith("get_")
+
+
+def test_a_scope_permits_nothing_by_itself() -> None:
+    assert not may(scoped("mcp:*", rules=()), "get_weather")
+    assert not may(scoped("mcp:*", rules=(deny(tools=["get_*"]), permit())), "get_weather")
+
+
+def test_the_scope_is_that_of_the_method_as_it_was_sent() -> None:
+    """A completion is decided as using what it is for, and its token says what it is."""
+    assert may_use(scoped("mcp:completion/complete"), "completion/complete")
+    assert not may_use(scoped("mcp:prompts/get"), "completion/complete")

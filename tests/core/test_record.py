@@ -49,7 +49,9 @@ def test_an_intent_holds_what_the_token_says_and_no_token() -> None:
         "peer": "192.0.2.7",
         "channel_token": None,
         "rule": "policy[3]",
+        "hooks": [],
         "sub": "alice",
+        "sub_of": None,
         "mixed_scripts": None,
         "act": {"sub": "https://gateway"},
         "aud": "https://server",
@@ -57,6 +59,8 @@ def test_an_intent_holds_what_the_token_says_and_no_token() -> None:
         "jti": "J",
         "txn": "T",
         "exp": 160,
+        "beside": [],
+        "passes_on": False,
         "kid": "K",
         "alg": "ES256",
         "arguments": "mac",
@@ -138,6 +142,13 @@ def test_an_outcome_belongs_to_its_intent(how: record.Outcome) -> None:
         "bytes": 12,
         "seconds": 0.123457,
     }
+
+
+def test_an_intent_names_the_hooks_that_changed_the_call_and_says_nothing_of_what_they_did() -> None:
+    made = msgspec.structs.replace(permit(), hooks=("mask", "departments"), headers=(("X-A", "SECRET"),))
+    entry = record.intent("rec_1", REQUEST, made, None)
+    assert entry["hooks"] == ["mask", "departments"]
+    assert "SECRET" not in json.dumps(entry)
 
 
 def test_no_entry_holds_a_credential_or_an_argument() -> None:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from counterseal.core.methods import METHODS
-from counterseal.core.scope import decode_name, encode_name, scope_of
+from counterseal.core.patterns import Patterns
+from counterseal.core.scope import AllowedScopes, ScopeOf, decode_name, encode_name, scope_as_litellm_says, scope_of
 from tests.support.tokens import vectors
 
 TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
@@ -124,3 +125,54 @@ def test_no_method_can_be_spelled_so_that_its_scope_is_another_operations(method
     assert holds_one_token(scope)
     assert not scope.startswith("mcp:tools/call:")
     assert decode_name(scope.removeprefix("mcp:").replace("/", "%2F")) == method
+
+
+# ---- LiteLLM's scopes, and those that may be held ---------------------------------------------------------------------
+
+
+def test_litellms_scopes_are_two_for_a_tool_and_ours_for_the_rest() -> None:
+    assert scope_as_litellm_says("tools/call", "get_weather") == "mcp:tools/call mcp:tools/get_weather:call"
+    assert scope_as_litellm_says("tools/list", None) == "mcp:tools/list"
+    assert {scope_as_litellm_says(method, None) for method in METHODS if method != "tools/call"} == {
+        scope_of(method, None) for method in METHODS if method != "tools/call"
+    }
+
+
+@settings(max_examples=200, deadline=None)
+@given(_names, _names)
+def test_s15_two_names_never_share_litellms_scopes_and_each_is_read_back(one: str, other: str) -> None:
+    """S-01, S-02: still two values, whatever the name."""
+    scope = scope_as_litellm_says("tools/call", one)
+    first, second = scope.split(" ")
+    assert first == "mcp:tools/call"
+    assert holds_one_token(second)
+    assert decode_name(second.removeprefix("mcp:tools/").removesuffix(":call")) == one
+    assert (scope == scope_as_litellm_says("tools/call", other)) is (one == other)
+
+
+def test_s15_the_naughty_strings_all_have_litellm_scopes_of_their_own() -> None:
+    """The rule of LiteLLM maps 523 names to 425."""
+    names = set(json.loads((vectors("blns") / "blns.json").read_text())) | set(LOOKALIKES)
+    names = {name for name in names if not any("\ud800" <= letter <= "\udfff" for letter in name)}
+    assert len({scope_as_litellm_says("tools/call", name) for name in names}) == len(names) > 500
+    assert len({re.sub(r"[^a-zA-Z0-9_\-]", "_", name) for name in names}) < len(names) - 90
+
+
+@pytest.mark.parametrize("name_it", [scope_of, scope_as_litellm_says])
+def test_allowed_scopes_are_held_against_every_scope_of_an_operation(name_it: ScopeOf) -> None:
+    names = name_it("tools/call", "get_weather").split(" ")
+    every = AllowedScopes(Patterns.of([*names, "mcp:tools/list"]), name_it)
+    assert every.refused("tools/call", "get_weather") is None
+    assert every.refused("tools/list", None) is None
+    assert every.refused("tools/call", "get_weather2") == name_it("tools/call", "get_weather2").split(" ")[-1]
+    assert every.refused("resources/read", "x") == "mcp:resources/read"
+    for missing in names:
+        fewer = AllowedScopes(Patterns.of([name for name in names if name != missing]), name_it)
+        assert fewer.refused("tools/call", "get_weather") == missing
+
+
+def test_s_03_a_star_in_a_tools_name_is_no_wildcard_and_one_in_a_pattern_is() -> None:
+    allowed = AllowedScopes(Patterns.of(["mcp:tools/call:get_*"]), scope_of)
+    assert allowed.refused("tools/call", "get_weather") is None
+    assert allowed.refused("tools/call", "get_*") is None
+    assert allowed.refused("tools/call", "*") == "mcp:tools/call:%2A"

@@ -27,6 +27,8 @@ from counterseal.gateway.admission import Admission
 from counterseal.gateway.batch import BatchHandler
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Recorder
+from counterseal.hooks.observing import Observe
+from counterseal.hooks.runner import Hook
 from counterseal.httpclient import Client
 from counterseal.identity.channel import ChannelRules, Channels
 from counterseal.identity.credentials import REFUSED
@@ -39,6 +41,7 @@ from counterseal.servers.http import ServerHttp
 from counterseal.servers.session import Sessions
 from counterseal.servers.streamable_http import Destination, StreamableHttp
 from counterseal.wire import envelope
+from tests.hooks.making import hooks as put_together
 from tests.servers.permits import PARAMS
 from tests.support.hostile import SESSION, Heard, HostileServer
 from tests.support.tokens import FixedClock, private_key
@@ -113,9 +116,12 @@ async def built(
     sources: tuple[str, ...] = ("sub", "user_id"),
     channel: ChannelRules | None = None,
     trusted: Sequence[str] = (),
+    hooks: Sequence[Hook] = (),
+    observe: Observe | None = None,
 ) -> AsyncIterator[Built]:
     """others: more servers by name. static, header: of the server `weather`. scopes: those that a token needs. channel: how
-    `weather` takes channel tokens. trusted: networks whose headers may name a subject there, by the names in sources."""
+    `weather` takes channel tokens. trusted: networks whose headers may name a subject there, by the names in sources. hooks:
+    gates and claim sources; observe: whom each call's end is told to."""
     clock, sink, known = FixedClock(), MemorySink(), Known()
     ring = KeyRing.of([LocalSigner(private_key("ES256"), "ES256")])
     sessions = Sessions(SEAL, clock, limits)
@@ -153,9 +159,20 @@ async def built(
         },
         mint=Mint(ring, limits),
         servers=servers,
-        recorder=Recorder(sink, clock, bytes(32), lambda: f"r{next(numbers)}"),
+        recorder=Recorder(sink, clock, bytes(32), lambda: f"r{next(numbers)}", observe),
         clock=clock,
         new_id=lambda: f"id-{next(numbers)}",
+        hooks=put_together(
+            *hooks,
+            mirrors=lambda server, tool: servers[server].schema(tool),
+            taken={
+                name: {one.header.lower(), *(each.lower() for each, _ in one.static)}
+                for name, one in destinations.items()
+            },
+            limits=limits,
+        )
+        if hooks
+        else None,
     )
     handler = BatchHandler(pipeline, sessions.open, limits)
     try:

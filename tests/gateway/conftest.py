@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.gateway.idp import Idp
 from tests.support.hostile import HostileServer
 
 
@@ -20,3 +21,9 @@ def server() -> Iterator[HostileServer]:
 def folder(tmp_path: Path) -> Path:
     tmp_path.chmod(0o700)
     return tmp_path
+
+
+@pytest.fixture
+def idp() -> Iterator[Idp]:
+    with Idp() as running:
+        yield running

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -17,60 +16,11 @@ from counterseal.core.call import Inbound
 from counterseal.errors import CallError, ConfigError
 from counterseal.gateway.wiring import Gateway, open_gateway, prepare
 from tests.gateway.building import modern
+from tests.gateway.idp import CALLED, DISCOVERY, Idp, trusting
 from tests.gateway.opening import ISSUER, call, document, verified, written
 from tests.issuer.pems import pem
 from tests.support.hostile import HostileServer
-from tests.support.jwks_server import Handler, JwksServer
-from tests.support.tokens import jwks, token
-
-CALLED = f"{ISSUER}/mcp/weather"
-DISCOVERY = "/.well-known/openid-configuration"
-
-
-class Idp(JwksServer):
-    """An identity provider of documents by their path; `counted` says how often each was asked for."""
-
-    def __init__(self) -> None:
-        super().__init__({})
-        self.documents: dict[str, Any] = {}
-        self.answer = self._say
-
-    def __enter__(self) -> Idp:
-        super().__enter__()
-        self.documents |= {
-            DISCOVERY: {"issuer": self.origin, "jwks_uri": f"{self.origin}/keys"},
-            "/keys": jwks("ES256"),
-        }
-        return self
-
-    def counted(self, path: str) -> int:
-        return self.paths.count(path)
-
-    def _say(self, handler: Handler) -> None:
-        found = self.documents.get(handler.path)
-        body = json.dumps(found).encode()
-        self.send(handler, 404 if found is None else 200, body, {"Content-Type": "application/json"})
-
-    def issuer(self, **keys: Any) -> dict[str, Any]:
-        """An entry of `callers.issuers` that reads its discovery document; None leaves a key out."""
-        usual = {"name": "corp", "allow_insecure_loopback": True, "discovery_uri": self.origin + DISCOVERY}
-        return {key: value for key, value in {**usual, **keys}.items() if value is not None}
-
-    def token(self, **changes: Any) -> bytes:
-        """An access token for the server `weather`."""
-        now = int(time.time())
-        usual = {"iss": self.origin, "aud": CALLED, "sub": "alice", "client_id": "ide", "iat": now, "exp": now + 60}
-        return token({**usual, **changes}).encode()
-
-
-@pytest.fixture
-def idp() -> Iterator[Idp]:
-    with Idp() as running:
-        yield running
-
-
-def trusting(*issuers: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"callers": {"api_keys": False, "issuers": list(issuers), **more}}
+from tests.support.tokens import token
 
 
 async def refused(gateway: Gateway, **changes: Any) -> str:

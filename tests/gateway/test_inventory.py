@@ -44,12 +44,17 @@ def importers_of(name: str) -> set[str]:
         ("Permit", {"gateway/pipeline.py"}),
         ("compact", {"identity/client_auth.py", "issuer/mint.py"}),
         ("Minted", {"issuer/mint.py"}),
-        ("build_claims", {"gateway/pipeline.py"}),
+        ("build_claims", {"core/beside.py", "gateway/pipeline.py"}),
+        ("with_arguments", {"hooks/runner.py"}),
+        ("pass_gates", {"gateway/pipeline.py"}),
+        ("Contained", {"gateway/hook_wiring.py"}),
         ("Verified", {"jose/jws.py", "verify/verifier.py"}),
         ("ANONYMOUS", set()),
         ("ServerHttp", {"gateway/wiring.py"}),
-        ("StreamableHttp", {"gateway/wiring.py"}),
+        ("StreamableHttp", {"gateway/transports.py"}),
+        ("DuplexServer", {"gateway/transports.py"}),
         ("OpenApi", {"gateway/openapi_wiring.py"}),
+        ("subprocess_exec", {"servers/process.py"}),
         ("load_pem_private_key", {"issuer/signers/local.py"}),
         ("private_bytes", {"issuer/signers/local.py"}),
     ],
@@ -64,12 +69,27 @@ def test_a_caller_is_made_where_a_credential_was_checked_and_nowhere_else() -> N
     assert callers_of("Caller") == {"identity/api_key.py", "identity/identify.py", "identity/accept.py"}
 
 
-def test_a_request_to_a_server_is_made_in_one_place_for_each_kind_from_a_permit() -> None:
+def test_a_request_to_a_server_is_made_in_one_place_for_each_transport_from_a_permit() -> None:
     """Invariant 5, S6."""
     assert {file for file in callers_of("Request") if file.startswith(("servers", "gateway"))} == {
         "servers/openapi.py",
         "servers/streamable_http.py",
+        "servers/sse.py",
     }
+
+
+def test_m_28_a_program_is_started_from_the_configuration_alone() -> None:
+    assert callers_of("Program") == {"config/compile.py"}
+    assert callers_of("StartProgram") == {"gateway/transports.py"}
+    starting = {
+        "subprocess_exec",
+        "subprocess_shell",
+        "create_subprocess_exec",
+        "create_subprocess_shell",
+        "Popen",
+        "system",
+    }
+    assert {file for name in starting for file in callers_of(name)} == {"servers/process.py"}
 
 
 def test_a_token_that_nobody_checked_is_only_shown() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from counterseal.core.claims import ACT_DEPTH
+from counterseal.core.actors import ACT_DEPTH
 from counterseal.errors import Unauthenticated
 from counterseal.identity.accept import Accept, ClaimPaths, InsufficientScope
 from counterseal.jose.refusal import TokenRefused

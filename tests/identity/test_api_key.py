@@ -109,6 +109,12 @@ async def test_what_does_not_begin_like_a_key_is_for_others_to_judge(presented: 
 # two secrets for one key
 
 
+async def test_the_end_user_of_a_key_is_in_its_metadata() -> None:
+    caller = (await keys_of(dataclasses.replace(ROW, metadata={"end_user_id": "c7"}))).holder(KEY.encode(), NOW)
+    assert caller is not None
+    assert caller.fields == {"sub": "alice", "user_id": "alice", "end_user_id": "c7"}
+
+
 async def test_both_secrets_of_a_key_make_the_same_caller_until_the_earlier_one_ends() -> None:
     keys = await keys_of(dataclasses.replace(ROTATED, email="alice@example.com", servers=("weather",)))
     new, earlier = (keys.holder(key.encode(), NOW + 59.999) for key in (NEW_KEY, KEY))

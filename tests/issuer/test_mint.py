@@ -12,6 +12,7 @@ from joserfc import jwk as joserfc_jwk
 from joserfc import jwt as joserfc_jwt
 
 from counterseal.core.limits import LIMITS
+from counterseal.core.profiles import PROFILES
 from counterseal.errors import CallError, CannotTell
 from counterseal.issuer.mint import Mint
 from counterseal.issuer.ring import KeyRing
@@ -142,3 +143,13 @@ async def test_an_ml_dsa_token_has_room_for_a_usual_call_below_every_ceiling() -
     with pytest.raises(CallError) as refused:
         await mint.mint(call_claims(pad="x" * (fits + 1)), "ML-DSA-44")
     assert refused.value.reason.code == "call_token_too_large"
+
+
+async def test_a_token_says_of_which_kind_it_is_and_there_are_only_those_that_are_known() -> None:
+    mint = Mint(RING, LIMITS)
+    for typ in (*(profile.typ for profile in PROFILES.values()), "txntoken+jwt"):
+        header, payload = parts((await mint.mint(call_claims(), "ES256", typ)).token)
+        assert header == {"alg": "ES256", "typ": typ, "kid": RING.signer("ES256").kid}
+        assert payload == call_claims()
+    with pytest.raises(KeyError):
+        await mint.mint(call_claims(), "ES256", "id+jwt")

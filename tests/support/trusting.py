@@ -54,8 +54,8 @@ class Answered:
 class Trusting:
     """`with` ends everything and looks for credentials where none may be. Blocks; in an event loop use `asyncio.to_thread`.
 
-    folder: an empty folder of its own. issuers: the entries of `callers.issuers`. signer: of the server `whoami`. changes: other
-    top-level keys of the configuration.
+    folder: an empty folder of its own. issuers: the entries of `callers.issuers`. signer: of the server `whoami`. scopes: what it
+    asks of every call token. changes: other top-level keys of the configuration.
     """
 
     def __init__(
@@ -65,11 +65,14 @@ class Trusting:
         *,
         port: int | None = None,
         signer: Mapping[str, Any] | None = None,
+        scopes: Sequence[str] = (),
         **changes: Any,
     ) -> None:
         port, server_port = port or free_port(), free_port()
         issuer, url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{server_port}/mcp"
-        told = ("--jwks", f"{issuer}/.well-known/jwks.json", "--issuer", issuer, "--audience", url)
+        told = ["--jwks", f"{issuer}/.well-known/jwks.json", "--issuer", issuer, "--audience", url]
+        for scope in scopes:
+            told += ["--scope", scope]
         self.server = ServerProcess("stock_verifier", server_port, *told)
         callers = {"api_keys": False, "issuers": [dict(entry) for entry in issuers]}
         try:

@@ -342,6 +342,16 @@ async def test_another_calls_token_is_403_with_the_scope_that_is_needed(authoriz
     assert answer.headers[b"www-authenticate"] == challenge
 
 
+async def test_the_scope_that_is_needed_is_named_as_the_servers_tokens_name_it() -> None:
+    verifier = Verifier(issuer=ISSUER, audience=AUDIENCE, jwks=jwks("ES256"), clock=FixedClock(), profile="litellm")
+    other = "mcp:tools/call mcp:tools/delete_all:call"
+    presented = token(call_claims(name="delete_all", arguments=CITY, scope=other), header={"typ": "JWT"})
+    answer = await ask(CountersealMiddleware(Application(), verifier), CALL, f"Bearer {presented}")
+    assert answer.status == 403
+    scope = b"mcp:tools/call mcp:tools/get_weather:call"
+    assert answer.headers[b"www-authenticate"] == b'Bearer error="insufficient_scope", scope="' + scope + b'"'
+
+
 async def test_a_name_of_any_length_or_text_makes_a_sound_header() -> None:
     for name in ('a"b\r\nX: y', "é" * 200_000):
         message = {**CALL, "params": {"name": name}}

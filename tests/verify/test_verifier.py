@@ -267,6 +267,51 @@ async def test_a_store_that_cannot_tell_is_no_pass() -> None:
     assert caught.value.status == 503
 
 
+# ---- LiteLLM's shape ----
+
+SEEDS = {"scope": "mcp:tools/call mcp:tools/get_weather:call"}
+AS_JWT = {"typ": "JWT"}
+
+
+@both
+async def test_a_token_of_litellms_shape_vouches_for_its_call_where_that_is_said(driver: str) -> None:
+    which = verifier(profile="litellm")
+    verified = await check(which, token(call_claims(arguments=CITY, **SEEDS), header=AS_JWT), driver)
+    assert (verified.subject, verified.actors) == ("alice", ("agent-7",))
+    listed = token(call_claims("tools/list", None, jti="j2"), header=AS_JWT)
+    await check(which, listed, driver, method="tools/list", name=None, arguments=None)
+
+
+@both
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [
+        (lambda: token(call_claims(arguments=CITY, **SEEDS)), "typ"),
+        (lambda: token(call_claims(arguments=CITY), header=AS_JWT), "scope"),
+        (lambda: token(call_claims(arguments=CITY, scope="mcp:tools/call"), header=AS_JWT), "scope"),
+        (lambda: token(call_claims(arguments=CITY, scope="mcp:tools/get_weather:call"), header=AS_JWT), "scope"),
+        (lambda: token(call_claims(arguments=CITY, scope=SEEDS["scope"] + " mcp:tools/list"), header=AS_JWT), "scope"),
+        (lambda: token(call_claims(arguments={}, **SEEDS), header=AS_JWT), "arguments"),
+        (lambda: token(call_claims(arguments=CITY, authorization_details=ABSENT, **SEEDS), header=AS_JWT), "operation"),
+        (lambda: token(call_claims(arguments=CITY, jti=ABSENT, **SEEDS), header=AS_JWT), "claim"),
+    ],
+)
+async def test_s_07_a_token_of_litellms_shape_is_bound_like_any(
+    driver: str, make: Callable[[], str], code: str
+) -> None:
+    """It stays for one server, one operation, one set of arguments and one use."""
+    which = verifier(profile="litellm")
+    assert (await refused(which, make(), driver)).code == code
+    twice = token(call_claims(arguments=CITY, **SEEDS), header=AS_JWT)
+    await check(which, twice, driver)
+    assert (await refused(which, twice, driver)).code == "replayed"
+
+
+async def test_neither_shape_passes_for_the_other() -> None:
+    assert (await refused(verifier(), token(call_claims(arguments=CITY, **SEEDS), header=AS_JWT))).code == "typ"
+    assert (await refused(verifier(profile="litellm"), good())).code == "typ"
+
+
 # ---- settings ----
 
 
@@ -321,6 +366,7 @@ async def test_unbound_arguments_pass_only_where_that_is_said() -> None:
         {"jwks": "http://gateway.example.com/jwks"},
         {"issuer": "http://gateway.example.com", "jwks": None},
         {"issuer": "not an address", "jwks": "ftp://x/y"},
+        {"profile": "LiteLLM"},
     ],
 )
 def test_settings_that_cannot_work_are_refused_at_once(settings: dict[str, Any]) -> None:

@@ -133,6 +133,30 @@ def test_only_lists_of_tools_teach(method: str) -> None:
     reader = answer(method)
     reader.message(result({"prompts": [tool("a", "City")], "tools": [tool("a", "City")]}))
     assert reader.learned == {}
+    assert reader.schemas == {}
+
+
+def test_a_list_teaches_what_tools_take_byte_for_byte() -> None:
+    """M-16, M-17: of the tools that the caller is shown, and as it is shown them."""
+    reader = answer("tools/list", visible=only("a", "b", "c"))
+    tools = (
+        b'{"name":"a","inputSchema":{ "type":"object","x":1.10}},{"name":"b"},{"name":"hidden","inputSchema":{}},'
+        b'{"name":"c","inputSchema":{"a":1},"inputSchem\\u0061":{"b":2}}'
+    )
+    message = b'{"jsonrpc":"2.0","id":"%s","result":{"tools":[%s]}}' % (SENT.encode(), tools)
+    shown = {tool["name"]: tool.get("inputSchema") for tool in json.loads(reader.message(message))["result"]["tools"]}
+    assert {name: bytes(text) for name, text in reader.schemas.items()} == {
+        "a": b'{ "type":"object","x":1.10}',
+        "b": b"null",
+        "c": b'{"b":2}',
+    }
+    assert {name: json.loads(bytes(text)) for name, text in reader.schemas.items()} == shown
+
+
+def test_a_tool_that_is_left_out_teaches_nothing() -> None:
+    reader = answer("tools/list")
+    reader.message(result({"tools": [tool("bad", "a b"), tool("good", "City")]}))
+    assert reader.schemas.keys() == {"good"}
 
 
 # ---- a legacy stream --------------------------------------------------------------------------------------------------

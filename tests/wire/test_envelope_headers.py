@@ -9,6 +9,8 @@ import pytest
 
 from counterseal.core.call import Era
 from counterseal.core.methods import LEGACY, METHODS, MODERN
+from counterseal.wire import envelope
+from tests.servers import permits
 from tests.support.calls import modern, tool_call
 from tests.wire.requests import VERSION, Draft, accepted, is_refused, of, sentinel
 
@@ -186,3 +188,36 @@ def test_a_tool_that_no_list_has_shown_yet_keeps_its_parameter_headers() -> None
     draft = mirrored({"city": "Oslo"}, City="anything")
     draft.mirrors = {}
     assert draft.decode().param_headers == (("mcp-param-city", "anything"),)
+
+
+# ---- other arguments --------------------------------------------------------------------------------------------------
+
+
+def test_p_03_a_call_with_other_arguments_differs_in_nothing_else() -> None:
+    """Its message and its headers alike: what routes by a header must see what acts on the body (M-03)."""
+    before = permits.call(param_headers=(("mcp-param-city", "Oslo"), ("mcp-param-other", "x")))
+    after = envelope.with_arguments(before, {"city": "Bod\u00f8", "n": 1}, {("city",): "mcp-param-city"})
+    assert after.arguments == {"city": "Bod\u00f8", "n": 1}
+    assert after.param_headers == (("mcp-param-city", "=?base64?Qm9kw7g=?="),)
+    assert before.message is not None
+    assert after.message == {**before.message, "params": {**before.message["params"], "arguments": after.arguments}}
+    for name in ("server", "era", "revision", "shape", "method", "id", "name", "session", "last_event_id"):
+        assert getattr(after, name) == getattr(before, name)
+    assert (before.arguments, before.message["params"]["arguments"]) == ({"city": "Oslo"}, {"city": "Oslo"})
+
+
+def test_p_03_what_the_caller_mirrored_does_not_stay_where_nobody_knows_what_it_mirrors() -> None:
+    before = permits.call(param_headers=(("mcp-param-city", "Oslo"),))
+    assert envelope.with_arguments(before, {"city": "Rome"}, None).param_headers == ()
+
+
+@pytest.mark.parametrize(("method", "era"), [("prompts/get", Era.MODERN), ("tools/call", Era.LEGACY)])
+def test_only_tools_of_the_modern_era_mirror_arguments(method: str, era: Era) -> None:
+    after = envelope.with_arguments(permits.call(method, era=era), {"city": "Rome"}, {("city",): "mcp-param-city"})
+    assert (after.param_headers, after.arguments) == ((), {"city": "Rome"})
+
+
+def test_arguments_that_were_left_out_can_be_put_there() -> None:
+    after = envelope.with_arguments(permits.call(params={"name": "a"}), {"city": "Rome"}, None)
+    assert after.message is not None
+    assert after.message["params"] == {"name": "a", "arguments": {"city": "Rome"}}

@@ -275,3 +275,21 @@ def test_no_header_is_accepted_that_the_sdks_server_refuses(arguments: dict[str,
     elif refused is not None:
         # Stricter: a whole number has one spelling here but for its fraction: no leading zeros, no `-0`.
         assert other["number"].strip("-").startswith("0") or "-0" in other["number"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "host",
+        "te",
+        "accept",
+        "accept-encoding",
+        "content-length",
+        "mcp-name",
+        "proxy-authorization",
+        "x-counterseal-debug",
+    ],
+)
+def test_p_04_a_header_that_routes_or_frames_is_the_gateways_own(name: str) -> None:
+    assert headers.is_own(name)
+    assert not headers.is_own(f"x-{name}x")

@@ -21,12 +21,12 @@ _COMMANDS: Final = {
     "check": "Validate a configuration file.",
     "apikey": "Create, list, rotate, revoke and recognise API keys.",
     "keys": "The signing keys.",
-    "token": "Look into a call token, or verify one.",
+    "token": "Look into a call token, verify one, or mint one by hand.",
+    "explain": "What would be decided about a call, and why.",
     "audit": "Read and check the records.",
 }
 _LATER: Final = {
     "migrate": "Turn a LiteLLM config.yaml into a native one.",
-    "explain": "What would be decided about a call, and why.",
     "probe": "Attack a server with bad tokens.",
 }
 
@@ -76,6 +76,7 @@ def cli() -> None:
       counterseal check                     is counterseal.yaml right?
       counterseal apikey create --subject alice
       counterseal serve
+      counterseal explain --as key:k3m9x0a7q2fz weather tools/call get_forecast
     """
 
 

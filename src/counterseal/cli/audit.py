@@ -121,12 +121,14 @@ def _print(records: Iterable[Mapping[str, Any]], as_json: bool, intents: dict[st
 def _sentence(record: Mapping[str, Any], intents: dict[str, Mapping[str, Any]]) -> str:
     """time, event, caller, server, method, name, how, record id; `-` for what a record doesn't say.
 
-    how: for an intent the rule, for a refusal the reason, for an outcome how it ended, its status or reason, and how long.
+    how: for an intent and for a token that was minted by hand the rule, for a refusal the reason, for an outcome how it ended,
+    its status or reason, and how long.
     """
     event, call = str(record.get("event", "-")), str(record.get("record"))
     what, how = record, record.get("reason") or record.get("detail")
-    if event == "intent":
+    if event in ("intent", "mint"):
         how = str(record.get("rule")).partition(" ")[0]
+    if event == "intent":
         intents[call] = record
         if len(intents) > _UNENDED:
             del intents[next(iter(intents))]

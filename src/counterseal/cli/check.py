@@ -16,11 +16,11 @@ from typing import Any, Final
 import click
 
 from counterseal.clock import SystemClock
-from counterseal.config.compile import signer_settings, warnings
+from counterseal.config.compile import signing_algorithm, warnings
 from counterseal.config.load import load
 from counterseal.config.schema import Configuration
 from counterseal.errors import ConfigError
-from counterseal.gateway import openapi_wiring
+from counterseal.gateway.hook_wiring import try_hooks
 from counterseal.gateway.judged import Judged, Level
 from counterseal.gateway.online import ask
 from counterseal.issuer.keys import from_file, from_text
@@ -53,7 +53,8 @@ def check(config: Path, as_json: bool, online: bool) -> None:
         configuration = load(config)
         _try_keys(configuration)
         _try_client_keys(configuration)
-        tools, left_out = openapi_wiring.look(configuration)
+        try_hooks(configuration)
+        tools, left_out = _look(configuration)
     except ConfigError as error:
         if as_json:
             click.echo(json.dumps({"config": str(config), "ok": False, "problems": list(error.problems)}))
@@ -86,7 +87,7 @@ def _try_keys(configuration: Configuration) -> None:
         from_text(os.environ[place], where, wanted) if kind == "env" else from_file(Path(place), where, wanted)
     )
     for name in configuration.servers:
-        algorithm = signer_settings(configuration, name, first_algorithm=ring.signers[0].algorithm).algorithm
+        algorithm = signing_algorithm(configuration, name, first_algorithm=ring.signers[0].algorithm)
         if algorithm not in [signer.algorithm for signer in ring.signers]:
             there = ", ".join(signer.algorithm for signer in ring.signers)
             raise ConfigError(f"{where}: it has no {algorithm} key for the server `{name}`; use one of {there} there")
@@ -101,6 +102,16 @@ def _try_client_keys(configuration: Configuration) -> None:
             from_file(Path(asked.private_key.place), f"{configuration.place_of(key)}: {key}", None)
 
 
+def _look(configuration: Configuration) -> tuple[Any, Sequence[str]]:
+    """The tools of OpenAPI documents, and what is left out of them. Raises ConfigError."""
+    if all(server.transport != "openapi" for server in configuration.servers.values()):
+        return {}, ()
+    # It brings a checker of schemas, which others need not load.
+    from counterseal.gateway import openapi_wiring  # noqa: PLC0415
+
+    return openapi_wiring.look(configuration)
+
+
 def _summary(configuration: Configuration) -> dict[str, Any]:
     callers = configuration.callers
     kinds = [
@@ -113,8 +124,9 @@ def _summary(configuration: Configuration) -> dict[str, Any]:
         "store": configuration.store,
         "keys": configuration.keys.source,
         "callers": kinds,
-        "servers": {name: server.url for name, server in configuration.servers.items()},
+        "servers": {name: server.place for name, server in configuration.servers.items()},
         "rules": len(configuration.policy),
+        "hooks": [hook.name or hook.use for hook in configuration.hooks],
     }
 
 
@@ -128,8 +140,8 @@ def _show(config: Path, summary: dict[str, Any], noted: Sequence[str]) -> None:
 
 def _plainly(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} ({url})" for name, url in value.items()) or "none"
-    return ", ".join(value) if isinstance(value, list) else str(value)
+        return ", ".join(f"{name} ({place})" for name, place in value.items()) or "none"
+    return (", ".join(value) or "none") if isinstance(value, list) else str(value)
 
 
 def _show_online(judged: Sequence[Judged]) -> None:

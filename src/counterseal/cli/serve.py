@@ -21,6 +21,7 @@ import uvicorn
 
 from counterseal.config.compile import warnings
 from counterseal.config.load import load
+from counterseal.config.schema import Configuration
 from counterseal.errors import ConfigError
 from counterseal.gateway.wiring import prepare
 from counterseal.web.app import worker
@@ -55,6 +56,8 @@ def serve(config: Path, host: str | None, port: int | None, workers: int, watch:
             f"{config}: store: `memory:` is for one process, and {workers} workers would each make keys of their own; "
             "use `sqlite:counterseal.db` or `--workers 1`"
         )
+    if workers > 1:
+        _check_workers(config, configuration, workers)
     _log_to_stderr()
     for warning in warnings(configuration, os.environ):
         logging.getLogger("counterseal").warning("%s", warning)
@@ -69,6 +72,16 @@ def serve(config: Path, host: str | None, port: int | None, workers: int, watch:
             _supervise(config, bound, workers)
     finally:
         bound.close()
+
+
+def _check_workers(config: Path, configuration: Configuration, workers: int) -> None:
+    """A session that lives in one worker would be lost at every call that another one gets. Raises ConfigError."""
+    bound = [name for name, server in configuration.servers.items() if server.in_one_worker]
+    if bound:
+        raise ConfigError(
+            f"{config}: servers.{bound[0]}: sessions of a server over `sse`, or over `stdio` with `isolation: caller`, live in "
+            f"one worker, and with {workers} workers a caller would lose his: use `--workers 1`, or `isolation: shared`"
+        )
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import Mapping
@@ -14,10 +15,13 @@ from typing import Any, Final
 
 import click
 
+from counterseal.cli import asking
 from counterseal.cli.claim_words import OTHER, header_words, is_experimental, is_time, word
 from counterseal.clock import SystemClock
-from counterseal.core import strict_json
 from counterseal.core.limits import LIMITS
+from counterseal.core.profiles import COUNTERSEAL, PROFILES
+from counterseal.errors import CallError
+from counterseal.gateway import by_hand
 from counterseal.jose.refusal import TokenRefused
 from counterseal.jose.strict import for_display_only
 from counterseal.verify import NotVerified, Verified, Verifier
@@ -30,13 +34,14 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
 @click.group()
 def token() -> None:
-    """Look into a call token, or verify one.
+    """Look into a call token, verify one, or mint one by hand.
 
     \b
     Examples:
       counterseal token inspect eyJhbGciOi...
       counterseal token verify - --jwks https://gateway.example.com/.well-known/jwks.json \\
           --issuer https://gateway.example.com --audience https://weather.example.com/mcp < token.txt
+      counterseal token mint --as key:k3m9x0a7q2fz weather tools/list > token.txt
     """
 
 
@@ -77,6 +82,12 @@ def inspect(token: str, as_json: bool) -> None:
 @click.option("--method", help="The JSON-RPC method that it should be good for.")
 @click.option("--name", help="The tool, prompt or resource.")
 @click.option("--args", "arguments", metavar="JSON", help="The arguments, as a JSON object.")
+@click.option(
+    "--profile",
+    type=click.Choice(tuple(PROFILES)),
+    default=COUNTERSEAL.name,
+    help="The shape of the server's tokens, its signer's `profile`.",
+)
 @_as_json
 def verify(
     *,
@@ -87,6 +98,7 @@ def verify(
     method: str | None,
     name: str | None,
     arguments: str | None,
+    profile: str,
     as_json: bool,
 ) -> None:
     """Verify a token as a server would; exit 0 if it holds, 1 with the reason if not.
@@ -101,11 +113,11 @@ def verify(
     """
     if method is None and (name is not None or arguments is not None):
         raise click.UsageError("--name and --args say nothing without --method.")
-    parsed = None if arguments is None else _arguments(arguments)
+    parsed = None if arguments is None else asking.arguments(arguments)
     if "://" not in jwks and not Path(jwks).is_file():
         raise click.UsageError(f"--jwks: {jwks!r} is neither an address nor a file.")
     try:
-        verifier = Verifier(issuer=issuer, audience=audience, jwks=jwks, single_use=False)
+        verifier = Verifier(issuer=issuer, audience=audience, jwks=jwks, single_use=False, profile=profile)
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
     presented = _read(token)
@@ -124,30 +136,66 @@ def verify(
     _show_verified(verified, header, method, as_json=as_json)
 
 
-@token.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-def mint() -> None:
-    """Mint a token by hand. Not built yet.
+@token.command()
+@asking.caller
+@asking.call
+@click.option("--ttl", type=click.IntRange(1, 900), metavar="SECONDS", help="Its life.  [default: as configured]")
+@asking.config
+@_as_json
+def mint(
+    *,
+    caller: str,
+    channel_token: str | None,
+    offline: bool,
+    server: str,
+    method: str,
+    name: str | None,
+    arguments: str | None,
+    ttl: int | None,
+    config: Path,
+    as_json: bool,
+) -> None:
+    """Mint a call token by hand, to try a server. Exit code 1 if such a call is refused.
+
+    It is decided, made and recorded as for a call of CALLER; only the call is left to you. The token alone goes to standard
+    output. What --as takes, and how METHOD, NAME and --args are written, `counterseal explain --help` says.
 
     \b
     Example:
-      counterseal token mint --as key:k3m9x0a7q2fz weather tools/call get_weather --args '{"city": "Oslo"}'
+      counterseal token mint --as key:k3m9x0a7q2fz weather tools/call get_forecast --args '{"city": "Oslo"}' > token.txt
     """
-    raise click.UsageError("`counterseal token mint` is not built yet.")
+    configuration = asking.configured(config)
+    asked = asking.asked(configuration, caller, server, method, name, arguments, channel=channel_token, offline=offline)
+    try:
+        made = asyncio.run(by_hand.mint(configuration, asked, SystemClock(), ttl=ttl))
+    except CallError as error:
+        reason = error.reason
+        if as_json:
+            told = {"reason": reason.code, "status": reason.status, "message": error.message, "detail": error.detail}
+            click.echo(json.dumps({"minted": False, **told, "rule": error.rule, "record": error.record}, indent=2))
+        else:
+            click.echo(f"Refused: {reason.status} {reason.code}: {asking.escaped(error.message)}", err=True)
+            for more in filter(None, (error.detail, error.rule)):
+                click.echo(f"  {asking.escaped(more)}", err=True)
+        sys.exit(1)
+    permit = made.permit
+    if as_json:
+        document = {"minted": True, "token": permit.token, "claims": dict(permit.claims), "record": made.record}
+        click.echo(json.dumps(document | {"times": _times(permit.claims)}, indent=2))
+    else:
+        click.echo(permit.token)
+    what = asking.escaped(f"{permit.call.method} {permit.call.name or ''}".strip())
+    click.secho(
+        f"Whoever has this token can make this call, once, until {_human(permit.claims['exp'])}: {what} on "
+        f"{permit.call.server}. It is in the records as {made.record}.",
+        fg="yellow",
+        err=True,
+    )
 
 
 def _read(token: str) -> str:
     """The token, or standard input for `-`; at most a little more than the ceiling, so that too much is seen as such."""
     return (sys.stdin.read(LIMITS.token_bytes + 16) if token == "-" else token).strip()  # noqa: S105
-
-
-def _arguments(text: str) -> dict[str, Any]:
-    try:
-        value = strict_json.read(text.encode(), depth=LIMITS.json_depth, members=LIMITS.json_members)
-    except (strict_json.NotStrict, strict_json.TooBig, UnicodeEncodeError) as error:
-        raise click.UsageError(f"--args is not JSON: {error}.") from None
-    if not isinstance(value, dict):
-        raise click.UsageError("--args is not a JSON object.")
-    return value
 
 
 def _show_verified(verified: Verified, header: Mapping[str, Any], method: str | None, *, as_json: bool) -> None:

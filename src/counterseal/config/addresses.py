@@ -10,6 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 from pydantic import AfterValidator, StrictStr, ValidationInfo
 
 from counterseal.config.problems import wrong
+from counterseal.wire.headers import is_own
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -167,19 +168,15 @@ Host = Annotated[StrictStr, AfterValidator(_host)]
 
 # headers
 
-_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_HOP_BY_HOP: Final = ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
-_OURS: Final = ("accept", "expect", "host", "last-event-id", "user-agent", "x-counterseal-debug", "x-mcp-channel-token")
+HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _CREDENTIALS: Final = ("authorization", "x-api-key", "cookie")
 _REQUEST: Final = ("cache-control", "connection", "forwarded", "origin", "referer", "via", "traceparent", "tracestate")
-_FAMILIES: Final = ("accept-", "content-", "mcp-", "proxy-")
 
 
 def _header_name(text: str) -> str:
-    if not _TOKEN.fullmatch(text):
+    if not HEADER_NAME.fullmatch(text):
         raise wrong("is no name of an HTTP header: use letters, digits and `-`")
-    name = text.lower()
-    if name in _HOP_BY_HOP or name in _OURS or name.startswith(_FAMILIES):
+    if is_own(text.lower()):
         raise wrong("is a header that routes or frames the request, which the gateway writes itself: use another")
     return text
 
@@ -190,15 +187,23 @@ def _channel_header(text: str) -> str:
     return text
 
 
+def _passthrough_header(text: str) -> str:
+    if _header_name(text).lower() in (*_CREDENTIALS, *_REQUEST):
+        raise wrong(
+            "has a meaning of its own, or carries the caller's credential for this gateway, which no server gets: use a header "
+            "of its own, such as `X-Server-Authorization`"
+        )
+    return text
+
+
 def may_name_a_subject(source: str) -> bool:
     """Whether a header of this name could be an identity header: none that has a meaning of its own."""
     name = source.lower().replace("_", "-")
-    return not (
-        name in _HOP_BY_HOP or name in _OURS or name in _CREDENTIALS or name in _REQUEST
-    ) and not name.startswith(_FAMILIES)
+    return not (is_own(name) or name in _CREDENTIALS or name in _REQUEST)
 
 
 HeaderName = Annotated[StrictStr, AfterValidator(_header_name)]
+PassthroughHeader = Annotated[StrictStr, AfterValidator(_passthrough_header)]
 ChannelHeader = Annotated[StrictStr, AfterValidator(_channel_header)]
 
 

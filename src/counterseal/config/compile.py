@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Final
 
 from counterseal.config.addresses import is_wide
 from counterseal.config.callers import DEFAULT_ALGORITHMS
+from counterseal.config.claims import profile_of
 from counterseal.config.policy import Rule
 from counterseal.config.schema import Configuration
-from counterseal.config.secret import Secret
+from counterseal.config.secret import Secret, SecretReference
+from counterseal.config.signer import beside_in_headers
 from counterseal.core import policy as core
-from counterseal.core.claims import SignerSettings
 from counterseal.core.patterns import Patterns
+from counterseal.core.scope import AllowedScopes
 from counterseal.jose.algorithms import EXPERIMENTAL
+from counterseal.servers.process import environment
+from counterseal.servers.stdio import Program
 
 _MANY_MACHINES: Final = (16, 48)
 """A network with fewer bits fixed than these, of IPv4 and of IPv6, is rarely meant as a whole."""
@@ -21,10 +26,19 @@ _MANY_MACHINES: Final = (16, 48)
 
 def compile_policy(configuration: Configuration) -> core.Policy:
     """The policy. Its rules are labelled as `policy[0] (counterseal.yaml:57)`."""
-    allowed = {name: configuration.signer_of(name).allowed_tools for name in configuration.servers}
+    signers = {name: configuration.signer_of(name) for name in configuration.servers}
     return core.Policy(
         rules=tuple(_rule(configuration, index, rule) for index, rule in enumerate(configuration.policy)),
-        allowed_tools={name: Patterns.of(tools) for name, tools in allowed.items() if tools is not None},
+        allowed_tools={
+            name: Patterns.of(signer.allowed_tools)
+            for name, signer in signers.items()
+            if signer.allowed_tools is not None
+        },
+        allowed_scopes={
+            name: AllowedScopes(Patterns.of(signer.allowed_scopes), profile_of(signer.profile).scope_of)
+            for name, signer in signers.items()
+            if signer.allowed_scopes is not None
+        },
     )
 
 
@@ -44,24 +58,16 @@ def _patterns(texts: tuple[str, ...] | None) -> Patterns | None:
     return None if texts is None else Patterns.of(texts)
 
 
-def signer_settings(
+def signing_algorithm(
     configuration: Configuration, server_name: str, *, first_algorithm: str = DEFAULT_ALGORITHMS[0]
-) -> SignerSettings:
-    """How call tokens for this server are made.
+) -> str:
+    """What call tokens for this server are signed with.
 
     first_algorithm: that of the first key in the key ring, which counts where the operator brings the keys and named no
     algorithm anywhere. Raises KeyError for a server that is not configured.
     """
-    signer = configuration.signer_of(server_name)
     algorithms = configuration.keys.algorithms or (first_algorithm,)
-    return SignerSettings(
-        issuer=configuration.issuer,
-        audience=signer.audience or configuration.servers[server_name].url,
-        algorithm=signer.algorithm or algorithms[0],
-        ttl_seconds=signer.ttl_seconds,
-        end_user_claim_sources=signer.end_user_claim_sources,
-        bind_arguments=signer.bind_arguments,
-    )
+    return configuration.signer_of(server_name).algorithm or algorithms[0]
 
 
 def required_scopes(configuration: Configuration) -> tuple[str, ...]:
@@ -77,6 +83,27 @@ def static_headers(configuration: Configuration, server_name: str) -> tuple[tupl
     taken = configuration.signer_of(server_name).header.lower()
     headers = configuration.servers[server_name].headers
     return tuple((name, reference.resolve()) for name, reference in headers.items() if name.lower() != taken)
+
+
+def program(configuration: Configuration, server_name: str, inherited: Mapping[str, str]) -> Program:
+    """What a stdio server is started as. inherited: the variables of the gateway's own process.
+
+    Raises KeyError for a server that is not configured, secret.Unresolved where a secret has gone since the file was read.
+    """
+    server = configuration.servers[server_name]
+    assert server.command is not None
+    resolved = {
+        name: value.resolve() if isinstance(value, SecretReference) else value for name, value in server.env.items()
+    }
+    plain = {name: value.reveal() if isinstance(value, Secret) else value for name, value in resolved.items()}
+    return Program(
+        server=server_name,
+        command=server.command,
+        environment=environment(inherited, plain),
+        folder=Path(server.cwd or configuration.folder),
+        secrets=frozenset(value.reveal() for value in resolved.values() if isinstance(value, Secret)),
+        send_token=server.send_token,
+    )
 
 
 def warnings(configuration: Configuration, environment: Mapping[str, str]) -> Iterator[str]:
@@ -99,6 +126,15 @@ def warnings(configuration: Configuration, environment: Mapping[str, str]) -> It
         yield "callers.anonymous is true: whoever reaches the gateway may do what the policy permits to anonymous callers"
     if not configuration.servers:
         yield "servers is empty: there is nothing to call"
+    for name, server in configuration.servers.items():
+        if server.transport == "stdio":
+            for key in beside_in_headers(configuration.signer_of(name)):
+                yield f"signer.{key} does not reach servers.{name}: it travels in a header, and a program over stdio has none"
+        if server.transport == "stdio" and not server.send_token:
+            yield (
+                f"servers.{name} gets no call token, so it cannot tell who calls, nor whether a call came this way: once it "
+                f"checks `params._meta`, write `send_token: true`"
+            )
     if not any(rule.permit is not None for rule in configuration.policy):
         yield "policy permits nothing: every call is denied"
     yield from _trusting(configuration)

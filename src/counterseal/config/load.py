@@ -25,6 +25,9 @@ _EXAMPLES: Final = {
     "name": "corp",
     "endpoint": "https://idp.example.com/introspect",
     "client_id": "gateway",
+    "use": "argument_schema",
+    "header": "X-Server-Authorization",
+    "audience": "example.internal",
 }
 _KINDS: Final = {
     type(None): "empty",
@@ -137,14 +140,14 @@ def _known_keys(steps: Steps) -> list[str]:
     hint: Any = Configuration
     for step in steps:
         hint = child_of(hint, step)
-    return list(_bare(hint).model_fields)
+    return [field.alias or name for name, field in _bare(hint).model_fields.items()]
 
 
 def child_of(hint: Any, step: str | int) -> Any:
     """The type of what stands under a key or position of a value of this type."""
     hint = _bare(hint)
     if isinstance(hint, type) and issubclass(hint, BaseModel):
-        return hint.model_fields[str(step)].annotation
+        return next(field.annotation for name, field in hint.model_fields.items() if step == (field.alias or name))
     return get_args(hint)[0 if get_origin(hint) is tuple else 1]
 
 

@@ -7,7 +7,6 @@ with it at its place in the document.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, StrictStr, ValidationInfo
@@ -43,17 +42,3 @@ class OpenApi(Part):
     exclude: Patterns | None = None
     on_unmapped: Literal["skip", "error"] = "skip"
     output_schemas: bool = True
-
-
-def faults(transport: str, url: str, has_spec: bool, has_selection: bool) -> Iterator[tuple[str, str]]:
-    """What these keys and those beside them say against each other, each with the key that it is told at."""
-    if transport != "openapi":
-        if has_spec:
-            yield "spec", "is for `transport: openapi`: write that too, or remove this"
-        if has_selection:
-            yield "openapi", "is for `transport: openapi`: write that too, or remove this"
-        return
-    if not has_spec:
-        yield "spec", "is missing: add it, for example `spec: ./crm-openapi.yaml`"
-    if "?" in url:
-        yield "url", "holds a query, and is what the paths of the document are appended to: remove `?` and what follows"

@@ -10,27 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator
 from pydantic import ValidationInfo as Info
 
-from counterseal.config.addresses import HeaderName, Host, Origin, OwnIssuer, ServerUrl
+from counterseal.config.addresses import Host, Origin, OwnIssuer
 from counterseal.config.callers import DEFAULT_ALGORITHMS, Callers
-from counterseal.config.openapi import DocumentPath, OpenApi
-from counterseal.config.openapi import faults as openapi_faults
+from counterseal.config.hooks import Hooks
 from counterseal.config.part import Part, nothing
 from counterseal.config.policy import Rule
 from counterseal.config.problems import Faults, later, nearest, wrong
-from counterseal.config.signer import Signer
+from counterseal.config.servers import Server
+from counterseal.config.signer import Signer, beside_in_headers, plain
 from counterseal.config.signer import faults as faults_of
 from counterseal.config.values import (
     NO_DEFAULT,
     AuditSink,
     Duration,
-    HeaderSecret,
     KeySource,
-    Line,
     Port,
     ServerName,
     SigningAlgorithms,
@@ -75,53 +73,6 @@ class Keys(Part):
         return value
 
 
-class Server(Part):
-    """One MCP server. headers: its own static credentials. spec: the path of an OpenAPI document; openapi: what of it is offered.
-    command belongs to a transport that is not built yet."""
-
-    transport: Literal["streamable_http", "sse", "stdio", "openapi"] = "streamable_http"
-    url: ServerUrl
-    description: Line = ""
-    headers: Annotated[Mapping[HeaderName, HeaderSecret], AfterValidator(frozen)] = Field(default_factory=nothing)
-    signer: Signer = Field(default_factory=Signer)
-    command: Annotated[tuple[Text, ...] | None, later("stdio servers are not built yet: remove it", None)] = None
-    spec: DocumentPath | None = None
-    openapi: OpenApi = Field(default_factory=OpenApi)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _transport(cls, data: Any) -> Any:
-        """A server that is not built yet is one problem and not one for each of its keys."""
-        transport = data.get("transport") if isinstance(data, dict) else None
-        if transport in ("sse", "stdio"):
-            faults = Faults()
-            what = f"servers over `{transport}` are not built yet: use `streamable_http`, or remove this server"
-            faults.add(what, "transport")
-            faults.check()
-        return data
-
-    @model_validator(mode="after")
-    def _described(self) -> Server:
-        faults = Faults()
-        for key, what in openapi_faults(
-            self.transport, self.url, self.spec is not None, bool(self.openapi.model_fields_set)
-        ):
-            faults.add(what, key)
-        faults.check()
-        return self
-
-    @field_validator("headers")
-    @classmethod
-    def _headers_once(cls, headers: Mapping[str, Any]) -> Mapping[str, Any]:
-        faults, seen = Faults(), set[str]()
-        for name in headers:
-            if name.lower() in seen:
-                faults.add("is there already in another case: keep one of them", name)
-            seen.add(name.lower())
-        faults.check()
-        return headers
-
-
 class Audit(Part):
     """sink: `file:/absolute/folder`."""
 
@@ -147,7 +98,7 @@ class Configuration(Part):
     signer: Signer = Field(default_factory=Signer)
     servers: Annotated[Mapping[ServerName, Server], AfterValidator(frozen)] = Field(default_factory=nothing)
     policy: tuple[Rule, ...] = ()
-    hooks: Annotated[tuple[Any, ...], later("hooks are not built yet: remove them", ())] = ()
+    hooks: Hooks = ()
     # Not `Audit()`: its folder is relative to that of the file.
     audit: Audit = Field(default_factory=dict, validate_default=True)
 
@@ -162,6 +113,11 @@ class Configuration(Part):
         """How call tokens for this server are made. Raises KeyError for a server that is not configured."""
         return self._signers[server_name]
 
+    @property
+    def folder(self) -> Path:
+        """What relative paths in the file start from."""
+        return self._source.folder
+
     def source_of(self, path: str) -> str:
         """The line of a key, as `counterseal.yaml:41`, without the folder; the file alone for a key that is not in it.
 
@@ -169,9 +125,9 @@ class Configuration(Part):
         """
         return ":".join([Path(self._source.name).name, *self._place(path)[:1]])
 
-    def place_of(self, path: str) -> str:
-        """The same for messages about the file, as `etc/counterseal.yaml:41:7`."""
-        return ":".join([self._source.name, *self._place(path)])
+    def place_of(self, path: str, otherwise: str = "") -> str:
+        """The same for messages about the file, as `etc/counterseal.yaml:41:7`. otherwise: what holds a key that is not in it."""
+        return ":".join([self._source.name, *(self._place(path) or self._place(otherwise))])
 
     def _place(self, path: str) -> list[str]:
         return [str(number) for number in self._source.places.get(path, ())]
@@ -208,8 +164,10 @@ class Configuration(Part):
             signer = info.data["signer"].under(server.signer)
             _check_algorithm(server.signer, info, faults, name, "signer", "algorithm")
             _check_conflict(server, signer, faults, name)
+            _check_passthrough(server, signer, faults, name)
+            _check_carries(server, faults, name)
             _check_whole(server.signer, signer, info, faults, name)
-            audience = signer.audience or server.url
+            audience = signer.audience or server.audience(name)
             if audience in audiences:
                 faults.add(
                     f"has the same audience as `{audiences[audience]}`, so a token for one would work at the other: "
@@ -217,6 +175,8 @@ class Configuration(Part):
                     name,
                 )
             audiences.setdefault(audience, name)
+        for name, server in servers.items():
+            _check_beside(server.signer, info.data["signer"].under(server.signer), audiences, faults, name)
         faults.check()
         return servers
 
@@ -244,7 +204,10 @@ def _check_algorithm(signer: Signer, info: Info, faults: Faults, *steps: str) ->
 
 def _check_whole(own: Signer, signer: Signer, info: Info, faults: Faults, name: str) -> None:
     """A fault of a key that the server has itself is told there, one that it takes over from `signer` at the server."""
-    found = [*faults_of(signer, info.data.get("issuer")), *_contradictions(signer, info.data.get("callers"))]
+    callers = info.data.get("callers")
+    found = [*faults_of(signer, info.data.get("issuer"))]
+    if callers is not None:
+        found += _contradictions(signer, callers)
     for key, what in found:
         if key in own.model_fields_set:
             faults.add(what, name, "signer", key)
@@ -252,10 +215,12 @@ def _check_whole(own: Signer, signer: Signer, info: Info, faults: Faults, name: 
             faults.add(f"its `signer.{key}` {what}", name)
 
 
-def _contradictions(signer: Signer, callers: Callers | None) -> Iterator[tuple[str, str]]:
-    """One document has one issuer, whoever reads it."""
+def _contradictions(signer: Signer, callers: Callers) -> Iterator[tuple[str, str]]:
+    """One document has one issuer, whoever reads it. Where a token is needed, somebody's is accepted."""
+    if signer.mode == "verify_and_resign" and not callers.issuers:
+        yield "mode", "asks for tokens, and `callers.issuers` accepts none: add the identity provider there"
     address = signer.channel_token_discovery_uri
-    for issuer in callers.issuers if callers is not None and address is not None else ():
+    for issuer in callers.issuers if address is not None else ():
         if issuer.discovery_uri == address and issuer.issuer != signer.channel_issuer:
             yield (
                 "channel_token_discovery_uri",
@@ -276,3 +241,51 @@ def _check_conflict(server: Server, signer: Signer, faults: Faults, name: str) -
                 "or write `on_conflict: replace` to drop this one"
             )
         faults.add(what, name, "headers", header)
+
+
+def _check_carries(server: Server, faults: Faults, name: str) -> None:
+    """A program has no headers, so what goes beside the call token cannot reach it. What it inherits is told as a warning."""
+    for key in beside_in_headers(server.signer) if server.transport == "stdio" else ():
+        what = "travels in a header, and a program over stdio has none: remove it"
+        faults.add(what, name, "signer", key)
+
+
+def _check_passthrough(server: Server, signer: Signer, faults: Faults, name: str) -> None:
+    """Two credentials never meet in one header, in neither direction."""
+    if server.passthrough is None:
+        return
+    if signer.header.lower() == "authorization":
+        what = "sends the caller's credential for this server as `Authorization`, where the call token goes"
+        faults.add(f"{what}: set `signer.header` of this server to another header", name, "passthrough")
+    for header in server.headers:
+        if header.lower() == "authorization":
+            what = "is the header that the caller's own credential goes to by `passthrough`: keep one of them"
+            faults.add(what, name, "headers", header)
+    taken = {
+        signer.header: "is where the call token goes, so that one could be taken for the other",
+        signer.channel_token_header: "is where channel tokens come in",
+        **dict.fromkeys(signer.identity_headers, "may name the subject by `end_user_claim_sources`"),
+    }
+    for header, what in taken.items():
+        if plain(header) == plain(server.passthrough.header):
+            faults.add(f"{what}: use another header", name, "passthrough", "header")
+
+
+def _check_beside(own: Signer, signer: Signer, audiences: Mapping[str, str], faults: Faults, name: str) -> None:
+    """No token beside the call token is for a server, and each is for somebody else."""
+    found = []
+    channel, txn = signer.channel_token_audience, signer.txn_token
+    if channel is not None and channel in audiences:
+        found.append(("channel_token_audience", _SAME.format(audiences[channel])))
+    if txn is not None and txn.audience in audiences:
+        found.append(("txn_token", _SAME.format(audiences[txn.audience])))
+    elif txn is not None and txn.audience == channel:
+        found.append(("txn_token", "has the audience of `channel_token_audience`: give each token one of its own"))
+    for key, what in found:
+        if key in own.model_fields_set:
+            faults.add(what, name, "signer", key)
+        else:
+            faults.add(f"its `signer.{key}` {what}", name)
+
+
+_SAME: Final = "has the audience of the server `{}`, so this token would work there: name another audience"

@@ -6,7 +6,7 @@ What the keys of one signer say about each other is checked by `faults`, once bo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
@@ -21,39 +21,53 @@ from counterseal.config.addresses import (
     may_name_a_subject,
 )
 from counterseal.config.callers import DEFAULT_ALGORITHMS
+from counterseal.config.claims import ClaimValues, EndUserSource, FreeClaims, RequiredClaim, profile_of, scope_fault
 from counterseal.config.part import Part, nothing
-from counterseal.config.problems import later, wrong
+from counterseal.config.problems import wrong
 from counterseal.config.values import (
-    ClaimName,
-    ClaimSource,
-    Duration,
     Pattern,
+    ScopeToken,
     SigningAlgorithm,
     Text,
     Ttl,
     VerifyingAlgorithm,
     distinct,
-    frozen,
     some,
 )
+from counterseal.core.paths import Path, steps_of
+from counterseal.core.sources import Source
 
-_NO_CLAIMS: Final = "claim operations are not built yet: remove it"
-_NO_OUTBOUND: Final = "channel tokens for servers are not built yet: remove it"
+
+def _trust_domain(text: str) -> str:
+    if "://" in text:
+        raise wrong("is an address, and a Txn-Token is for a trust domain: write its name, such as `example.internal`")
+    return text
+
+
+class TxnToken(Part):
+    """A Txn-Token beside each call token. audience: the trust domain. req_wl: the workload that asks for it; None for the
+    gateway's own issuer."""
+
+    audience: Annotated[Text, AfterValidator(_trust_domain)]
+    ttl_seconds: Ttl = 60
+    req_wl: Text | None = None
 
 
 class Signer(Part):
     """How call tokens are made for a server: `signer` for all, with `servers.<name>.signer` laid over it key by key.
 
     algorithm: None for the first of `keys.algorithms`. audience: None for the server's own URL. ttl_seconds: 1 to 900.
-    allowed_tools: None leaves it to the policy, () allows none.
+    allowed_tools: None leaves it to the policy, () allows none. allowed_scopes: None allows any. profile: None for ours. subject:
+    None for the subject's own name. channel_token_audience, txn_token: None sends no such token.
     """
 
+    mode: Literal["sign", "verify_and_resign"] = "sign"
     algorithm: SigningAlgorithm | None = None
     audience: Text | None = None
     ttl_seconds: Ttl = 60
     header: HeaderName = "Authorization"
     on_conflict: Literal["error", "keep", "replace"] = "error"
-    end_user_claim_sources: Annotated[tuple[ClaimSource, ...], AfterValidator(distinct)] = (
+    end_user_claim_sources: Annotated[tuple[EndUserSource, ...], AfterValidator(distinct)] = (
         "sub",
         "preferred_username",
         "email",
@@ -63,19 +77,12 @@ class Signer(Part):
     bind_arguments: bool = True
 
     trust_identity_headers_from: Annotated[tuple[PeerNetwork, ...], AfterValidator(distinct)] = ()
-    optional_claims: Annotated[tuple[ClaimName, ...], later(_NO_CLAIMS, ())] = ()
-    required_claims: Annotated[tuple[ClaimName, ...], later(_NO_CLAIMS, ())] = ()
-    add_claims: Annotated[Mapping[ClaimName, Any], later(_NO_CLAIMS, {}), AfterValidator(frozen)] = Field(
-        default_factory=nothing
-    )
-    set_claims: Annotated[Mapping[ClaimName, Any], later(_NO_CLAIMS, {}), AfterValidator(frozen)] = Field(
-        default_factory=nothing
-    )
-    remove_claims: Annotated[tuple[ClaimName, ...], later(_NO_CLAIMS, ())] = ()
-    allowed_scopes: Annotated[
-        tuple[Text, ...] | None,
-        later("other scopes are not built yet: remove it; a token holds the scope of its one call", None),
-    ] = None
+    optional_claims: FreeClaims = ()
+    required_claims: Annotated[tuple[RequiredClaim, ...], AfterValidator(distinct)] = ()
+    add_claims: ClaimValues = Field(default_factory=nothing)
+    set_claims: ClaimValues = Field(default_factory=nothing)
+    remove_claims: FreeClaims = ()
+    allowed_scopes: Annotated[tuple[ScopeToken, ...], AfterValidator(some), AfterValidator(distinct)] | None = None
     channel_token_header: ChannelHeader = "X-Channel-Token"  # noqa: S105
     channel_token_allow_insecure_loopback: bool = False
     channel_token_discovery_uri: LaterIdpAddress | None = None
@@ -86,11 +93,12 @@ class Signer(Part):
     ] = DEFAULT_ALGORITHMS
     channel_token_audience_in: Text | None = None
     channel_token_required: bool = False
-    channel_token_audience: Annotated[Text | None, later(_NO_OUTBOUND, None)] = None
-    channel_token_ttl: Annotated[Duration, later(_NO_OUTBOUND, 60)] = 60
-    debug_header: Annotated[bool, later("the debug header is not built yet: remove it", False)] = False
-    profile: Annotated[Text | None, later("token profiles are not built yet: remove it", None)] = None
-    subject: Annotated[Text | None, later("pairwise subjects are not built yet: remove it", None)] = None
+    channel_token_audience: Text | None = None
+    channel_token_ttl: Ttl = 60
+    txn_token: TxnToken | None = None
+    debug_header: bool = False
+    profile: Literal["litellm"] | None = None
+    subject: Literal["pairwise"] | None = None
 
     @field_validator("allowed_tools", mode="before")
     @classmethod
@@ -112,15 +120,25 @@ class Signer(Part):
 
     @property
     def identity_headers(self) -> tuple[str, ...]:
-        """The sources that a header may be named by: none that has another meaning."""
-        channel = _plain(self.channel_token_header)
-        return tuple(one for one in self.end_user_claim_sources if may_name_a_subject(one) and _plain(one) != channel)
+        """The headers that a source asks for: none that has another meaning."""
+        asked = (source.header for source in self.sources)
+        return tuple(dict.fromkeys(name for name in asked if name is not None and self._may_name_a_subject(name)))
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The sources of the subject, as the core reads them."""
+        return tuple(map(Source.of, self.end_user_claim_sources))
+
+    def _may_name_a_subject(self, header: str) -> bool:
+        return may_name_a_subject(header) and plain(header) != plain(self.channel_token_header)
 
 
 def faults(signer: Signer, own_issuer: str | None) -> Iterator[tuple[str, str]]:
     """What is wrong with a signer as a whole: the key, and what to do. own_issuer: this gateway's."""
     yield from _channel_faults(signer, own_issuer)
     yield from _header_faults(signer)
+    yield from _mode_faults(signer)
+    yield from _claim_faults(signer)
 
 
 def _channel_faults(signer: Signer, own_issuer: str | None) -> Iterator[tuple[str, str]]:
@@ -157,17 +175,68 @@ def _channel_faults(signer: Signer, own_issuer: str | None) -> Iterator[tuple[st
 
 
 def _header_faults(signer: Signer) -> Iterator[tuple[str, str]]:
-    if not signer.trust_identity_headers_from:
-        return
-    for source in signer.end_user_claim_sources:
-        if source not in signer.identity_headers:
+    for source in signer.sources:
+        if source.header is None:
+            continue
+        if signer.trust_identity_headers_from and not signer._may_name_a_subject(source.header):
             yield (
                 "end_user_claim_sources",
-                f"names `{source}`, a header with a meaning of its own, which nobody can take for a subject: remove it there, or "
-                "remove `trust_identity_headers_from`",
+                f"names `{source.header}`, a header with a meaning of its own, which nobody can take for a subject: remove it "
+                "there, or remove `trust_identity_headers_from`",
+            )
+        if not signer.trust_identity_headers_from and source.asks_only == "header":
+            yield (
+                "end_user_claim_sources",
+                f"asks for the header `{source.header}`, and nobody is trusted to send it: name the proxy in "
+                "`trust_identity_headers_from`, or remove it",
             )
 
 
-def _plain(name: str) -> str:
+def _mode_faults(signer: Signer) -> Iterator[tuple[str, str]]:
+    """Where a token alone says who the subject is, nobody else is asked."""
+    if signer.mode != "verify_and_resign":
+        return
+    alone = "and with `mode: verify_and_resign` the token alone says who the subject is: remove it"
+    if signer.trust_identity_headers_from:
+        yield "trust_identity_headers_from", f"lets a proxy name the subject, {alone}"
+    for source in signer.sources:
+        if source.asks_only == "header" or (source.asks_only == "key" and not source.of_token):
+            yield "end_user_claim_sources", f"asks for `{source.header or source.key}`, {alone}"
+
+
+def _claim_faults(signer: Signer) -> Iterator[tuple[str, str]]:
+    if signer.profile == "litellm" and signer.subject == "pairwise":
+        yield (
+            "subject",
+            "hides who the subject is, and `profile: litellm` puts the e-mail address beside it: keep one of them",
+        )
+    for scope in signer.allowed_scopes or ():
+        if (what := scope_fault(scope, profile_of(signer.profile))) is not None:
+            yield "allowed_scopes", f"has `{scope}`, which {what}"
+    for outer, value in signer.add_claims.items():
+        holds_none = not isinstance(value, Mapping) and not (isinstance(value, str) and "{" in value)
+        for inner in signer.set_claims:
+            if holds_none and _is_inside(steps_of(inner), steps_of(outer)):
+                yield (
+                    "set_claims",
+                    f"has `{inner}`, and `add_claims` has `{outer}`, which is no object: rename one of them",
+                )
+
+
+def _is_inside(inner: Path, outer: Path) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
+
+
+def plain(name: str) -> str:
     """A header's name as everybody on the way may have spelled it."""
     return name.lower().replace("_", "-")
+
+
+def beside_in_headers(signer: Signer) -> tuple[str, ...]:
+    """The keys that are set of what goes beside the call token, each in a header of its own."""
+    is_set = {
+        "channel_token_audience": signer.channel_token_audience is not None,
+        "txn_token": signer.txn_token is not None,
+        "debug_header": signer.debug_header,
+    }
+    return tuple(key for key, there in is_set.items() if there)

@@ -14,8 +14,8 @@ from pydantic import AfterValidator, BeforeValidator, StrictInt, StrictStr, Vali
 
 from counterseal.config.problems import Faults, nearest, wrong
 from counterseal.config.secret import SecretReference, Unresolved
-from counterseal.core.claims import RESERVED
 from counterseal.core.methods import METHODS
+from counterseal.core.paths import steps_of
 from counterseal.core.policy import CALLER_FIELDS
 from counterseal.files import check_private_file
 from counterseal.jose.algorithms import ESTABLISHED, EXPERIMENTAL, SIGNING
@@ -205,7 +205,6 @@ Port = Annotated[StrictInt, AfterValidator(_port)]
 
 # claims
 
-_CLAIM: Final = re.compile(r"[A-Za-z0-9_:./-]{1,128}")
 _SCOPE_TOKEN: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,256}")
 _MEDIA_TYPE: Final = re.compile(r"(?:application/)?[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}", re.IGNORECASE)
 _NO_ACCESS_TOKENS: Final = frozenset(
@@ -219,32 +218,12 @@ _NO_ACCESS_TOKENS: Final = frozenset(
         "kb+jwt",
     ]
 )
-_BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
-def _claim_name(text: str) -> str:
-    """A claim that a claim operation may name (threats.md I-04). What only looks like a reserved one is refused as one."""
-    for name in (text, text.partition(".")[0]):
-        plain = unicodedata.normalize("NFKC", name).strip().casefold()
-        if plain in RESERVED:
-            raise wrong(f"names the reserved claim `{plain}`, which the gateway alone decides: remove it")
-    if not _CLAIM.fullmatch(text):
-        raise wrong("is no name for a claim: use at most 128 letters, digits and `_:./-`")
-    return text
-
-
-def _claim_source(text: str) -> str:
-    if ":" in text or "." in text:
-        raise wrong("with a prefix or a path in it is not built yet: write the bare name of a claim, such as `email`")
-    if not _BARE.fullmatch(text):
-        raise wrong("is no name for a claim: use letters, digits, `_` and `-`")
-    return text
-
-
-def _at_dots(value: Any) -> Any:
+def at_dots(value: Any) -> Any:
     """A text is taken apart at its dots; a list has the steps as they are, for a name with a dot in it."""
     if isinstance(value, str):
-        return tuple(value.split("."))
+        return steps_of(value)
     if not isinstance(value, tuple):
         raise wrong(
             "must be the name of a claim, a path with dots (`realm_access.roles`), or a list of the path's steps"
@@ -272,11 +251,9 @@ def _token_type(text: str) -> str:
     return text
 
 
-ClaimPath = Annotated[tuple[StrictStr, ...], BeforeValidator(_at_dots), AfterValidator(_claim_path)]
+ClaimPath = Annotated[tuple[StrictStr, ...], BeforeValidator(at_dots), AfterValidator(_claim_path)]
 ScopeToken = Annotated[StrictStr, AfterValidator(_scope_token)]
 TokenType = Annotated[StrictStr, AfterValidator(_token_type)]
-ClaimName = Annotated[StrictStr, AfterValidator(_claim_name)]
-ClaimSource = Annotated[StrictStr, AfterValidator(_claim_source)]
 
 
 # secrets and paths

@@ -13,7 +13,7 @@ from counterseal.core.value import Value
 
 
 class Era(Enum):
-    """A call stays in its era end to end: what one era pushes, the other cannot carry."""
+    """A call stays in its era: what one era pushes, the other cannot carry. `wire.bridge` has the one exception."""
 
     MODERN = "modern"
     LEGACY = "legacy"

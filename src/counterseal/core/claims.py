@@ -1,77 +1,121 @@
 """The claims of a call token, and nothing else (contract.md section 5).
 
 Pure: what is random (`jti`, `txn`) or read from a clock (`now`) is an argument, so that `explain`, `token mint` and the
-pipeline make the same claims from the same code.
+pipeline make the same claims from the same code. What the configuration says is compiled before, into `SignerSettings`; nothing
+is parsed for a call.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
+from counterseal.core.bounds import OutOfBounds, bounded
 from counterseal.core.call import Call
 from counterseal.core.caller import Caller
 from counterseal.core.canonical import arguments_digest
-from counterseal.core.frozen import thaw
+from counterseal.core.claim_operations import NO_OPERATIONS, ClaimOperations
 from counterseal.core.methods import METHODS
-from counterseal.core.scope import scope_of
+from counterseal.core.names import reserved_in
+from counterseal.core.origins import Origin, Origins
+from counterseal.core.pairwise import Pairwise
+from counterseal.core.paths import Path
+from counterseal.core.permit import ClaimsRefused
+from counterseal.core.profiles import COUNTERSEAL, Profile
+from counterseal.core.requirements import Mode, Required, claims_missing, token_required
+from counterseal.core.sources import NoSubject, Sources, Subject, kind_of
+from counterseal.core.txn_token import TxnToken
 
-RESERVED: Final = frozenset(
-    [
-        "iss",
-        "sub",
-        "aud",
-        "exp",
-        "nbf",
-        "iat",
-        "jti",
-        "act",
-        "scope",
-        "client_id",
-        "azp",
-        "cnf",
-        "txn",
-        "authorization_details",
-    ]
-)
-"""What the gateway alone decides. A configuration that names one of these in a claim operation is refused at start."""
-
-SUBJECT_LENGTH: Final = 255
-_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-ACT_DEPTH: Final = 4
-"""The longest actor chain that leaves the gateway, ours included."""
-MAY_ACT_MEMBERS: Final = ("sub", "iss", "client_id")
-"""What of `may_act` an actor is compared by."""
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class SignerSettings:
     """How one server's call tokens are made: `signer:` with `servers.<name>.signer` laid over it.
 
-    ttl_seconds: life of a token, 1 to 900. end_user_claim_sources: tried in this order for `sub`.
-    bind_arguments: put the digest of the arguments into the token.
+    ttl_seconds: life of a token, 1 to 900. end_user_claim_sources: tried in this order for `sub`, as the configuration writes
+    them. bind_arguments: put the digest of the arguments into the token. server: its name. pairwise: makes the subject's name;
+    None leaves it as it is. required, operations: what is asked of and done to claims. places: for a key of `signer`, its whole
+    path and where it stands. channel: how the second token beside each is made; txn_token: a Txn-Token; None makes none. debug:
+    tell the server how its tokens come about.
     """
 
     issuer: str
     audience: str
     algorithm: str
     ttl_seconds: int
-    end_user_claim_sources: tuple[str, ...]
+    end_user_claim_sources: tuple[str | Path, ...]
     bind_arguments: bool = True
+    server: str = ""
+    mode: Mode = "sign"
+    profile: Profile = COUNTERSEAL
+    pairwise: Pairwise | None = None
+    required: tuple[Required, ...] = ()
+    operations: ClaimOperations = NO_OPERATIONS
+    places: Mapping[str, str] = field(default_factory=dict, repr=False)
+    channel: SignerSettings | None = None
+    txn_token: TxnToken | None = None
+    debug: bool = False
+    sources: Sources = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        sources = Sources.of(self.end_user_claim_sources, of_a_person=self.mode == "verify_and_resign")
+        object.__setattr__(self, "sources", sources)
+
+    def place(self, key: str) -> str:
+        """The path and place of a key; empty where nobody said."""
+        return self.places.get(key, "")
+
+    def subject(self, caller: Caller) -> Subject:
+        """On whose behalf a caller calls, by the name that others know the person by. Raises UnfitSubject, ClaimsRefused."""
+        try:
+            return self.sources.subject(caller)
+        except NoSubject:
+            what = "the claim `sub` of the call token cannot be made: no source of it names anybody for this caller"
+            raise ClaimsRefused("claim_unavailable", what, self.place("end_user_claim_sources")) from None
 
 
-def build_claims(caller: Caller, call: Call, signer: SignerSettings, *, now: int, jti: str, txn: str) -> dict[str, Any]:
-    """The claims set for one call. now: seconds since the epoch. Raises canonical.NotCanonical for arguments that have no
-    one meaning."""
-    return {
+class ClaimTaken(ValueError):
+    """A claim that was to be added is reserved, or the token has it already."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the token has the claim {name!r} already, or nobody may add it")
+        self.name = name
+
+
+def build_claims(
+    caller: Caller,
+    call: Call,
+    signer: SignerSettings,
+    *,
+    now: int,
+    jti: str,
+    txn: str,
+    added: Mapping[str, Any] = _NONE,
+    origins: Origins | None = None,
+) -> dict[str, Any]:
+    """The claims set for one call. now: seconds since the epoch. added: claims of claim sources, JSON values by name. origins: is
+    filled with where each claim came from.
+
+    Raises ClaimsRefused where the configuration asks for what there is not, canonical.NotCanonical for arguments that have no one
+    meaning, ClaimTaken where one of `added` may not be added, UnfitSubject.
+    """
+    if signer.mode == "verify_and_resign" and caller.kind != "token":
+        raise token_required(caller, signer.server, signer.place("mode"))
+    if (missing := [one for one in signer.required if not one.met(caller)]) != []:
+        raise claims_missing(caller, missing)
+    who = signer.subject(caller)
+    profile, pairwise = signer.profile, signer.pairwise
+    act, kind, detail = profile.acting(caller, signer.issuer)
+    claims = {
         "iss": signer.issuer,
         "aud": signer.audience,
-        "sub": subject(caller, signer.end_user_claim_sources),
-        "client_id": caller.client_id,
-        "act": actor(caller, signer.issuer),
-        "scope": scope_of(call.method, call.name),
+        "sub": who[0] if pairwise is None else _pseudonym(pairwise, who[0], caller, signer),
+        "client_id": caller.client_id if pairwise is None else _client(pairwise, caller, signer),
+        "act": act,
+        "scope": profile.scope_of(call.method, call.name),
         "iat": now,
         "nbf": now,
         "exp": now + signer.ttl_seconds,
@@ -79,6 +123,19 @@ def build_claims(caller: Caller, call: Call, signer: SignerSettings, *, now: int
         "txn": txn,
         "authorization_details": [operation(call, signer)],
     }
+    if origins is not None:
+        _note(origins, who, Origin(kind, detail), signer)
+    for name in profile.fields:
+        _add_field(claims, name, caller, signer, origins)
+    signer.operations.pass_on(claims, caller, origins)
+    for name, value in added.items():
+        if name in claims or reserved_in(name) is not None:
+            raise ClaimTaken(name)
+        claims[name] = value
+        if origins is not None:
+            origins.put((name,), Origin("hook"))
+    signer.operations.apply(claims, caller, call, origins)
+    return claims
 
 
 def operation(call: Call, signer: SignerSettings) -> dict[str, Any]:
@@ -92,104 +149,49 @@ def operation(call: Call, signer: SignerSettings) -> dict[str, Any]:
     return details
 
 
-def subject(caller: Caller, sources: tuple[str, ...]) -> str:
-    """The first non-empty source: for each name in turn a verified claim, else an identity header of a trusted peer, else a
-    field of the API key.
-
-    `sub` and `email` of a token are what its issuer's claim paths say, so an e-mail address counts only once its issuer
-    vouches for it. With no source left, the client itself is the subject, named by a random id that is never derived from a
-    credential.
-    """
-    is_token = caller.kind == "token"
-    for source in sources:
-        value, is_theirs = (_verified(caller, source), True) if is_token else (None, False)
-        if not value and caller.headers:
-            value, is_theirs = caller.headers.get(source), True
-        if not value and not is_token:
-            value, is_theirs = caller.fields.get(source), False
-        if isinstance(value, str) and value:
-            return _fit(value) if is_theirs else value
+def _pseudonym(pairwise: Pairwise, name: str, caller: Caller, signer: SignerSettings) -> str:
+    """Nobody has no pseudonym: what is the same for everybody tells nobody apart."""
     if caller.kind == "anonymous":
-        return "anonymous"
-    return f"apikey:{caller.client_id}" if caller.kind == "api_key" else _fit(caller.client_id)
+        return name
+    return pairwise(caller.issuer or signer.issuer, name)
 
 
-def _verified(caller: Caller, source: str) -> str | None:
-    if source == "sub":
-        return caller.subject
-    value = None if source == "email" else caller.claims.get(source)
-    return value if isinstance(value, str) and value else caller.fields.get(source)
+def _client(pairwise: Pairwise, caller: Caller, signer: SignerSettings) -> str:
+    """A client that is as good as a person's name has a pseudonym too: an API key, and a subject that stands for its client."""
+    if caller.kind == "api_key" or (caller.kind == "token" and caller.client_id == caller.subject):
+        return _pseudonym(pairwise, caller.client_id, caller, signer)
+    return caller.client_id
 
 
-class UnfitSubject(ValueError):
-    """What would be the subject must not be one. The text says why, without it."""
-
-
-def _fit(value: str) -> str:
-    """What a provider or a proxy says must not pass for a caller that the gateway itself names, and holds nothing that a reader
-    could not see (threats.md J-19, I-05)."""
-    if is_reserved(value):
-        raise UnfitSubject("the subject has a form that the gateway keeps for itself")
-    if not is_seen(value):
-        raise UnfitSubject("the subject is too long or holds characters that nobody sees")
-    return value
-
-
-def is_reserved(name: str) -> bool:
-    """Whether it has a form by which the gateway itself names callers without a person."""
-    return name == "anonymous" or name.startswith("apikey:")
-
-
-def is_seen(name: str) -> bool:
-    """Whether it is 1 to 255 characters that a reader can see."""
-    if not 0 < len(name) <= SUBJECT_LENGTH:
-        return False
-    return name.isprintable() or not any(unicodedata.category(char) in _UNSEEN for char in name)
-
-
-def actor(caller: Caller, issuer: str) -> dict[str, Any]:
-    """The chain of RFC 8693 section 4.1, outermost first: who made this call on the subject's behalf.
-
-    The verified channel, with the verified inbound chain below it; else that chain as it is, else the caller's agent, else
-    its team, else this gateway.
-    """
-    if caller.channel is not None:
-        below = {} if caller.act is None else {"act": thaw(caller.act)}
-        return caller.channel.actor | below
-    if caller.act is not None:
-        chain: dict[str, Any] = thaw(caller.act)
-        return chain
-    return {"sub": caller.agent or caller.team or issuer}
-
-
-class ActorRefused(ValueError):
-    """Who acts must not act for this subject. The text says why, and names nobody."""
-
-
-def check_actor(caller: Caller, issuer: str) -> None:
-    """Hold the outermost actor against `may_act` of the caller's token (RFC 8693 section 4.4), and the chain against its
-    ceiling. Raises ActorRefused."""
-    if caller.channel is not None and caller.act is not None and chain_depth(caller.act) >= ACT_DEPTH:
-        raise ActorRefused(f"with the channel there would be more than {ACT_DEPTH} actors")
-    if caller.may_act is None:
+def _add_field(
+    claims: dict[str, Any], name: str, caller: Caller, signer: SignerSettings, origins: Origins | None
+) -> None:
+    value = caller.fields.get(name)
+    if not value:
         return
-    acting = actor(caller, issuer)
-    if caller.channel is not None:
-        acting = {**acting, "iss": caller.channel.issuer}
-    for name in MAY_ACT_MEMBERS:
-        if name in caller.may_act and acting.get(name) != caller.may_act[name]:
-            raise ActorRefused(f"`may_act` names another actor: its `{name}` is not that of who acts")
+    try:
+        claims[name] = bounded(value)
+    except OutOfBounds as error:
+        what = f"the claim `{name}` of the call token cannot be made: it {error}"
+        raise ClaimsRefused("claim_unavailable", what, signer.place("profile")) from None
+    if origins is not None:
+        origins.put((name,), Origin(kind_of(caller), name, signer.place("profile")))
 
 
-def chain_depth(act: Mapping[str, Any]) -> int:
-    """How many actors a chain names. Raises ValueError where it is not a chain of objects that each name one."""
-    depth = 0
-    node: Any = act
-    while node is not None:
-        if not isinstance(node, Mapping) or not isinstance(node.get("sub", node.get("client_id")), str):
-            raise ValueError("an actor is an object with `sub` or `client_id`")
-        depth += 1
-        if depth > ACT_DEPTH:
-            raise ValueError(f"more than {ACT_DEPTH} actors")
-        node = node.get("act")
-    return depth
+def _note(origins: Origins, who: Subject, act: Origin, signer: SignerSettings) -> None:
+    """Where the claims come from that every call token has."""
+    hidden = "" if signer.pairwise is None else ", pairwise"
+    origins.update(
+        {
+            ("iss",): Origin("configuration", "issuer", "issuer"),
+            ("aud",): Origin("configuration", "audience", signer.place("audience")),
+            ("sub",): Origin(who[1], who[2] + hidden, signer.place("end_user_claim_sources")),
+            ("client_id",): Origin("caller", "client_id"),
+            ("act",): act,
+            ("scope",): Origin("call", "method and name"),
+            **dict.fromkeys((("iat",), ("nbf",)), Origin("gateway", "now")),
+            ("exp",): Origin("gateway", "now and ttl_seconds", signer.place("ttl_seconds")),
+            **dict.fromkeys((("jti",), ("txn",)), Origin("gateway", "random")),
+            ("authorization_details",): Origin("call", "method, name and arguments"),
+        }
+    )

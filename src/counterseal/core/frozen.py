@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -18,8 +17,11 @@ def freeze(value: Any) -> Any:
 
 def thaw(value: Any) -> Any:
     """A new plain JSON value that shares nothing with the frozen one that can be changed."""
-    if isinstance(value, Mapping):
-        return {name: thaw(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
+    kind = type(value)
+    if kind is str:
+        return value
+    if kind is list or kind is tuple:
         return [thaw(one) for one in value]
+    if kind is dict or kind is MappingProxyType:
+        return {name: thaw(one) for name, one in value.items()}
     return value

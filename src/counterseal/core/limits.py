@@ -47,6 +47,16 @@ class Limits:
     introspection_kept_count: int = 10_000
     # tokens that go out
     call_token_bytes: int = 6 * 1024
+    claim_text_bytes: int = 4 * 1024
+    claim_json_depth: int = 8
+    claim_json_members: int = 256
+    # what hooks may add, and may know of tools
+    hook_header_count: int = 20
+    hook_header_bytes: int = 2 * 1024
+    hook_claim_members: int = 128
+    hook_events: int = 1000
+    tool_schema_bytes: int = 64 * 1024
+    tool_schemas_bytes: int = 8 * 1024 * 1024
     # what a server may take or send
     server_connect_seconds: float = 5.0
     server_idle_seconds: float = 60.0
@@ -55,6 +65,13 @@ class Limits:
     server_answer_bytes: int = 16 * 1024 * 1024
     server_event_bytes: int = 16 * 1024 * 1024
     server_events: int = 100_000
+    # servers over stdio and HTTP+SSE
+    process_start_seconds: float = 60.0
+    process_grace_seconds: float = 2.0
+    process_back_off_seconds: float = 60.0
+    sse_session_count: int = 256
+    sse_idle_seconds: float = 600.0
+    server_unread_bytes: int = 1024 * 1024
     # servers that are described by an OpenAPI document
     openapi_bytes: int = 16 * 1024 * 1024
     openapi_operation_count: int = 2000

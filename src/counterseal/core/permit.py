@@ -26,14 +26,25 @@ class Denial:
     rule: str
 
 
+class ClaimsRefused(ValueError):
+    """The claims of the call token cannot be made as the configuration says, so the call is denied."""
+
+    def __init__(self, reason: str, message: str, rule: str) -> None:
+        super().__init__(message)
+        self.denial = Denial(reason, message, rule)
+
+
 class Permit(Value, frozen=True, kw_only=True):
     """One countersigned call.
 
     Made by `gateway.pipeline` alone, from the call, policy's yes and a token that was signed for exactly this call; there
-    is no other way to reach a server, so no path can go out unsigned.
+    is no other way to reach a server, so no path can go out unsigned. subject: whose pseudonym the claim `sub` is, for the record
+    alone; None where it is no pseudonym. more: the headers that go beside the call token's. others: the claims of each other
+    token in them. passes_on: one of them is a credential that the caller brought for the server. headers: what hooks add to the
+    request; they replace none of ours. hooks: those that replaced arguments or added claims, by name.
     """
 
-    UNSHOWN: ClassVar = frozenset({"token"})
+    UNSHOWN: ClassVar = frozenset({"token", "more", "headers"})
 
     caller: Caller
     call: Call
@@ -42,8 +53,25 @@ class Permit(Value, frozen=True, kw_only=True):
     kid: str
     algorithm: str
     token: str
+    subject: str | None = None
+    more: tuple[tuple[str, str], ...] = ()
+    others: tuple[Mapping[str, Any], ...] = ()
+    passes_on: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+    hooks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         bound = self.claims["authorization_details"][0]
         if bound["actions"] != [self.call.method] or bound.get("identifier") != self.call.name:
             raise ValueError("the call token is for another operation than the call")
+        for other in self.others:
+            if other["txn"] != self.claims["txn"] or other["jti"] == self.claims["jti"]:
+                raise ValueError("a token beside the call token is of another call, or the same one again")
+
+    def beside(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The headers of a request to the server, with `more` and those that hooks add: beside them, and in the place of none."""
+        headers = [*headers, *self.more]
+        if not self.headers:
+            return headers
+        ours = {name.lower() for name, _ in headers}
+        return headers + [header for header in self.headers if header[0].lower() not in ours]

@@ -17,7 +17,7 @@ characters and there is no other wildcard.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from counterseal.core.call import Call
@@ -25,6 +25,7 @@ from counterseal.core.caller import Caller
 from counterseal.core.methods import METHODS, Kind
 from counterseal.core.patterns import Patterns
 from counterseal.core.permit import Allowed, Denial
+from counterseal.core.scope import AllowedScopes
 
 CALLER_FIELDS: Final[Mapping[str, Callable[[Caller], str | tuple[str, ...] | None]]] = {
     "kind": lambda caller: caller.kind,
@@ -57,7 +58,7 @@ class Rule:
     def _selects(self, caller: Caller, server: str) -> bool:
         if self.servers is not None and not self.servers.match(server):
             return False
-        return all(_match(patterns, CALLER_FIELDS[field](caller)) for field, patterns in self.callers)
+        return all(matches(patterns, CALLER_FIELDS[field](caller)) for field, patterns in self.callers)
 
     def _covers(self, method: str, tool: str | None) -> bool:
         if self.tools is None:
@@ -69,14 +70,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """All rules, compiled once. allowed_tools: per server, `servers.<name>.signer.allowed_tools` where it is given."""
+    """All rules, compiled once. allowed_tools, allowed_scopes: per server, those of its `signer` where they are given."""
 
     rules: tuple[Rule, ...]
     allowed_tools: Mapping[str, Patterns]
+    allowed_scopes: Mapping[str, AllowedScopes] = field(default_factory=dict)
 
     def decide(self, caller: Caller, call: Call) -> Allowed | Denial:
         """The decision about one call."""
-        method, name = _operation(call)
+        method, name = decided_as(call)
         return self.decide_operation(caller, call.server, method, name, asked=call.method)
 
     def decide_operation(
@@ -86,7 +88,6 @@ class Policy:
 
         asked: the method as it was sent, where `method` is what it is decided as: denials of either one hold.
         """
-        row = METHODS.get(method)
         if caller.servers is not None and not caller.servers.match(server):
             return Denial("server_unknown", f"there is no server {server!r} for this caller", f"key {caller.client_id}")
         tool = name if method == "tools/call" else None
@@ -102,22 +103,31 @@ class Policy:
                     f"the server {server!r} does not allow the tool {tool!r}",
                     f"servers.{server}.signer.allowed_tools",
                 )
+        scopes = self.allowed_scopes.get(server)
+        if scopes is not None and (scope := scopes.refused(asked or method, name)) is not None:
+            return Denial(
+                "scope_not_allowed",
+                f"no call token for the server {server!r} may hold the scope {scope!r}",
+                f"servers.{server}.signer.allowed_scopes",
+            )
         selected = [rule for rule in self.rules if rule._selects(caller, server)]
         for rule in selected:
             if not rule.permits and (rule._covers(method, tool) or rule._covers(asked or method, tool)):
                 return Denial(
                     "policy_denied", f"{_say(method, name)} on {server!r} is denied by the policy", rule.label
                 )
-        is_open = row.kind is Kind.OPEN if row is not None else method.startswith("notifications/")
         for rule in selected:
-            if rule.permits and (is_open or rule._covers(method, tool)):
+            if rule.permits and (is_open(method) or rule._covers(method, tool)):
                 return Allowed(rule.label)
         return Denial("policy_denied", f"no policy rule permits {_say(method, name)} on {server!r}", "default")
 
 
-def _operation(call: Call) -> tuple[str, str | None]:
-    """What a call is decided as. A completion reveals what the prompt or resource it is for would, and listening for changes
-    of resources is following them: side doors are decided like the front door (threats.md M-23)."""
+def decided_as(call: Call) -> tuple[str, str | None]:
+    """The method and name that a call is decided as.
+
+    A completion reveals what the prompt or resource it is for would, and listening for changes of resources is following them:
+    side doors are decided like the front door (threats.md M-23).
+    """
     params = (call.message or {}).get("params") or {}
     if call.method == "subscriptions/listen":
         wanted = params.get("notifications")
@@ -129,7 +139,14 @@ def _operation(call: Call) -> tuple[str, str | None]:
     return call.method, call.name
 
 
-def _match(patterns: Patterns, value: str | tuple[str, ...] | None) -> bool:
+def is_open(method: str) -> bool:
+    """Whether it has no effect of its own: then it is for whoever may use anything on the server."""
+    row = METHODS.get(method)
+    return row.kind is Kind.OPEN if row is not None else method.startswith("notifications/")
+
+
+def matches(patterns: Patterns, value: str | tuple[str, ...] | None) -> bool:
+    """Whether what is known of a caller is what a rule asks for. What is not known matches nothing."""
     if isinstance(value, tuple):
         return any(patterns.match(one) for one in value)
     return patterns.match(value)

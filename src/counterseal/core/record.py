@@ -1,4 +1,5 @@
-"""What one call leaves behind: an intent before it leaves, an outcome after it ended, or a refusal."""
+"""What one call leaves behind: an intent before it leaves, an outcome after it ended, or a refusal; and a
+mint, where somebody made a token by hand."""
 
 from __future__ import annotations
 
@@ -55,18 +56,27 @@ def intent(record: str, inbound: Inbound, permit: Permit, arguments_mac: str | N
         "peer": inbound.peer,
         "channel_token": _channel(permit.caller),
         "rule": permit.allowed.rule,
+        "hooks": list(permit.hooks),
         "sub": claims["sub"],
-        "mixed_scripts": mixed_scripts(claims["sub"]),
+        "sub_of": permit.subject,
+        "mixed_scripts": mixed_scripts(permit.subject or claims["sub"]),
         "act": claims["act"],
         "aud": claims["aud"],
         "scope": claims["scope"],
         "jti": claims["jti"],
         "txn": claims["txn"],
         "exp": claims["exp"],
+        "beside": [{name: other[name] for name in ("aud", "jti", "exp")} for other in permit.others],
+        "passes_on": permit.passes_on,
         "kid": permit.kid,
         "alg": permit.algorithm,
         "arguments": arguments_mac,
     }
+
+
+def minted(record: str, inbound: Inbound, permit: Permit, arguments_mac: str | None) -> dict[str, Any]:
+    """The entry of a token that was made by hand: whoever asked for it makes the call, or none, so no outcome follows."""
+    return {**intent(record, inbound, permit, arguments_mac), "event": "mint"}
 
 
 def outcome(

@@ -1,6 +1,6 @@
 """The order in which a call is handled, written once.
 
-    bytes and headers ─► Caller ─► Call ─► decide ─► call token ─► intent ─► server ─► reply stream ─► outcome
+    bytes and headers ─► Caller ─► Call ─► decide ─► hooks ─► call token ─► intent ─► server ─► reply stream ─► outcome
 
 Each value is made by one stage and only read by later ones. What can go wrong in a stage is an exception that carries its
 answer (errors.py); a denial is a value. Nothing else belongs here: a change of this file is a design decision.
@@ -9,20 +9,26 @@ answer (errors.py); a denial is a value. Nothing else belongs here: a change of 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
 from counterseal.clock import Clock
+from counterseal.core import debug_header
+from counterseal.core.beside import tokens_beside
 from counterseal.core.call import Call, Inbound
 from counterseal.core.caller import Caller
 from counterseal.core.canonical import NotCanonical
-from counterseal.core.claims import SignerSettings, UnfitSubject, build_claims
-from counterseal.core.permit import Denial, Permit
+from counterseal.core.claims import ClaimTaken, SignerSettings, build_claims
+from counterseal.core.origins import Origins
+from counterseal.core.permit import ClaimsRefused, Denial, Permit
 from counterseal.core.policy import Policy
 from counterseal.core.reply import Reply
+from counterseal.core.sources import UnfitSubject
 from counterseal.errors import BadCall, CallError, Unauthenticated
 from counterseal.gateway.admission import Admission
+from counterseal.gateway.passthrough import Passthrough
 from counterseal.gateway.recorder import Denied, Recorder
+from counterseal.hooks.runner import NOTHING, Hooks, failure
 from counterseal.identity.credentials import REFUSED
 from counterseal.identity.identify import Identify
 from counterseal.issuer.mint import Mint
@@ -36,7 +42,8 @@ class Server(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """One gateway. decode: the wire room, given what opens sessions. new_id: 128 random bits as text, new at each call."""
+    """One gateway. decode: the wire room, given what opens sessions. new_id: 128 random bits as text, new at each call. hooks:
+    gates and claim sources; None where there are none. passthrough: of the servers that get a credential of the caller's."""
 
     identify: Identify
     admission: Admission
@@ -48,6 +55,8 @@ class Pipeline:
     recorder: Recorder
     clock: Clock
     new_id: Callable[[], str]
+    hooks: Hooks | None = None
+    passthrough: Mapping[str, Passthrough] = field(default_factory=dict)
 
     async def handle(self, inbound: Inbound) -> Reply:
         """The reply to one request. Raises errors.CallError, recorded, for the web room to write down."""
@@ -55,7 +64,7 @@ class Pipeline:
             caller = record.caller = await self.identify(inbound)
             record.until_end(self.admission.enter(caller))
             call = record.call = self.decode(inbound, caller)
-            verdict = await self.permit(caller, call)
+            verdict = await self.permit(caller, call, inbound)
             if isinstance(verdict, Denial):
                 raise Denied(verdict)
             await record.intent(verdict)
@@ -66,11 +75,14 @@ class Pipeline:
         async with self.recorder.open(inbound):
             raise error
 
-    async def permit(self, caller: Caller, call: Call) -> Permit | Denial:
+    async def permit(
+        self, caller: Caller, call: Call, inbound: Inbound | None = None, origins: Origins | None = None
+    ) -> Permit | Denial:
         """Decide about one call and countersign it. The only place where a Permit is made.
 
-        Raises BadCall for arguments that have no one meaning, CallError where the token would be too large, CannotTell where
-        nothing can be signed.
+        inbound: where hooks see headers of, None for a call that nobody sent. origins: is filled with where each claim came from,
+        for whoever explains a call. Raises BadCall for arguments that have no one meaning, CallError where the token would be too
+        large, CannotTell where nothing can be signed or a hook failed.
         """
         signer = self.signers.get(call.server)
         if signer is None:
@@ -82,22 +94,57 @@ class Pipeline:
         allowed = self.policy.decide(caller, call)
         if isinstance(allowed, Denial):
             return allowed
+        more: list[tuple[str, str]] = []
+        passthrough = self.passthrough.get(call.server)
+        if passthrough is not None and inbound is not None:
+            more += passthrough.headers(inbound)
+        passes_on = more != []
+        added = NOTHING
+        if self.hooks is not None:
+            passed = await self.hooks.pass_gates(caller, call, inbound)
+            if isinstance(passed, Denial):
+                return passed
+            if passed.call is not call:  # other arguments are another call (P-03)
+                call = passed.call
+                allowed = self.policy.decide(caller, call)
+                if isinstance(allowed, Denial):
+                    return allowed
+            added = await self.hooks.add(caller, passed, inbound)
+        if signer.debug and origins is None:
+            origins = Origins()
+        now, jti, txn = int(self.clock.wall()), self.new_id(), self.new_id()
         try:
-            claims = build_claims(
-                caller, call, signer, now=int(self.clock.wall()), jti=self.new_id(), txn=self.new_id()
-            )
+            claims = build_claims(caller, call, signer, now=now, jti=jti, txn=txn, added=added.claims, origins=origins)
+            others = tuple(tokens_beside(caller, call, signer, claims, new_id=self.new_id, added=added.claims))
+            subject = None if signer.pairwise is None else signer.subject(caller)[0]
+        except ClaimsRefused as refused:
+            return refused.denial
         except UnfitSubject as error:
             unfit = Unauthenticated("credential_invalid", REFUSED, detail=str(error))
             raise self.identify.challenged(unfit, call.server) from None
         except NotCanonical as error:
             raise BadCall("invalid_params", f"the arguments cannot be bound into a token: {error}") from None
-        minted = await self.mint.mint(claims, signer.algorithm)
+        except ClaimTaken as error:
+            raise failure(added.by[error.name], str(error)) from None
+        minted = await self.mint.mint(claims, signer.algorithm, signer.profile.typ)
+        for other in others:
+            signed = await self.mint.mint(other.claims, signer.algorithm, other.typ)
+            more.append((other.header, other.scheme + signed.token))
+        if signer.debug and origins is not None:
+            line = debug_header.debug_line(signer, minted.kid, claims, caller, origins)
+            more.append((debug_header.HEADER, line))
         return Permit(
             caller=caller,
             call=call,
             allowed=allowed,
             claims=claims,
+            subject=subject,
             kid=minted.kid,
             algorithm=minted.algorithm,
             token=minted.token,
+            more=tuple(more),
+            others=tuple(other.claims for other in others),
+            passes_on=passes_on,
+            headers=added.headers,
+            hooks=added.names,
         )

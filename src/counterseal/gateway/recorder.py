@@ -11,7 +11,7 @@ import hmac
 import logging
 from collections.abc import AsyncIterator, Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from counterseal.audit.sink import Sink
 from counterseal.clock import Clock
@@ -21,6 +21,8 @@ from counterseal.core.caller import Caller
 from counterseal.core.permit import Denial, Permit
 from counterseal.core.reply import Reply, Stream
 from counterseal.errors import REASONS, BadCall, CallError, CannotTell
+from counterseal.hooks.observing import Observe
+from counterseal.hooks.view import Event, caller_view
 
 _log = logging.getLogger("counterseal.gateway")
 
@@ -34,16 +36,20 @@ class Denied(BadCall):
 
 
 class Recorder:
-    """mac_key: 32 bytes; arguments are recorded as a MAC under it, never as they are. new_id: as the pipeline's."""
+    """mac_key: 32 bytes; arguments are recorded as a MAC under it, never as they are. new_id: as the pipeline's. observe: is told
+    of each call after its end; None where nobody looks on."""
 
-    def __init__(self, sink: Sink, clock: Clock, mac_key: bytes, new_id: Callable[[], str]) -> None:
+    def __init__(
+        self, sink: Sink, clock: Clock, mac_key: bytes, new_id: Callable[[], str], observe: Observe | None = None
+    ) -> None:
         self._sink = sink
         self._clock = clock
         self._keyed = hmac.new(mac_key, digestmod="sha256")
         self._new_id = new_id
+        self._observe = observe
 
     def open(self, inbound: Inbound) -> OpenRecord:
-        return OpenRecord(self._sink, self._clock, self._keyed, self._new_id(), inbound)
+        return OpenRecord(self._sink, self._clock, self._keyed, self._new_id(), inbound, self._observe)
 
 
 class OpenRecord:
@@ -53,7 +59,9 @@ class OpenRecord:
         "_clock",
         "_inbound",
         "_keyed",
+        "_observe",
         "_release",
+        "_rule",
         "_sink",
         "_started",
         "call",
@@ -63,11 +71,15 @@ class OpenRecord:
         "intending",
     )
 
-    def __init__(self, sink: Sink, clock: Clock, keyed: hmac.HMAC, new_id: str, inbound: Inbound) -> None:
+    def __init__(
+        self, sink: Sink, clock: Clock, keyed: hmac.HMAC, new_id: str, inbound: Inbound, observe: Observe | None
+    ) -> None:
         self._sink = sink
         self._clock = clock
         self._keyed = keyed
         self._inbound = inbound
+        self._observe = observe
+        self._rule: str | None = None
         self._started = clock.monotonic()
         self.id = "rec_" + new_id
         self.caller: Caller | None = None
@@ -105,6 +117,7 @@ class OpenRecord:
         else:
             self._over()
             self._post(entries.refusal(self.id, self._inbound, self.caller, self.call, None))
+            self._tell("refused", entries.CALLER_LEFT, None, None)
 
     async def _fail(self, error: CallError) -> None:
         if not self.intended:
@@ -115,28 +128,39 @@ class OpenRecord:
         reason = error.reason
         if self.intended:
             self._end("failed", reason.status, reason.code, error.detail, 0)
-        elif reason is not REASONS["audit_unavailable"]:
-            rule = error.rule if isinstance(error, Denied) else None
-            caller = self.caller or error.caller
-            entry = entries.refusal(self.id, self._inbound, caller, self.call, reason, detail=error.detail, rule=rule)
+            return
+        self._rule = error.rule
+        self.caller = self.caller or error.caller
+        if reason is not REASONS["audit_unavailable"]:
+            entry = entries.refusal(
+                self.id, self._inbound, self.caller, self.call, reason, detail=error.detail, rule=error.rule
+            )
             try:
                 await self._sink.write(entry)
             except CallError as unwritten:
                 unwritten.record, unwritten.id = self.id, error.id
+                self._tell("refused", unwritten.reason.code, None, unwritten.reason.status)
                 raise unwritten from None
+        self._tell("refused", reason.code, None, reason.status)
 
     async def intent(self, permit: Permit) -> None:
         """Make the intent durable. Raises CannotTell `audit_unavailable`: no record, no effect."""
-        details = permit.claims["authorization_details"][0]
-        digest = details.get("arguments_digest")
-        mac = None
-        if digest is not None:
-            keyed = self._keyed.copy()
-            keyed.update(digest.encode())
-            mac = keyed.hexdigest()
         self.intending = True
-        await self._sink.write(entries.intent(self.id, self._inbound, permit, mac))
+        self._rule = permit.allowed.rule
+        await self._sink.write(entries.intent(self.id, self._inbound, permit, self._mac(permit)))
         self.intended = True
+
+    async def minted(self, permit: Permit) -> None:
+        """Make it durable that a token was made by hand. Raises as `intent` does."""
+        await self._sink.write(entries.minted(self.id, self._inbound, permit, self._mac(permit)))
+
+    def _mac(self, permit: Permit) -> str | None:
+        digest = permit.claims["authorization_details"][0].get("arguments_digest")
+        if digest is None:
+            return None
+        keyed = self._keyed.copy()
+        keyed.update(digest.encode())
+        return keyed.hexdigest()
 
     def watch(self, reply: Reply) -> Reply:
         """The reply, with its end noted down."""
@@ -157,6 +181,32 @@ class OpenRecord:
         self._post(
             entries.outcome(self.id, how, status=status, reason=reason, detail=detail, size=size, seconds=seconds)
         )
+        self._tell("permitted", reason, how, status)
+
+    def _tell(
+        self,
+        verdict: Literal["permitted", "refused"],
+        reason: str | None,
+        how: entries.Outcome | None,
+        status: int | None,
+    ) -> None:
+        if self._observe is None:
+            return
+        call = self.call
+        event = Event(
+            record=self.id,
+            caller=None if self.caller is None else caller_view(self.caller),
+            server=self._inbound.server,
+            method=None if call is None else call.method,
+            name=None if call is None else call.name,
+            verdict=verdict,
+            rule=self._rule,
+            reason=reason,
+            outcome=how,
+            status=status,
+            seconds=self._clock.monotonic() - self._started,
+        )
+        self._observe(event)
 
     def _post(self, entry: dict[str, Any]) -> None:
         try:

@@ -5,19 +5,20 @@ Nothing is looked up by name after this, nothing is parsed again, and nothing he
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from counterseal import __version__
-from counterseal.audit.sinks import FileSink
+from counterseal.audit.sinks import FileSink, MemorySink
 from counterseal.clock import Clock, SystemClock
 from counterseal.config.callers import DEFAULT_ALGORITHMS
-from counterseal.config.compile import compile_policy, required_scopes, signer_settings, static_headers
+from counterseal.config.compile import compile_policy, required_scopes, signing_algorithm
+from counterseal.config.compile_claims import signer_settings
 from counterseal.config.load import load
 from counterseal.config.schema import Configuration
 from counterseal.core.call import Call, Inbound
@@ -27,24 +28,26 @@ from counterseal.core.permit import Allowed
 from counterseal.core.policy import Policy
 from counterseal.gateway.admission import Admission
 from counterseal.gateway.batch import BatchHandler, Handler
+from counterseal.gateway.hook_wiring import Opened, open_hooks
 from counterseal.gateway.identity_wiring import Check, identity_headers, open_identify
 from counterseal.gateway.ids import Ids
-from counterseal.gateway.openapi_wiring import open_server
+from counterseal.gateway.own_calls import OwnCalls
+from counterseal.gateway.passthrough import Passthrough
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Recorder
+from counterseal.gateway.transports import Server, ServerParts, open_server
 from counterseal.httpclient import Client
 from counterseal.identity.challenge import metadata_url, resource
 from counterseal.identity.headers import IdentityHeaders
 from counterseal.issuer import documents, keys
 from counterseal.issuer.mint import Mint
 from counterseal.issuer.ring import KeyRing
+from counterseal.issuer.signers.dry import DrySigner
 from counterseal.issuer.signers.local import LocalSigner, from_pem, generate, to_pem
-from counterseal.servers.http import Http, ServerHttp
-from counterseal.servers.openapi import OpenApi
+from counterseal.servers.http import ServerHttp
 from counterseal.servers.session import Sessions
-from counterseal.servers.streamable_http import Decide, Destination, StreamableHttp
 from counterseal.store.open import open_store
-from counterseal.store.port import AUDIT_MAC, SESSION_SEAL, SigningKeyRow, Store
+from counterseal.store.port import AUDIT_MAC, PAIRWISE, SESSION_SEAL, SigningKeyRow, Store
 from counterseal.wire import envelope
 
 
@@ -53,7 +56,8 @@ class Gateway:
     """One running gateway, as the web room serves it.
 
     documents: path to JSON text of everything under `/.well-known/`. checks: the parts of `/readyz`. identity_headers: takes out
-    what a peer must not send. origins: whose pages may call.
+    what a peer must not send. origins: whose pages may call. servers: each server by its name, asked for what is wrong with it;
+    the gateway is ready without it.
     """
 
     issuer: str
@@ -62,6 +66,21 @@ class Gateway:
     checks: Mapping[str, Check]
     identity_headers: IdentityHeaders
     origins: tuple[str, ...] = ()
+    servers: Mapping[str, Check] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a gateway is made of, for whoever looks at a call beside those that come in."""
+
+    configuration: Configuration
+    store: Store
+    ring: KeyRing
+    sessions: Sessions
+    servers: Mapping[str, Server]
+    pipeline: Pipeline
+    checks: Mapping[str, Check]
+    identity_headers: IdentityHeaders
 
 
 async def prepare(config: Path) -> None:
@@ -86,56 +105,92 @@ async def open_gateway(config: Path, *, background: bool = True, clock: Clock | 
     background: also begin with what goes on beside calls and needs the network. clock: None for the machine's.
     """
     configuration = load(config)
-    clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        store = await open_store(configuration.store)
-        stack.push_async_callback(store.close)
-        await store.bind_issuer(configuration.issuer)
-        ring = await _ring(configuration, store, clock)
-        sink = FileSink(
-            configuration.audit.folder, fsync=configuration.audit.fsync, clock=clock, issuer=configuration.issuer
-        )
-        stack.push_async_callback(sink.close)
-        await sink.start()
-        new_id = Ids().new
-        recorder = Recorder(sink, clock, await store.secret(AUDIT_MAC), new_id)
-        sessions = Sessions(await store.secret(SESSION_SEAL), clock, LIMITS)
-        policy = compile_policy(configuration)
-        client = Client()
-        stack.push_async_callback(client.close)
-        http = ServerHttp(client, LIMITS)
-        servers = {
-            name: _server(configuration, name, http, sessions, partial(_may, policy)) for name in configuration.servers
-        }
-        headers = identity_headers(configuration)
-        checks: dict[str, Check] = {"keys": lambda: None, "audit": sink.healthy}
-        pipeline = Pipeline(
-            identify=await open_identify(
-                configuration, store, clock, stack, checks, headers=headers, background=background
-            ),
-            admission=Admission(LIMITS),
-            decode=partial(_decode, sessions, servers),
-            policy=policy,
-            signers={
-                name: signer_settings(configuration, name, first_algorithm=ring.signers[0].algorithm)
-                for name in configuration.servers
-            },
-            mint=Mint(ring, LIMITS),
-            servers=servers,
-            recorder=recorder,
-            clock=clock,
-            new_id=new_id,
-        )
-        for settings in pipeline.signers.values():
-            ring.signer(settings.algorithm)
+        parts = await open_parts(configuration, clock or SystemClock(), stack, background=background)
         yield Gateway(
             issuer=configuration.issuer,
-            handler=BatchHandler(pipeline, sessions.open, LIMITS),
-            documents=_documents(configuration, ring, required_scopes(configuration)),
-            checks=checks,
-            identity_headers=headers,
+            handler=BatchHandler(parts.pipeline, parts.sessions.open, LIMITS),
+            documents=_documents(configuration, parts.ring, required_scopes(configuration)),
+            checks=parts.checks,
+            identity_headers=parts.identity_headers,
+            servers={name: server.healthy for name, server in parts.servers.items()},
             origins=configuration.listen.origins,
         )
+
+
+async def open_parts(
+    configuration: Configuration,
+    clock: Clock,
+    stack: AsyncExitStack,
+    *,
+    background: bool,
+    dry: bool = False,
+    with_hooks: bool = True,
+    asked: Callable[[str], None] | None = None,
+) -> Parts:
+    """Everything that a gateway is made of. stack: closes it. Raises ConfigError.
+
+    background: as `open_gateway`. dry: nothing is recorded or sent, and no token is signed that could be used. with_hooks: call
+    gates and claim sources. asked: is told the label of each that is called.
+    """
+    store = await open_store(configuration.store)
+    stack.push_async_callback(store.close)
+    await store.bind_issuer(configuration.issuer)
+    ring = await _ring(configuration, store, clock)
+    if dry:
+        ring = KeyRing.of(map(DrySigner, ring.signers))
+    sink = MemorySink() if dry else await _open_sink(configuration, clock, stack)
+    new_id = Ids().new
+    sessions = Sessions(await store.secret(SESSION_SEAL), clock, LIMITS)
+    policy = compile_policy(configuration)
+    client = Client()
+    stack.push_async_callback(client.close)
+    http = ServerHttp(client, LIMITS)
+    own_calls = OwnCalls(lambda: recorder, lambda caller, call: pipeline.permit(caller, call))  # noqa: PLW0108  # it is made below
+    server_parts = ServerParts(configuration, http, sessions, partial(_may, policy), own_calls, LIMITS, new_id)
+    servers = {name: open_server(server_parts, name) for name in configuration.servers}
+    stack.push_async_callback(_close, servers)
+    hooks = open_hooks(configuration, clock, servers, stack, asked) if with_hooks else Opened(None, None)
+    recorder = Recorder(sink, clock, await store.secret(AUDIT_MAC), new_id, hooks.observe)
+    headers = identity_headers(configuration)
+    pairwise_key = await store.secret(PAIRWISE)
+    checks: dict[str, Check] = {"keys": lambda: None, "audit": sink.healthy}
+    pipeline = Pipeline(
+        identify=await open_identify(
+            configuration, store, clock, stack, checks, headers=headers, background=background
+        ),
+        admission=Admission(LIMITS),
+        decode=partial(_decode, sessions, servers),
+        policy=policy,
+        signers={
+            name: signer_settings(
+                configuration,
+                name,
+                algorithm=signing_algorithm(configuration, name, first_algorithm=ring.signers[0].algorithm),
+                pairwise_key=pairwise_key,
+            )
+            for name in configuration.servers
+        },
+        mint=Mint(ring, LIMITS),
+        servers={} if dry else servers,
+        recorder=recorder,
+        clock=clock,
+        new_id=new_id,
+        hooks=hooks.calls,
+        passthrough=_passthrough(configuration),
+    )
+    for settings in pipeline.signers.values():
+        ring.signer(settings.algorithm)
+    return Parts(configuration, store, ring, sessions, servers, pipeline, checks, headers)
+
+
+async def _open_sink(configuration: Configuration, clock: Clock, stack: AsyncExitStack) -> FileSink:
+    sink = FileSink(
+        configuration.audit.folder, fsync=configuration.audit.fsync, clock=clock, issuer=configuration.issuer
+    )
+    stack.push_async_callback(sink.close)
+    await sink.start()
+    return sink
 
 
 async def _ring(configuration: Configuration, store: Store, clock: Clock) -> KeyRing:
@@ -160,19 +215,20 @@ def _new_key(algorithm: str, clock: Clock) -> SigningKeyRow:
     )
 
 
-def _server(
-    configuration: Configuration, name: str, http: Http, sessions: Sessions, decide: Decide
-) -> StreamableHttp | OpenApi:
-    destination = _destination(configuration, name)
-    if configuration.servers[name].transport == "openapi":
-        return open_server(configuration, name, destination, http, decide)
-    return StreamableHttp(destination, http, sessions, decide, LIMITS)
+async def _close(servers: Mapping[str, Server]) -> None:
+    """End what the servers run on, all at once."""
+    await asyncio.gather(*(server.close() for server in servers.values()))
 
 
-def _destination(configuration: Configuration, name: str) -> Destination:
-    static = tuple((header, secret.reveal()) for header, secret in static_headers(configuration, name))
-    header = configuration.signer_of(name).header
-    return Destination(name, configuration.servers[name].url, header, static, f"counterseal/{__version__}")
+def _passthrough(configuration: Configuration) -> dict[str, Passthrough]:
+    return {
+        name: Passthrough(
+            server.passthrough.header.lower().encode(),
+            configuration.signer_of(name).channel_token_header.lower().encode(),
+        )
+        for name, server in configuration.servers.items()
+        if server.passthrough is not None
+    }
 
 
 def _may(policy: Policy, caller: Caller, server: str, method: str, name: str) -> bool:
@@ -180,9 +236,7 @@ def _may(policy: Policy, caller: Caller, server: str, method: str, name: str) ->
     return isinstance(policy.decide_operation(caller, server, method, name), Allowed)
 
 
-def _decode(
-    sessions: Sessions, servers: Mapping[str, StreamableHttp | OpenApi], inbound: Inbound, caller: Caller
-) -> Call:
+def _decode(sessions: Sessions, servers: Mapping[str, Server], inbound: Inbound, caller: Caller) -> Call:
     server = servers.get(inbound.server)
     return envelope.decode(
         inbound,

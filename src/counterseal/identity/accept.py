@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
+from counterseal.core.actors import MAY_ACT_MEMBERS, chain_depth
 from counterseal.core.call import Inbound
 from counterseal.core.caller import Caller
-from counterseal.core.claims import MAY_ACT_MEMBERS, chain_depth, is_reserved, is_seen
 from counterseal.core.frozen import freeze
+from counterseal.core.names import is_reserved, is_seen
 from counterseal.errors import BadCall
 from counterseal.identity.challenge import resource
 from counterseal.jose.claims import ClaimRules, check_audience, is_type

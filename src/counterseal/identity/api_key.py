@@ -202,7 +202,7 @@ class ApiKeys:
         self._fresh = asked
 
     def _entry(self, row: KeyRow) -> _Entry:
-        caller = _caller(row)
+        caller = caller_of(row)
         earlier_mac = self._nobodys if row.previous_ends is None else row.previous_mac
         return _Entry(
             mac=row.mac,
@@ -236,7 +236,8 @@ class ApiKeys:
         await self._source.note_use(uses)
 
 
-def _caller(row: KeyRow) -> Caller:
+def caller_of(row: KeyRow) -> Caller:
+    """Who holds a stored key, whether or not it may still be used."""
     holder = {
         "sub": row.subject,
         "user_id": row.subject,
@@ -244,6 +245,7 @@ def _caller(row: KeyRow) -> Caller:
         "team_id": row.team,
         "org_id": row.org,
         "agent_id": row.agent,
+        "end_user_id": row.metadata.get("end_user_id"),
     }
     return Caller(
         kind="api_key",

@@ -18,8 +18,8 @@ from typing import Final
 from counterseal.clock import Clock
 from counterseal.core.call import Inbound
 from counterseal.core.caller import Caller, Channel
-from counterseal.core.claims import is_reserved
 from counterseal.core.limits import Limits
+from counterseal.core.names import is_reserved
 from counterseal.errors import BadCall
 from counterseal.identity.accept import check_kind, client_of
 from counterseal.identity.challenge import resource

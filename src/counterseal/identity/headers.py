@@ -17,7 +17,7 @@ from typing import Final
 
 from counterseal.core.call import Inbound
 from counterseal.core.caller import Caller
-from counterseal.core.claims import is_reserved, is_seen
+from counterseal.core.names import is_reserved, is_seen
 from counterseal.errors import BadCall
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from counterseal.core.actors import ActorRefused, check_actor
 from counterseal.core.call import Inbound
 from counterseal.core.caller import Caller
-from counterseal.core.claims import ActorRefused, check_actor
 from counterseal.errors import BadCall, CallError, Unauthenticated
 from counterseal.identity.accept import InsufficientScope
 from counterseal.identity.challenge import challenge, insufficient_scope, scope_value
@@ -64,7 +64,7 @@ class Identify:
             error.headers = (insufficient_scope(self._issuer, inbound.server, error.scopes),)
             raise
         try:
-            return await self._spoken_for(caller, inbound)
+            return await self.spoken_for(caller, inbound)
         except CallError as error:
             error.caller = caller
             raise
@@ -82,8 +82,8 @@ class Identify:
                 return caller
         raise Unauthenticated("credential_invalid", REFUSED, detail="no authenticator knows this kind of credential")
 
-    async def _spoken_for(self, caller: Caller, inbound: Inbound) -> Caller:
-        """The caller, with what others say of this call, as far as they may."""
+    async def spoken_for(self, caller: Caller, inbound: Inbound) -> Caller:
+        """A caller who was found already, with what others say of this call, as far as they may. Raises BadCall, CannotTell."""
         if self._channels is not None:
             caller = await self._channels.through(caller, inbound)
         if self._headers is not None:

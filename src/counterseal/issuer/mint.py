@@ -7,19 +7,18 @@ A token is made of claims that `core.claims` built from a decision; nothing that
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import msgspec
 
+from counterseal.core import txn_token
 from counterseal.core.limits import Limits
+from counterseal.core.profiles import COUNTERSEAL, PROFILES
 from counterseal.core.value import Value
 from counterseal.errors import CallError, CannotTell
 from counterseal.issuer.ring import KeyRing
 from counterseal.issuer.signer import Signer
 from counterseal.jose.jws import compact, header_segment
-
-TYPE = "at+jwt"
-"""RFC 9068 section 2.1: an access token, so that no other kind of JWT of ours could be taken for one."""
 
 
 class Minted(Value, frozen=True):
@@ -32,22 +31,28 @@ class Minted(Value, frozen=True):
     algorithm: str
 
 
+_TYPES: Final = frozenset(profile.typ for profile in PROFILES.values()) | {txn_token.TYP}
+
+
 class Mint:
-    """Signs claims with the live key of an algorithm. Header segments are prepared once for each key."""
+    """Signs claims with the live key of an algorithm. Header segments are prepared once for each key and type of token."""
 
     def __init__(self, ring: KeyRing, limits: Limits) -> None:
         self._limit = limits.call_token_bytes
-        self._keys: dict[str, tuple[Signer, bytes]] = {
-            signer.algorithm: (signer, header_segment(signer.algorithm, signer.kid, TYPE)) for signer in ring.signers
+        self._keys: dict[tuple[str, str], tuple[Signer, bytes]] = {
+            (signer.algorithm, typ): (signer, header_segment(signer.algorithm, signer.kid, typ))
+            for signer in ring.signers
+            for typ in _TYPES
         }
         self._encode = msgspec.json.Encoder().encode
 
-    async def mint(self, claims: Mapping[str, Any], algorithm: str) -> Minted:
-        """The compact JWS (RFC 7515 section 3.1) of the claims.
+    async def mint(self, claims: Mapping[str, Any], algorithm: str, typ: str = COUNTERSEAL.typ) -> Minted:
+        """The compact JWS (RFC 7515 section 3.1) of the claims. typ: of one of the profiles, or
+        that of a Txn-Token.
 
         Raises CallError `call_token_too_large` over the ceiling, CannotTell where the signer is out of reach.
         """
-        signer, header = self._keys[algorithm]
+        signer, header = self._keys[algorithm, typ]
         try:
             token = await compact(header, self._encode(claims), signer.sign)
         except CallError:

@@ -8,8 +8,11 @@ copied.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 from counterseal.core.call import Call, Shape
 from counterseal.core.limits import Limits
@@ -29,6 +32,13 @@ from counterseal.wire.openapi.tool import Tool
 _JSON: Final = ((b"content-type", b"application/json"),)
 _ACCEPT: Final = "application/json, text/*;q=0.8, */*;q=0.5"
 _ALLOW: Final = ((b"allow", b"POST"),)
+
+
+class _Definition(msgspec.Struct):
+    inputSchema: msgspec.Raw  # noqa: N815  # the wire's own name
+
+
+_read_definition: Final = msgspec.json.Decoder(_Definition).decode
 _NO_HEADERS: Final[dict[wire_headers.Path, str]] = {}
 
 
@@ -67,6 +77,17 @@ class OpenApi:
         """No tool of an OpenAPI document mirrors arguments into headers of MCP."""
         return _NO_HEADERS
 
+    def input_schema(self, tool: str) -> bytes | None:
+        """The JSON text of a tool's inputSchema, for hooks; None where there is no such tool."""
+        found = self._tools.get(tool)
+        return None if found is None else bytes(_read_definition(found.definition).inputSchema)
+
+    def healthy(self) -> None:
+        """Nothing is known between calls."""
+
+    async def close(self) -> None:
+        """Connections are the client's."""
+
     async def send(self, permit: Permit) -> Reply:
         """One call. Raises BadCall for what this server does not have, ServerError where it failed."""
         call = permit.call
@@ -93,6 +114,19 @@ class OpenApi:
             return self._result(call, told(f"{error}."), "the arguments have no form in a request: not sent")
         return await self._ask(permit, tool, written)
 
+    def request_headers(self, permit: Permit) -> Sequence[tuple[str, str]]:
+        """The headers that `send` would send, in their order; none where nothing would be. It sends nothing, and they hold the
+        token and the server's own credentials."""
+        call = permit.call
+        tool = self._tools.get(call.name or "") if call.method == "tools/call" else None
+        if tool is None:
+            return ()
+        try:
+            written = write_request(tool, call.arguments or {}, self._limits.openapi_target_bytes)
+        except NotWritten:
+            return ()
+        return self._request(permit, written).headers
+
     async def _ask(self, permit: Permit, tool: Tool, written: Written) -> Reply:
         response = await self._http.send(self._request(permit, written))
         try:
@@ -109,7 +143,8 @@ class OpenApi:
             *self._static,
             *written.headers,
         ]
-        return Request(written.verb, self._target.at(self._base + written.target), headers, written.body, None)
+        target = self._target.at(self._base + written.target)
+        return Request(written.verb, target, permit.beside(headers), written.body, None)
 
     async def _answer(self, tool: Tool, response: Response) -> ToolResult:
         status = response.status

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Final
 
 from counterseal.core.call import Call, Era, Shape
@@ -22,6 +21,7 @@ from counterseal.core.reply import Headers, Reply
 from counterseal.errors import BadCall, ServerError
 from counterseal.httpclient import Target
 from counterseal.servers.http import Http, Request, Response
+from counterseal.servers.learned import Learned
 from counterseal.servers.session import Sessions
 from counterseal.wire import headers as wire_headers
 from counterseal.wire import jsonrpc
@@ -37,10 +37,6 @@ _EVENTS: Final = (
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 )
-_WARNINGS: Final = 20
-"""Tools of one list that are named in the log."""
-_LEARNED: Final = 10_000
-"""Tools of one server whose headers are remembered."""
 _UNANSWERED: Final = frozenset({Shape.NOTIFICATION, Shape.REPLY, Shape.END})
 
 Decide = Callable[[Caller, str, str, str], bool]
@@ -75,11 +71,21 @@ class StreamableHttp:
             ("Accept-Encoding", "identity"),
             *destination.static,
         )
-        self._learned: dict[str, Mapping[wire_headers.Path, str]] = {}
+        self._learned = Learned(destination.name, limits)
 
     def schema(self, tool: str) -> Mapping[wire_headers.Path, str] | None:
         """What a tool mirrors into headers, as the server's lists showed it so far; None where no list named the tool."""
-        return self._learned.get(tool)
+        return self._learned.schema(tool)
+
+    def input_schema(self, tool: str) -> bytes | None:
+        """The JSON text of a tool's inputSchema, as `ToolSchemas.get` has it."""
+        return self._learned.input_schema(tool)
+
+    def healthy(self) -> None:
+        """Nothing is known between calls."""
+
+    async def close(self) -> None:
+        """Connections are the client's."""
 
     async def send(self, permit: Permit) -> Reply:
         """One call. Raises ServerError, or BadCall where the server says that the session has ended.
@@ -108,6 +114,11 @@ class StreamableHttp:
             response.abort()
             raise
 
+    def request_headers(self, permit: Permit) -> Sequence[tuple[str, str]]:
+        """The headers that `send` would send, in their order. It sends nothing, and they hold the token and the server's own
+        credentials."""
+        return self._request(permit, None, None).headers
+
     def _listens_seconds(self, permit: Permit) -> float:
         """How long a stream may last: to its ceiling, and never past the credential that opened it."""
         longest = self._limits.server_stream_seconds
@@ -117,7 +128,10 @@ class StreamableHttp:
     def _request(self, permit: Permit, sent_id: str | int | None, listens_seconds: float | None) -> Request:
         call, token = permit.call, permit.token
         place = self._destination.header
-        headers = [(place, f"Bearer {token}" if place.lower() == "authorization" else token), *self._static]
+        headers = [
+            (place, f"Bearer {token}" if place.lower() == "authorization" else token),
+            *self._static,
+        ]
         body = None
         verb = "POST"
         if call.message is not None:
@@ -142,7 +156,7 @@ class StreamableHttp:
                 headers.append(("Mcp-Session-Id", call.session.server_id))
             if call.last_event_id is not None:
                 headers.append(("Last-Event-ID", call.last_event_id))
-        return Request(verb, self._target, headers, body, listens_seconds)
+        return Request(verb, self._target, permit.beside(headers), body, listens_seconds)
 
     async def _reply(self, permit: Permit, answer: Answer, response: Response, listens: bool) -> Reply:
         call, status = permit.call, response.status
@@ -161,12 +175,12 @@ class StreamableHttp:
             body = answer.message(await response.read(self._limits.server_answer_bytes))
             if not answer.ended:
                 raise NotAnAnswer("not a response")
-            self._learn(answer)
+            self._learned.take(answer)
             headers = (*_JSON, *self._opened(permit, answer, response))
             return Reply(status, headers, body, is_error=answer.is_error)
         if media != "text/event-stream":
             raise NotAnAnswer(f"an answer of type {media[:80]!r}")
-        events = EventBody(answer, response, self._limits, listens, self._learn)
+        events = EventBody(answer, response, self._limits, listens, self._learned.take)
         if call.method != "initialize":
             return Reply(status, (*_EVENTS, *self._session_header(call)), events)
         # The session's id stands in a header and holds the revision that the body negotiates: read that far first.
@@ -200,13 +214,6 @@ class StreamableHttp:
             raise ServerError("server_refused", "the server refused the call", detail=f"the server answered {status}")
         body = answer.refusal(await response.read(self._limits.server_answer_bytes))
         return Reply(status if status < 500 else 502, _JSON, body, is_error=True, note=f"the server answered {status}")
-
-    def _learn(self, answer: Answer) -> None:
-        for tool, reason in islice(answer.left_out.items(), _WARNINGS):
-            _log.warning("server %s: tool %.80r is left out of lists: %s", self._destination.name, tool, reason)
-        if len(self._learned) + len(answer.learned) > _LEARNED:
-            self._learned.clear()
-        self._learned.update(answer.learned)
 
 
 class EventBody:

@@ -21,6 +21,8 @@ SESSION_SEAL: Final = "session_seal"
 """The AEAD key of session ids."""
 AUDIT_MAC: Final = "audit_mac"
 """The HMAC key under which arguments are recorded."""
+PAIRWISE: Final = "pairwise_subjects"
+"""The HMAC key of pairwise subjects. With another one, everybody is somebody else at every server."""
 
 ACTIVE: Final = "active"
 """The state of the one key of an algorithm that signs."""

@@ -99,7 +99,7 @@ class CountersealMiddleware:
             await self._answer(send, refused, identity)
         except NotVerified as error:
             _log.warning("a call was refused: %s: %s", error.code, error.message)
-            await self._answer(send, refusal_of(error, operation), identity)
+            await self._answer(send, refusal_of(error, operation, self._verifier.profile), identity)
         else:
             await self._pass_on(scope, receive, send, verified)
 

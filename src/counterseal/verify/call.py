@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from counterseal.core.actors import chain_depth
 from counterseal.core.canonical import NotCanonical, arguments_digest
-from counterseal.core.claims import chain_depth
 from counterseal.core.methods import METHODS
 from counterseal.core.operation import Operation
-from counterseal.core.scope import scope_of
+from counterseal.core.scope import ScopeOf, scope_of
 from counterseal.verify.errors import VerificationError
 
 TYPE: Final = "mcp_call"
@@ -37,8 +37,11 @@ def check_shape(claims: Mapping[str, Any]) -> None:
         raise VerificationError("actor", f"`act`: {error}") from None
 
 
-def check_operation(claims: Mapping[str, Any], operation: Operation, audience: str) -> Mapping[str, Any]:
-    """Scope and authorization_details (RFC 9396) against method and name. The details, for `check_arguments`.
+def check_operation(
+    claims: Mapping[str, Any], operation: Operation, audience: str, *, scope_of: ScopeOf = scope_of
+) -> Mapping[str, Any]:
+    """Scope and authorization_details (RFC 9396) against method and name. The details, for `check_arguments`. scope_of: how
+    tokens of this profile name their scope.
 
     Raises VerificationError `scope` or `operation`.
     """

@@ -85,7 +85,7 @@ def access_token(verified: Verified, verifier: Verifier, kind: type[AccessToken]
     return kind(
         token=verified.jti,
         client_id=verified.client_id,
-        scopes=[verified.scope],
+        scopes=verified.scope.split(" "),
         expires_at=math.ceil(verified.expires + verifier.leeway),
         resource=verifier.audience,
         subject=verified.subject,
@@ -110,7 +110,7 @@ async def verify_message(verifier: Verifier, ctx: ServerRequestContext[Any, Any]
         )
     except NotVerified as error:
         _log.warning("a call was refused: %s: %s", error.code, error.message)
-        raise refusal_of(error, operation) from None
+        raise refusal_of(error, operation, verifier.profile) from None
 
 
 def as_mcp_error(refused: Refused) -> MCPError:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from counterseal.core.operation import Operation
-from counterseal.core.scope import scope_of
+from counterseal.core.profiles import Profile
 from counterseal.errors import REASONS
 from counterseal.verify.errors import NotVerified, VerificationError
 
@@ -61,8 +61,8 @@ def by_table(
     return Refused(row.status, row.rpc, code, message, challenge=challenge, headers=headers)
 
 
-def refusal_of(error: NotVerified, operation: Operation | None) -> Refused:
-    """operation: what was asked for, to name the scope that it needs; None where nobody knows."""
+def refusal_of(error: NotVerified, operation: Operation | None, profile: Profile) -> Refused:
+    """operation: what was asked for, to name the scope that it needs by this profile; None where nobody knows."""
     rpc = error.status * 100 + _OWN_CODE
     if not isinstance(error, VerificationError):
         message = "the call token cannot be verified now"
@@ -70,7 +70,7 @@ def refusal_of(error: NotVerified, operation: Operation | None) -> Refused:
     reason, message = error.public
     challenge = 'error="invalid_token"'
     if error.status == 403:
-        scope = "" if operation is None else scope_of(operation.method, operation.name)
+        scope = "" if operation is None else profile.scope_of(operation.method, operation.name)
         named = f', scope="{scope}"' if 0 < len(scope) <= _SCOPE_LENGTH else ""
         challenge = f'error="insufficient_scope"{named}'
     return Refused(error.status, rpc, reason, message, challenge=challenge)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from counterseal.core import paths
 from counterseal.verify.errors import VerificationError
 
 Path = str | tuple[str, ...]
 
-_ABSENT: Final = object()
 _PLAIN: Final = (str, int, float, bool)
 
 
@@ -33,17 +33,17 @@ class RequiredClaims:
     def check(self, claims: Mapping[str, Any]) -> None:
         """Raises VerificationError `claim`, with the path and without the value."""
         for steps, allowed in self._rows:
-            found = _at(claims, steps)
-            if found is _ABSENT or found in ("", [], {}, None):
-                raise VerificationError("claim", f"`{'.'.join(steps)}` is missing, and this server asks for it")
+            found = paths.at(claims, steps)
+            if paths.is_missing(found):
+                raise VerificationError("claim", f"`{paths.written(steps)}` is missing, and this server asks for it")
             if allowed is not None:
                 said = found if isinstance(found, list) else [found]
                 if not any(_same(one, value) for one in said for value in allowed):
-                    raise VerificationError("claim", f"`{'.'.join(steps)}` is not what this server asks for")
+                    raise VerificationError("claim", f"`{paths.written(steps)}` is not what this server asks for")
 
 
-def _steps(path: Path) -> tuple[str, ...]:
-    steps = ((path,) if "://" in path else tuple(path.split("."))) if isinstance(path, str) else path
+def _steps(path: Path) -> paths.Path:
+    steps = paths.steps_of(path) if isinstance(path, str) else path
     if not isinstance(steps, tuple) or not steps or not all(isinstance(step, str) and step for step in steps):
         raise ValueError(f"{path!r} is not the path of a claim: a text with dots, or a tuple of names")
     return steps
@@ -61,11 +61,3 @@ def _allowed(value: Any) -> tuple[Any, ...] | None:
 def _same(said: Any, value: Any) -> bool:
     """1 is not True, and "1" is neither."""
     return isinstance(said, bool) == isinstance(value, bool) and bool(said == value)
-
-
-def _at(holder: Any, steps: tuple[str, ...]) -> Any:
-    for step in steps:
-        if not isinstance(holder, Mapping) or step not in holder:
-            return _ABSENT
-        holder = holder[step]
-    return holder

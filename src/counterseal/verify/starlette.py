@@ -53,7 +53,7 @@ class CallToken:
             raise _as_http(refused) from None
         except NotVerified as error:
             _log.warning("a call was refused: %s: %s", error.code, error.message)
-            raise _as_http(refusal_of(error, operation)) from None
+            raise _as_http(refusal_of(error, operation, self._verifier.profile)) from None
         request.state.counterseal = verified
         return verified
 

@@ -16,6 +16,7 @@ from typing import Any, Final
 from counterseal.clock import Clock, SystemClock
 from counterseal.core.limits import LIMITS, Limits
 from counterseal.core.operation import Operation
+from counterseal.core.profiles import COUNTERSEAL, PROFILES
 from counterseal.core.value import Value
 from counterseal.jose import claims, jws, strict
 from counterseal.jose.refusal import TokenRefused
@@ -62,7 +63,8 @@ class Verifier:
     used tokens in this process; a SingleUse of your own where several processes serve one audience; False takes a token as
     often as it comes while it lives. longest_life: seconds from `iat` to `exp`, at most 900. required_claims: what else a token
     must say, see `verify.required`. require_arguments: a token for a method with arguments must bind them; False takes
-    tokens of a gateway with `bind_arguments: false`. allow_insecure: keys over http from other hosts than this machine.
+    tokens of a gateway with `bind_arguments: false`. profile: "litellm" for a server whose tokens the gateway gives LiteLLM's
+    shape (`signer.profile`), and no others. allow_insecure: keys over http from other hosts than this machine.
 
     Raises ValueError for settings that cannot work. Nothing is fetched before the first token.
     """
@@ -78,20 +80,24 @@ class Verifier:
         single_use: bool | SingleUse = True,
         required_claims: Collection[Path] | Mapping[Path, Any] = (),
         require_arguments: bool = True,
+        profile: str = COUNTERSEAL.name,
         allow_insecure: bool = False,
         clock: Clock | None = None,
         limits: Limits = LIMITS,
     ) -> None:
         if not isinstance(issuer, str) or not isinstance(audience, str):
             raise ValueError("issuer and audience are one text each: a call token has one audience")
+        if profile not in PROFILES:
+            raise ValueError(f"profile must be one of {', '.join(PROFILES)}")
         self.issuer = issuer
         self.audience = audience
         self.leeway = leeway
+        self.profile = PROFILES[profile]
         self._rules = claims.ClaimRules(
             issuer=issuer,
             audiences=(audience,),
             single_audience=True,
-            types=("at+jwt",),
+            types=(self.profile.typ,),
             leeway=leeway,
             longest_life=longest_life,
         )
@@ -155,7 +161,7 @@ class Verifier:
         call.check_shape(held)
         self._required_claims.check(held)
         if operation is not None:
-            details = call.check_operation(held, operation, self.audience)
+            details = call.check_operation(held, operation, self.audience, scope_of=self.profile.scope_of)
             if bound:
                 call.check_arguments(details, operation, required=self._require_arguments)
             answer = self._claim(held)

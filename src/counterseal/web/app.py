@@ -57,7 +57,7 @@ class App:
 
 def _rest(gateway: Gateway) -> ASGIApp:
     app = Starlette(
-        routes=[*wellknown.routes(gateway.documents), *health.routes(gateway.checks)],
+        routes=[*wellknown.routes(gateway.documents), *health.routes(gateway.checks, gateway.servers)],
         exception_handlers={404: _not_found, 405: _not_found},
     )
     app.router.redirect_slashes = (

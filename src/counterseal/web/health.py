@@ -1,8 +1,12 @@
-"""`/healthz`: the process is up. `/readyz`: it can do its work, with a reason for each part that cannot."""
+"""`/healthz`: the process is up. `/readyz`: it can do its work, with a reason for each part that cannot.
+
+A server that keeps failing is named there, and the gateway is ready nevertheless: calls to other servers go on.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -12,8 +16,8 @@ Check = Callable[[], str | None]
 """None: fine; else what is wrong, without anything secret."""
 
 
-def routes(checks: Mapping[str, Check]) -> list[Route]:
-    """checks: the name of each part and how to ask it."""
+def routes(checks: Mapping[str, Check], servers: Mapping[str, Check]) -> list[Route]:
+    """checks: the name of each part and how to ask it. servers: likewise; only those with a problem are told."""
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "up"}, headers={"cache-control": "no-store"})
@@ -21,7 +25,10 @@ def routes(checks: Mapping[str, Check]) -> list[Route]:
     async def readyz(_: Request) -> Response:
         parts = {name: check() for name, check in checks.items()}
         ready = not any(parts.values())
-        body = {"ready": ready, "parts": {name: problem or "ok" for name, problem in parts.items()}}
+        body: dict[str, Any] = {"ready": ready, "parts": {name: problem or "ok" for name, problem in parts.items()}}
+        failing = {name: problem for name, check in servers.items() if (problem := check()) is not None}
+        if failing:
+            body["servers"] = failing
         headers = {"cache-control": "no-store"} | ({} if ready else {"retry-after": "2"})
         return JSONResponse(body, status_code=200 if ready else 503, headers=headers)
 

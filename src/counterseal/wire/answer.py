@@ -46,6 +46,7 @@ _read_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _read_items: Final = msgspec.json.Decoder(list[Raw]).decode
 _write: Final = msgspec.json.Encoder().encode
 
+_NULL: Final = Raw(b"null")
 _LISTS: Final = {row.lists[0]: row for row in METHODS.values() if row.lists is not None}
 
 Visible = Callable[[str, str], bool]
@@ -84,8 +85,8 @@ class Answer:
     """Reads one server's answer to one call. Not frozen: it notes what it saw.
 
     sent_id: the id that went to the server. Out: `ended` once the response to the call came, `is_error` whether it was a
-    JSON-RPC error, `revision` what a handshake negotiated, `learned` what tools mirror into headers, `left_out` tools
-    that the server annotated wrongly with the reason.
+    JSON-RPC error, `revision` what a handshake negotiated, `learned` what tools mirror into headers, `schemas` the JSON texts of
+    their inputSchemas (`null` for none), `left_out` tools that the server annotated wrongly with the reason.
     """
 
     call: Call
@@ -95,6 +96,7 @@ class Answer:
     is_error: bool = False
     revision: str | None = None
     learned: dict[str, Mapping[headers.Path, str]] = field(default_factory=dict)
+    schemas: dict[str, Raw] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
     def message(self, text: bytes) -> bytes:
@@ -183,8 +185,11 @@ class Answer:
                 continue
             if name_field == "name" and not unicodedata.is_normalized("NFC", name):
                 self.left_out[name] = "the name is not in Unicode's normal form C, so a call of it is refused"
-            elif member != "tools" or self._learn(name, text):
+            elif member != "tools":
                 kept.append(item)
+            elif self._learn(name, text):
+                kept.append(item)
+                self.schemas[name] = item.get("inputSchema", _NULL)
         members[member] = Raw(_write(kept))
         if "cacheScope" in members:
             members["cacheScope"] = Raw(b'"private"')

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+import msgspec
+
 from counterseal.core.call import Call, Era, Inbound, Session, Shape
 from counterseal.core.limits import Limits
 from counterseal.core.methods import END_SESSION, LEGACY, METHODS, MODERN, REPLY, STREAM, SUPPORTED, Method
@@ -65,6 +67,19 @@ def decode_message(inbound: Inbound, value: Any, open_session: OpenSession, sche
         if error.id is None:
             error.id = identity
         raise
+
+
+def with_arguments(call: Call, arguments: Mapping[str, Any], wanted: Mapping[headers.Path, str] | None) -> Call:
+    """The same call with other arguments, in its message and in its headers alike (threats.md P-03).
+
+    call: of a method with arguments. wanted: what the tool mirrors into headers, None where no list has named it. What the caller
+    mirrored is of the old arguments, so nothing of it stays: a server that insists on a header that cannot be made anew refuses
+    the call.
+    """
+    assert call.message is not None
+    message = {**call.message, "params": {**call.message.get("params", {}), "arguments": arguments}}
+    mirrors = _mirrored(wanted or {}, arguments) if call.era is Era.MODERN and call.method == "tools/call" else {}
+    return msgspec.structs.replace(call, message=message, arguments=arguments, param_headers=tuple(mirrors.items()))
 
 
 # ---- both eras ----------------------------------------------------------------------------------------------------
@@ -177,10 +192,9 @@ def _decode_modern(
         wanted = schemas(name)
         if wanted is not None:
             headers.check_mirrored(wanted, arguments or {}, params)
-            expected = headers.mirrored(wanted, arguments or {})
             known = set(wanted.values())
             params = {key: value for key, value in params.items() if key not in known}
-            params |= {key: headers.encode_value(value) for key, value in expected.items()}
+            params |= _mirrored(wanted, arguments or {})
     return Call(
         server=inbound.server,
         era=Era.MODERN,
@@ -193,6 +207,11 @@ def _decode_modern(
         message=_clean(message, meta),
         param_headers=tuple(params.items()),
     )
+
+
+def _mirrored(wanted: Mapping[headers.Path, str], arguments: Mapping[str, Any]) -> dict[str, str]:
+    """The `Mcp-Param-*` that these arguments call for, as they are sent."""
+    return {key: headers.encode_value(value) for key, value in headers.mirrored(wanted, arguments).items()}
 
 
 def _supported(version: str | None) -> None:

@@ -45,9 +45,19 @@ _SCHEMA_MAPS: Final = ("patternProperties", "dependentSchemas", "$defs", "defini
 _MOST: Final = 50
 """The most parameters that one tool may mirror: with more, no request would fit the ceiling for headers."""
 
+_HOP_BY_HOP: Final = ("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade")
+_OWN: Final = ("accept", "expect", "host", "last-event-id", "txn-token", "user-agent", "x-mcp-channel-token")
+_FAMILIES: Final = ("accept-", "content-", "mcp-", "proxy-", "x-counterseal-")
+
 Path = tuple[str, ...]
 _Steps = tuple["_Steps", str] | tuple[()]
 """A path from its end to its start. A schema may hold a million positions, so they share what leads to them."""
+
+
+def is_own(name: str) -> bool:
+    """Whether a header to a server routes or frames the request, or tells of the call token: then nobody but the gateway writes
+    it. name: in lower case."""
+    return name in _HOP_BY_HOP or name in _OWN or name.startswith(_FAMILIES)
 
 
 def single(inbound: Inbound, name: bytes) -> str | None:

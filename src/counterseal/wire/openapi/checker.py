@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, Final
+from urllib.parse import unquote
 
 import jsonschema_rs
 
@@ -18,6 +19,7 @@ class Checker:
     """One schema, compiled. Raises ValueError, with a reason, for one that is no schema of JSON Schema 2020-12."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._explains = not _refers_to_itself(schema)
         try:
             self._validator = jsonschema_rs.Draft202012Validator(
                 dict(schema),
@@ -29,11 +31,42 @@ class Checker:
             raise ValueError(_short(getattr(error, "message", str(error)))) from None
 
     def problem(self, value: Any) -> str | None:
-        """What is wrong with a value, one place a line, without quoting it; None where nothing is."""
+        """What is wrong with a value, one place a line, without quoting it; None where nothing is.
+
+        Where a schema refers to itself, finding the places can take twice as long for each level of the value, which is the
+        caller's; so there it is only told that the value does not fit.
+        """
         if self._validator.is_valid(value):
             return None
+        if not self._explains:
+            return "$: the value is not what the schema asks for"
         errors = islice(self._validator.iter_errors(value), _TOLD)
         return "\n".join(f"{_short(_path(error.instance_path))}: {_short(error.message)}" for error in errors)
+
+
+def _refers_to_itself(schema: Mapping[str, Any]) -> bool:
+    """Whether following references, which all lead to `#/$defs/...`, can lead back to where one was."""
+    definitions = schema.get("$defs", {})
+    leads_to = {name: set(_references(one)) for name, one in definitions.items()}
+    # Take away what leads nowhere any more; what is left goes round.
+    while done := [name for name, others in leads_to.items() if not others & leads_to.keys()]:
+        for name in done:
+            del leads_to[name]
+    return bool(leads_to)
+
+
+def _references(schema: Any) -> Iterator[str]:
+    """The names of the definitions that a schema refers to."""
+    stack = [schema]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Mapping):
+            reference = node.get("$ref")
+            if isinstance(reference, str):
+                yield unquote(reference.removeprefix("#/$defs/")).replace("~1", "/").replace("~0", "~")
+            stack.extend(node.values())
+        elif isinstance(node, list | tuple):
+            stack.extend(node)
 
 
 def _path(steps: list[str | int]) -> str:

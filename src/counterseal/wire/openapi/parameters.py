@@ -37,6 +37,7 @@ _OURS: Final = frozenset(
         "te",
         "trailer",
         "transfer-encoding",
+        "txn-token",
         "upgrade",
         "user-agent",
         "via",

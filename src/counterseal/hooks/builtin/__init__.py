@@ -1,0 +1,1 @@
+"""The hooks that come with Counterseal, one file each. gateway/registry.py has their names, docs/hooks.md their settings."""

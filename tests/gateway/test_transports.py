@@ -1,0 +1,90 @@
+"""From a configuration to servers of every transport, in one gateway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from counterseal.errors import CallError
+from counterseal.gateway.transports import _TRANSPORTS
+from counterseal.gateway.wiring import Gateway, open_gateway
+from tests.contracts.server import messages
+from tests.gateway.building import modern, read
+from tests.servers.duplexes import PROGRAM
+from tests.support.gateway import configuration
+from tests.support.hostile import HostileServer, whole
+from tests.support.sse_server import SseServer
+
+DOCUMENT = """\
+openapi: 3.1.0
+info: {title: Things, version: "1"}
+paths: {/thing: {get: {operationId: get_thing}}}
+"""
+
+
+def written(folder: Path, servers: dict[str, dict[str, Any]]) -> Path:
+    folder.chmod(0o700)
+    path = folder / "counterseal.yaml"
+    usual = {"callers": {"api_keys": False, "anonymous": True}, "keys": {"source": "store", "algorithms": ["ES256"]}}
+    path.write_text(yaml.safe_dump(configuration(8460, folder, servers, **usual)))
+    return path
+
+
+async def call(gateway: Gateway, server: str, tool: str = "echo", **arguments: Any) -> Any:
+    inbound = modern("tools/call", {"name": tool, "arguments": arguments}, key=None, server=server)
+    return messages(await read(await gateway.handler.handle(inbound)))[-1]
+
+
+def stdio(*options: str, **keys: Any) -> dict[str, Any]:
+    return {"transport": "stdio", "command": [sys.executable, str(PROGRAM), *options], **keys}
+
+
+async def test_servers_of_every_transport_stand_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "api.yaml").write_text(DOCUMENT)
+    with HostileServer() as web, SseServer() as old, HostileServer(lambda heard, line: line.send(whole(b"7"))) as api:
+        servers = {
+            "web": {"url": web.url},
+            "api": {"transport": "openapi", "url": api.url, "spec": "api.yaml"},
+            "old": {"transport": "sse", "url": old.url},
+            "program": stdio(),
+            "own": stdio(isolation="caller", send_token=True),
+        }
+        async with open_gateway(written(tmp_path, servers)) as gateway:
+            assert (await call(gateway, "web"))["result"]["content"][0]["text"] == "ok"
+            assert (await call(gateway, "api", "get_thing"))["result"]["content"][0]["text"] == "7"
+            for name in ("old", "program", "own"):
+                assert (await call(gateway, name, text=name))["result"]["content"][0]["text"] == name
+            assert {check() for check in gateway.servers.values()} == {None}
+    assert {server["transport"] for server in servers.values() if "transport" in server} | {"streamable_http"} == set(
+        _TRANSPORTS
+    )
+
+
+async def test_a_call_that_cannot_be_made_leaves_its_record_and_the_gateway_ready(tmp_path: Path) -> None:
+    servers = {"broken": stdio("--exit", "7"), "fine": stdio()}
+    async with open_gateway(written(tmp_path, servers)) as gateway:
+        refused = []
+        while gateway.servers["broken"]() is None:
+            with pytest.raises(CallError) as failed:
+                await call(gateway, "broken")
+            assert failed.value.reason.code == "server_unreachable"
+            assert failed.value.record is not None
+            refused += dict(failed.value.headers).get(b"retry-after", b"").split()
+            await asyncio.sleep(0.05)
+        assert set(refused) == {b"1"}
+        assert (await call(gateway, "fine", text="x"))["result"]["content"][0]["text"] == "x"
+        assert not any(check() for check in gateway.checks.values())
+        told = {name: check() for name, check in gateway.servers.items()}
+        assert told["fine"] is None
+        assert "exit code 7" in (told["broken"] or "")
+    records = [json.loads(line) for path in (tmp_path / "audit").glob("*") for line in path.read_text().splitlines()]
+    own = [entry for entry in records if entry.get("peer") == "gateway"]
+    assert {entry["method"] for entry in own} >= {"initialize", "server/discover"}
+    intents = {entry["record"] for entry in records if entry["event"] == "intent"}
+    assert intents == {entry["record"] for entry in records if entry["event"] == "outcome"}
