@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ OVER_STDIO = ("stdio-mcp_sdk", "stdio-fastmcp")
 
 def with_keys(block: Block, keys: str) -> str:
     """The example as it stands, but for the keys, which come from the issuer there."""
-    settings = 'audience="https://weather.example.com/mcp"'
+    settings = 'issuer="https://gateway.example.com"'
     assert block.text.count(settings) == 1
     return block.text.replace(settings, f"{settings}, jwks={keys}")
 
@@ -101,8 +102,6 @@ def test_an_example_over_stdio_starts(name: str, tmp_path: Path) -> None:
 def test_what_is_claimed_of_the_room_is_so() -> None:
     """Which packages it needs."""
     code = "import sys; import counterseal.verify; print(*sorted(sys.modules))"
-    import subprocess
-
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     outside = {name.partition(".")[0] for name in loaded}
     assert {"cryptography", "jiter", "msgspec", "rfc8785"} <= outside

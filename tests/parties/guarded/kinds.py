@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 KINDS: Final = ("fastmcp", "high_level", "low_level", "starlette", "openapi")
+OLD: Final = {"sse_sdk": "sse", "sse_fastmcp": "sse"}
+"""Of the transport HTTP+SSE, with the name of the module."""
 
 
 class Weather:

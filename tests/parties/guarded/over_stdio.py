@@ -1,4 +1,4 @@
-"""A server over standard input and output, on the SDK or on FastMCP, with its keys in a file.
+"""A server over standard input and output, on the SDK or on FastMCP.
 
 python -m tests.parties.guarded.over_stdio --kind high_level --issuer I --audience A --jwks FILE
 """
@@ -24,8 +24,9 @@ def get_weather(city: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kind", choices=("high_level", "fastmcp"), required=True)
-    for name in ("--issuer", "--audience", "--jwks"):
+    for name in ("--issuer", "--audience"):
         parser.add_argument(name, required=True)
+    parser.add_argument("--jwks", help="without it the keys come from the issuer")
     chosen = parser.parse_args()
     verifier = Verifier(issuer=chosen.issuer, audience=chosen.audience, jwks=chosen.jwks)
     if chosen.kind == "high_level":
