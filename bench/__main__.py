@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench import callers, claims, processes, report, signing, streams
+from bench import callers, claims, processes, report, signing, streams, verifying
 from bench.call import request_body, request_headers
 from bench.idp import IdentityProvider
 from bench.load import LoadFailed, Party, measure
@@ -29,18 +29,20 @@ from bench.machine import Cores
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is measured. seconds: whole seconds of load, for each party, connection count and round."""
+    """How much is measured. seconds: whole seconds of load, for each party, connection count and round. verifications: times a
+    few tokens, in each round."""
 
     rounds: int
     seconds: int
     warm_up: int
     signing_seconds: float
+    verifications: int
     streams: int
     repeats: int
 
 
-THOROUGH = Effort(rounds=3, seconds=3, warm_up=1, signing_seconds=0.5, streams=500, repeats=15)
-QUICK = Effort(rounds=1, seconds=1, warm_up=1, signing_seconds=0.2, streams=200, repeats=3)
+THOROUGH = Effort(rounds=3, seconds=3, warm_up=1, signing_seconds=0.5, verifications=60, streams=500, repeats=15)
+QUICK = Effort(rounds=1, seconds=1, warm_up=1, signing_seconds=0.2, verifications=20, streams=200, repeats=3)
 
 
 class WrongAnswer(Exception):
@@ -81,6 +83,8 @@ def run(effort: Effort, folder: Path) -> report.Run:
                 rate = signing.rate(once, seconds=effort.signing_seconds, core=cores.tested)
                 seen.signing.setdefault(algorithm, []).append(rate)
             seen.claims.append(claims.microseconds(build, seconds=effort.signing_seconds, core=cores.tested))
+            seen.verifying.append(verifying.costs(rounds=effort.verifications, core=cores.tested))
+            seen.remembered.append(verifying.claims_per_second(core=cores.tested))
             for connections in report.CONNECTIONS:
                 for party in parties:
                     figures = measure(

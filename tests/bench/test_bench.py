@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench import answer, call, claims, generator, load, processes, report
+from bench import answer, call, claims, generator, load, processes, report, verifying
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,6 +32,8 @@ def figures(**changes: float) -> load.Figures:
 
 def a_run(*, nginx: float = 10_000, es256: float = 800, rs256: float = 450, rss: float = 100) -> report.Run:
     run = report.Run(signing={"RS256": [1000.0]}, stream_bytes=30_000, claims=[20.0], identify={report.CACHED: 8.0})
+    run.verifying = [(120.0, 100.0)]
+    run.remembered = [60_000.0]
     for connections in report.CONNECTIONS:
         run.calls[report.NGINX, connections] = [figures(calls_per_second=nginx)]
         run.calls[report.gateway("ES256"), connections] = [figures(calls_per_second=es256, rss_mb=rss)]
@@ -124,7 +127,9 @@ def test_every_target_is_met_at_its_bound() -> None:
     run.stream_bytes = 40_000
     run.claims = [30.0, 25.0, 20.0]
     run.identify[report.CACHED_MANY] = 15.0
-    assert verdicts(run) == ["ok"] * 6
+    run.verifying = [(130.0, 100.0)]
+    run.remembered = [50_000.0]
+    assert verdicts(run) == ["ok"] * 8
     assert not report.failed(run)
 
 
@@ -136,6 +141,23 @@ def test_a_target_is_missed_just_past_its_bound(target: int, changes: dict[str, 
     run = a_run(**{"nginx": 10_000, "es256": 600, "rs256": 400, "rss": 120, **changes})
     assert [n for n, verdict in enumerate(verdicts(run)) if verdict == "MISSED"] == [target]
     assert report.failed(run)
+
+
+def test_a_verification_is_held_to_the_bare_check_of_the_same_round() -> None:
+    run = a_run()
+    run.verifying = [(131.0, 100.0), (125.0, 100.0), (270.0, 200.0)]  # 1.31, 1.25, 1.35
+    assert run.of_joserfc == 1.31
+    assert verdicts(run)[6] == "MISSED"
+    run.remembered = [49_999.0, 49_999.0, 90_000.0]
+    assert verdicts(run)[7] == "MISSED"
+
+
+def test_verifications_and_claims_are_measured_on_real_tokens() -> None:
+    core = min(os.sched_getaffinity(0))
+    ours, theirs = verifying.costs(rounds=1, core=core)
+    assert theirs > 0
+    assert ours > 0
+    assert verifying.claims_per_second(core=core) > 0
 
 
 def test_building_claims_may_take_twenty_five_microseconds_and_no_more() -> None:
@@ -194,7 +216,7 @@ def test_a_target_whose_party_is_missing_is_not_measured_and_fails_nothing() -> 
     run = a_run()
     for connections in report.CONNECTIONS:
         del run.calls[report.NGINX, connections]
-    assert verdicts(run) == ["not measured", *["ok"] * 5]
+    assert verdicts(run) == ["not measured", *["ok"] * 7]
     assert not report.failed(run)
 
 
@@ -256,6 +278,8 @@ def test_the_report_names_every_party_target_and_missing_program() -> None:
         "gateway ES256",
         "nginx",
         "signatures/s",
+        "counterseal.verify, everything on",
+        "at least 50,000",
         "MISSED",
         "30.0 kB",
         "apt-get install wrk",
@@ -266,7 +290,7 @@ def test_the_report_names_every_party_target_and_missing_program() -> None:
 
 
 def test_an_empty_run_still_prints_its_targets() -> None:
-    assert report.text(report.Run()).count("not measured") == 6
+    assert report.text(report.Run()).count("not measured") == 8
 
 
 def test_the_gateways_configuration_gives_each_algorithm_an_audience_of_its_own(tmp_path: Path) -> None:

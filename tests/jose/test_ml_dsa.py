@@ -221,7 +221,7 @@ def test_a_key_of_another_kind_than_its_algorithms_say_verifies_nothing() -> Non
         unverified = strict.read(token(access_claims(), algorithm), LIMITS)
         jws.verify(unverified, key)
         with pytest.raises(TokenRefused) as caught:
-            jws.verify(unverified, replace(key, material=other.material))
+            jws.verify(unverified, replace(key, public_key=other.public_key))
         assert caught.value.code == "signature"
 
 

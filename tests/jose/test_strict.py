@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import base64
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from counterseal.core.limits import LIMITS
 from counterseal.jose import strict
@@ -37,7 +41,7 @@ PAYLOAD = encode(json.dumps(access_claims()).encode())
 def test_a_sound_token_shows_what_chooses_a_key_and_nothing_else() -> None:
     unverified = strict.read(token(access_claims(sub="secret-subject")), LIMITS)
     assert (unverified.alg, unverified.kid, unverified.typ, unverified.issuer) == ("ES256", "ES256", "at+jwt", ISSUER)
-    assert [name for name in dir(unverified) if not name.startswith("_")] == ["alg", "issuer", "kid", "typ"]
+    assert [name for name in dir(unverified) if not name.startswith("_")] == ["UNSHOWN", "alg", "issuer", "kid", "typ"]
     assert "secret-subject" not in repr(unverified)
 
 
@@ -164,6 +168,49 @@ def test_stray_bits_behind_the_last_byte_are_refused() -> None:
             except TokenRefused:
                 continue
             assert decoded != strict.decode_base64url(sound.encode(), "payload")
+
+
+def test_a_header_that_was_read_before_stands_for_no_other() -> None:
+    """J-28: read again it is the same; one byte away it is read anew; and what was refused stays refused."""
+    for _ in range(2):
+        for kid, typ in (("a" * 60, "at+jwt"), ("a" * 59 + "b", "at+jwt"), ("a" * 60, "at+jwu")):
+            unverified = strict.read(token(access_claims(), header={"kid": kid, "typ": typ}), LIMITS)
+            assert (unverified.kid, unverified.typ) == (kid, typ)
+        refused(token(access_claims(), header={"kid": "a" * 60, "crit": ["x"]}))
+        refused(token(access_claims(), header={"kid": "a" * (strict.KID_LENGTH + 1)}))
+
+
+def test_a_header_is_held_to_the_ceilings_of_who_reads_it() -> None:
+    """A reader with other ceilings does not find what one with wider ones kept."""
+    presented = token(access_claims(), header={"more": "x" * 100})
+    strict.read(presented, LIMITS)
+    with pytest.raises(TokenRefused, match="a string of more than 90 bytes"):
+        strict.read(presented, replace(LIMITS, token_string_bytes=90))
+    strict.read(presented, LIMITS)
+
+
+SPELLED = st.one_of(
+    st.binary(max_size=80).map(lambda data: encode(data).encode()),
+    st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", max_size=40).map(str.encode),
+    st.text("AQgwEIM-_+/= \n!.\x00", max_size=12).map(str.encode),
+    st.binary(max_size=12),
+)
+
+
+@settings(max_examples=2000, deadline=None)
+@given(SPELLED)
+def test_what_is_decoded_is_spelled_in_the_one_way_in_which_it_is_encoded(segment: bytes) -> None:
+    """J-24: by the standard library's decoder, which passes over what it does not know."""
+    try:
+        loose = base64.urlsafe_b64decode(segment + b"=" * (-len(segment) % 4))
+        canonical = base64.urlsafe_b64encode(loose).rstrip(b"=") == segment
+    except ValueError:
+        canonical = False
+    if canonical:
+        assert strict.decode_base64url(segment, "payload") == loose
+    else:
+        with pytest.raises(TokenRefused):
+            strict.decode_base64url(segment, "payload")
 
 
 # ---- JSON ----

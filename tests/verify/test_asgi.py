@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from counterseal.core.limits import LIMITS
-from counterseal.verify import Verified, Verifier
+from counterseal.verify import Verified, Verifier, current_verified
 from counterseal.verify.asgi import CountersealMiddleware
 from tests.support.jwks_server import JwksServer
 from tests.support.tokens import AUDIENCE, ISSUER, FixedClock, call_claims, jwk, jwks, private_key, token
@@ -71,6 +71,7 @@ async def ask(
     chunk: int = 0,
     type: str = "http",
     leave: bool = False,
+    state: dict[str, Any] | None = None,
 ) -> Answer:
     """One request, in chunks if asked for. message: JSON, or the bytes of the body."""
     body = message if isinstance(message, bytes) else b"" if message is None else json.dumps(message).encode()
@@ -97,6 +98,7 @@ async def ask(
         "root_path": root_path,
         "headers": headers,
         "query_string": b"",
+        **({} if state is None else {"state": state}),
     }
     await guarded(scope, receive, send)
     if not sent or type != "http":
@@ -129,6 +131,51 @@ async def test_a_countersigned_call_reaches_the_application_as_it_came(chunk: in
     assert isinstance(verified, Verified)
     assert (verified.subject, verified.actors, verified.jti) == ("alice", ("agent-7",), "j1")
     assert app.last == {"type": "http.disconnect"}
+
+
+async def test_what_was_verified_is_where_frameworks_and_tools_look_for_it() -> None:
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.extend([scope["counterseal"], scope["state"]["counterseal"], current_verified(), scope["state"]["pool"]])
+        seen.append(await asyncio.to_thread(current_verified))
+
+    state = {"pool": "the application's"}
+    verifier = Verifier(issuer=ISSUER, audience=AUDIENCE, jwks=jwks("ES256"), clock=FixedClock())
+    await ask(CountersealMiddleware(app, verifier), CALL, bearer(), state=state)
+    assert {each.jti for each in (*seen[:3], seen[4])} == {"j1"}
+    assert seen[3] == "the application's"
+    assert state == {"pool": "the application's"}  # it is shared between requests
+    with pytest.raises(LookupError):
+        current_verified()
+
+
+async def test_an_answer_goes_back_piece_by_piece() -> None:
+    """A stream is not gathered: each piece is out before the application makes the next one."""
+    sent: list[bytes] = []
+    at_each_step: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        for number in range(3):
+            at_each_step.append(len(sent))
+            await send({"type": "http.response.body", "body": b"data: %d\n\n" % number, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": json.dumps(CALL).encode(), "more_body": False}
+
+    async def send(event: Any) -> None:
+        if event["type"] == "http.response.body":
+            sent.append(event["body"])
+
+    verifier = Verifier(issuer=ISSUER, audience=AUDIENCE, jwks=jwks("ES256"), clock=FixedClock())
+    headers = [(b"authorization", bearer().encode())]
+    scope = {"type": "http", "method": "POST", "path": "/mcp", "headers": headers, "query_string": b""}
+    await CountersealMiddleware(app, verifier)(scope, receive, send)
+    assert at_each_step == [0, 1, 2]
+    assert sent == [b"data: 0\n\n", b"data: 1\n\n", b"data: 2\n\n", b""]
 
 
 @pytest.mark.parametrize(
@@ -204,6 +251,26 @@ async def test_without_a_token_there_is_a_challenge_and_no_error_in_it() -> None
     answer = await refused(CALL, None)
     assert (answer.status, answer.reason, answer.json["id"]) == (401, "credential_missing", 7)
     assert answer.headers[b"www-authenticate"] == b"Bearer"
+
+
+async def test_the_challenge_leads_to_the_metadata_where_there_is_any() -> None:
+    """RFC 9728 section 5.1."""
+    place = "https://weather.example.com/.well-known/oauth-protected-resource/mcp"
+    guarded, _ = guard(resource_metadata=place)
+    named = f'resource_metadata="{place}"'
+    for authorization, challenge in (
+        (None, f"Bearer {named}"),
+        ("Bearer abc", f'Bearer error="invalid_token", {named}'),
+        (bearer(name="x"), f'Bearer error="insufficient_scope", scope="mcp:tools/call:get_weather", {named}'),
+    ):
+        assert (await ask(guarded, CALL, authorization)).headers[b"www-authenticate"].decode() == challenge
+    assert b"www-authenticate" not in (await ask(guarded, CALL, [bearer(), bearer()])).headers
+
+
+@pytest.mark.parametrize("place", ['https://x.example/"', "https://x.example/\r\n", "https://x.example/é", "a b"])
+def test_a_place_that_would_spoil_the_header_is_refused(place: str) -> None:
+    with pytest.raises(ValueError, match="resource_metadata"):
+        guard(resource_metadata=place)
 
 
 @pytest.mark.parametrize("value", ["", "Basic YTpi", "Token abc", "Bearer", "bearerabc", "\tBearer x"])

@@ -10,7 +10,7 @@ from counterseal.core.call import Call, Era, Shape
 from counterseal.core.caller import Caller
 from counterseal.core.claims import SignerSettings, build_claims
 from counterseal.core.operation import Operation
-from counterseal.verify.call import check_operation, check_shape
+from counterseal.verify.call import check_arguments, check_operation, check_shape
 from counterseal.verify.errors import VerificationError
 from tests.support.tokens import ABSENT, AUDIENCE, ISSUER, NOW, call_claims, digest
 
@@ -20,7 +20,7 @@ CALL = Operation("tools/call", "get_weather", CITY)
 
 def check(claims: dict[str, Any], operation: Operation = CALL, *, require_arguments: bool = True) -> None:
     check_shape(claims)
-    check_operation(claims, operation, AUDIENCE, require_arguments=require_arguments)
+    check_arguments(check_operation(claims, operation, AUDIENCE), operation, required=require_arguments)
 
 
 def refused(claims: dict[str, Any], operation: Operation = CALL, *, require_arguments: bool = True) -> tuple[str, int]:

@@ -1,21 +1,34 @@
-"""Used once is used up."""
+"""Used once is used up; and where a store cannot tell, nothing passes."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
 
 import pytest
 
-from counterseal.verify import CannotVerify, MemorySingleUse
-from tests.support.tokens import NOW, FixedClock
+from counterseal.core.limits import Limits
+from counterseal.verify import CannotVerify, MemorySingleUse, SingleUse, VerificationError, Verifier
+from tests.contracts.single_use import CALL, SingleUseContract
+from tests.support.tokens import AUDIENCE, ISSUER, NOW, FixedClock, call_claims, jwks, token
 
 
-def test_the_first_claim_wins_and_every_later_one_loses() -> None:
-    seen = MemorySingleUse(FixedClock())
-    assert seen.claim("a", NOW + 90)
-    assert not seen.claim("a", NOW + 90)
-    assert not seen.claim("a", NOW + 91)
-    assert seen.claim("b", NOW + 90)
+class TestMemory(SingleUseContract):
+    @pytest.fixture
+    def clock(self) -> FixedClock:
+        return FixedClock()
+
+    @pytest.fixture
+    def single_use(self, clock: FixedClock) -> MemorySingleUse:
+        return MemorySingleUse(clock)
+
+    @pytest.fixture
+    def another(self, single_use: MemorySingleUse) -> MemorySingleUse:
+        """No second process can use it."""
+        return single_use
 
 
 def test_a_full_memory_refuses_rather_than_forgets() -> None:
@@ -44,7 +57,7 @@ def test_memory_is_given_back() -> None:
         clock.advance(1)
 
 
-def test_a_clock_that_steps_back_revives_nothing() -> None:
+def test_a_clock_that_steps_far_back_revives_nothing() -> None:
     """J-16: the token was used, is over and was forgotten; then the clock goes back to when it lived."""
     clock = FixedClock()
     seen = MemorySingleUse(clock)
@@ -56,18 +69,114 @@ def test_a_clock_that_steps_back_revives_nothing() -> None:
     assert seen.claim("c", NOW + 191)
 
 
-def test_of_many_at_once_one_wins() -> None:
-    seen = MemorySingleUse(FixedClock())
-    start = threading.Barrier(8)
-    won: list[int] = []
+# ---- stores that wait, and stores that fail ----
 
-    def race(me: int) -> None:
-        start.wait()
-        won.extend(number for number in range(500) if seen.claim(f"t{number}", NOW + 90))
 
-    threads = [threading.Thread(target=race, args=(me,)) for me in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(won) == list(range(500))
+class Answering:
+    """A store whose answer a test makes."""
+
+    def __init__(self, answer: Callable[[], Any]) -> None:
+        self._answer = answer
+        self.asked = 0
+
+    def claim(self, jti: str, expires: float) -> Any:
+        self.asked += 1
+        return self._answer()
+
+
+async def verify(single_use: SingleUse, driver: str, limits: Limits | None = None) -> str:
+    """The subject, in the way named."""
+    which = Verifier(
+        issuer=ISSUER,
+        audience=AUDIENCE,
+        jwks=jwks("ES256"),
+        single_use=single_use,
+        clock=FixedClock(),
+        limits=limits or Limits(),
+    )
+    presented = token(call_claims(arguments=CALL["arguments"]))
+    if driver == "averify":
+        return (await which.averify(presented, **CALL)).subject
+    return (await asyncio.to_thread(which.verify, presented, **CALL)).subject
+
+
+def at_once(result: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    if isinstance(result, BaseException):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
+    return future
+
+
+both = pytest.mark.parametrize("driver", ["verify", "averify"])
+
+
+@both
+async def test_an_answer_may_come_at_once_or_later(driver: str) -> None:
+    assert await verify(Answering(lambda: True), driver) == "alice"
+    assert await verify(Answering(lambda: at_once(True)), driver) == "alice"
+    later: Future[bool] = Future()
+    store = Answering(lambda: later)
+    waiting = asyncio.create_task(verify(store, driver))
+    while not store.asked:
+        await asyncio.sleep(0)  # the loop runs while the answer is awaited
+    assert not waiting.done()
+    later.set_result(True)
+    assert await waiting == "alice"
+
+
+@both
+@pytest.mark.parametrize("answer", [lambda: False, lambda: None, lambda: at_once(False), lambda: at_once(None)])
+async def test_whatever_is_not_a_yes_is_a_no(driver: str, answer: Callable[[], Any]) -> None:
+    with pytest.raises(VerificationError) as caught:
+        await verify(Answering(answer), driver)
+    assert caught.value.code == "replayed"
+
+
+def raising(error: Exception) -> Callable[[], Any]:
+    def answer() -> Any:
+        raise error
+
+    return answer
+
+
+@both
+@pytest.mark.parametrize(
+    "answer",
+    [
+        raising(CannotVerify("down")),
+        raising(OSError("secret-host refused")),
+        raising(KeyError("secret-host")),
+        lambda: at_once(CannotVerify("down")),
+        lambda: at_once(TimeoutError("secret-host")),
+    ],
+)
+async def test_a_store_that_fails_cannot_tell(driver: str, answer: Callable[[], Any]) -> None:
+    """503, and never a pass or a 401; and its own words stay out of ours."""
+    with pytest.raises(CannotVerify) as caught:
+        await verify(Answering(answer), driver)
+    assert caught.value.status == 503
+    assert "secret-host" not in str(caught.value)
+
+
+@both
+async def test_a_store_that_never_answers_cannot_tell(driver: str) -> None:
+    impatient = Limits(fetch_connect_seconds=-0.5, fetch_seconds=-0.45)  # a second is added
+    with pytest.raises(CannotVerify, match="in time"):
+        await verify(Answering(Future), driver, impatient)
+
+
+async def test_many_wait_for_a_store_at_the_same_time() -> None:
+    """Nobody waits for anybody else's answer."""
+    gates: list[Future[bool]] = []
+
+    def answer() -> Future[bool]:
+        gates.append(Future())
+        return gates[-1]
+
+    waiting = [asyncio.create_task(verify(Answering(answer), "averify")) for _ in range(50)]
+    while len(gates) < 50:
+        await asyncio.sleep(0)
+    threading.Thread(target=lambda: [gate.set_result(True) for gate in reversed(gates)]).start()
+    assert await asyncio.gather(*waiting) == ["alice"] * 50

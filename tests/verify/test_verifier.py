@@ -74,6 +74,7 @@ async def test_a_call_token_vouches_for_its_call(driver: str, algorithm: str) ->
     verified = await check(verifier(), token(claims, algorithm), driver)
     assert (verified.subject, verified.client_id, verified.jti, verified.txn) == ("alice", "k1", "j1", "t1")
     assert verified.actors == ("agent-7", "app")
+    assert verified.scope == "mcp:tools/call:get_weather"
     assert verified.expires == NOW + 60
     assert verified.claims == claims
 
@@ -138,6 +139,7 @@ BAD: list[tuple[str, Callable[[], str], str, int]] = [
     ("bound to a key", lambda: good(cnf={"jkt": "x"}), "confirmation", 401),
     ("no jti", lambda: good(jti=ABSENT), "claim", 401),
     ("no act", lambda: good(act=ABSENT), "actor", 401),
+    ("no scope", lambda: good(scope=ABSENT), "scope", 403),
     ("scope for a list", lambda: good(scope="mcp:tools/list"), "scope", 403),
     ("another tool's", lambda: token(call_claims(name="delete_all", arguments=CITY)), "scope", 403),
     ("another method's", lambda: token(call_claims("tools/list", None)), "scope", 403),
@@ -172,6 +174,9 @@ async def test_the_leeway_and_the_longest_life_are_held_at_their_ends() -> None:
     [
         ([AUDIENCE], "`aud` is a list"),
         (AUDIENCE + "/", "differs only in a slash at the end"),
+        (AUDIENCE.replace(".com/", ".com:443/"), "differs only in the default port"),
+        (AUDIENCE.replace("weather", "Weather"), "differs only in upper and lower case of the scheme or the host"),
+        (AUDIENCE + "/v2", "has another path at the same host"),
         (AUDIENCE[:-4], "only the beginning"),
         (AUDIENCE.upper(), "upper and lower case"),
         (ISSUER, "the issuer itself"),
@@ -310,6 +315,37 @@ async def test_neither_shape_passes_for_the_other() -> None:
 # ---- settings ----
 
 
+async def test_a_server_may_ask_for_shorter_lives() -> None:
+    """J-15: n and n + 1."""
+    which = verifier(longest_life=60)
+    await check(which, good())
+    assert (await refused(which, good(exp=NOW + 61, jti="j2"))).code == "lifetime"
+
+
+@both
+async def test_without_arguments_everything_else_is_checked_and_the_token_is_used_up(driver: str) -> None:
+    which = verifier()
+
+    async def ask(presented: str, **changes: Any) -> Verified:
+        call = {"method": "tools/call", "name": "get_weather", **changes}
+        if driver == "averify":
+            return await which.averify_without_arguments(presented, **call)
+        return await asyncio.to_thread(which.verify_without_arguments, presented, **call)
+
+    for bad, code in (
+        (token(call_claims(name="delete_all")), "scope"),
+        (good(details={"identifier": "delete_all"}), "operation"),
+        (good(aud=ISSUER), "audience"),
+        (good()[:-6] + "AAAAAA", "signature"),
+    ):
+        with pytest.raises(VerificationError) as caught:
+            await ask(bad)
+        assert caught.value.code == code
+    assert (await ask(token(call_claims(arguments={"city": "Bergen"})))).subject == "alice"
+    with pytest.raises(VerificationError, match="used before"):
+        await ask(token(call_claims(arguments={"city": "Oslo"})))
+
+
 async def test_unbound_arguments_pass_only_where_that_is_said() -> None:
     await check(verifier(require_arguments=False), good(details={"arguments_digest": ABSENT}))
 
@@ -319,8 +355,13 @@ async def test_unbound_arguments_pass_only_where_that_is_said() -> None:
     [
         {"issuer": ""},
         {"audience": ""},
+        {"audience": [AUDIENCE]},
+        {"issuer": None},
         {"leeway": 61},
         {"leeway": -1},
+        {"longest_life": 0},
+        {"longest_life": 901},
+        {"required_claims": "email"},
         {"jwks": {"keys": []}},
         {"jwks": "http://gateway.example.com/jwks"},
         {"issuer": "http://gateway.example.com", "jwks": None},
@@ -340,6 +381,13 @@ def test_without_an_operation_everything_else_is_checked() -> None:
     for bad in (good(aud=ISSUER), good(exp=NOW - 30), good(act=None), good()[:-6] + "AAAAAA"):
         with pytest.raises(VerificationError):
             which.verify_without_operation(bad)
+
+
+async def test_without_an_operation_there_is_a_way_that_does_not_block() -> None:
+    which = verifier()
+    assert (await which.averify_without_operation(good())).subject == "alice"
+    with pytest.raises(VerificationError):
+        await which.averify_without_operation(good(aud=ISSUER))
 
 
 # ---- keys from a server ----
@@ -370,6 +418,19 @@ async def test_the_keys_are_found_by_the_issuer_and_fetched_once(server: JwksSer
     for _ in range(5):
         await check(which, make(), driver)
     assert server.paths == ["/.well-known/jwks.json"]
+
+
+@both
+async def test_in_the_steady_state_there_is_no_network(driver: str) -> None:
+    """The gateway ends after the first call, and no thread is started any more: whoever asked for it would fail."""
+    with JwksServer(jwks("ES256")) as server:
+        server.headers = {"Cache-Control": "max-age=300"}
+        which, make = from_server(server)
+        await check(which, make(), driver)
+    before = {thread.name for thread in threading.enumerate()}
+    for _ in range(200):
+        await check(which, make(), driver)
+    assert "counterseal-jwks" not in {thread.name for thread in threading.enumerate()} | before
 
 
 @both
@@ -498,6 +559,10 @@ def test_importing_loads_no_framework_and_no_gateway(module: str) -> None:
         "pydantic",
         "sqlalchemy",
         "yaml",
+        "redis",
+        "click",
+        "httptools",
+        "joserfc",
     }
     assert not roots & unwanted
     rooms = {name.split(".")[1] for name in loaded if name.startswith("counterseal.")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
@@ -26,9 +26,11 @@ def arguments_digest(arguments: Mapping[str, Any]) -> str:
         canonical = _plain(arguments) or rfc8785.dumps(arguments)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise NotCanonical(str(error)) from None
-    return "sha-256:" + base64.urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
+    digest = binascii.b2a_base64(hashlib.sha256(canonical).digest(), newline=False)
+    return "sha-256:" + digest.translate(_TO_URL, b"=").decode()
 
 
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 _sorted: Final = msgspec.json.Encoder(order="sorted").encode
 
 

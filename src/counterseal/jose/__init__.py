@@ -4,5 +4,5 @@ Owns every rule about what a JWT or a JWKS may look like, and the only place whe
 (`jws.verify`). The order is always the same: `strict.read`, then `KeySet.find`, then `jws.verify`, then `claims.check`; each
 takes what the one before it made, so that none can be left out. A refusal is one exception, `refusal.TokenRefused`.
 
-May import core and errors, joserfc and cryptography; no I/O, no clock, no randomness. Signing keys live in the issuer.
+May import core and errors, and cryptography; no I/O, no clock, no randomness. Signing keys live in the issuer.
 """

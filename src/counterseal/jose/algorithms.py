@@ -34,7 +34,7 @@ class UnfitKey(ValueError):
 class Algorithm:
     """One row. name: as it stands in a header. kty, crv: the JWK that fits (RFC 7518 section 6, RFC 8037 section 2, RFC 9964).
 
-    computes: the name under which joserfc computes it; two rows that compute the same are two names of one thing.
+    computes: what is computed; two rows that compute the same are two names of one thing.
     signs: Counterseal can sign its own tokens with it; the others are only verified. experimental: almost no verifier knows
     it yet; for our own tokens alone, and only where it was asked for by name.
     """
@@ -60,7 +60,6 @@ _ROWS: Final = (
     # RFC 9864 names the curve; RFC 8037's name for the same thing is the only one that some libraries know.
     Algorithm("Ed25519", "OKP", "Ed25519", "Ed25519", signs=True),
     Algorithm("EdDSA", "OKP", "Ed25519", "Ed25519", signs=True),
-    # joserfc does not know it: `jws.check_signature` computes it with `cryptography`.
     Algorithm("ML-DSA-44", "AKP", None, "ML-DSA-44", signs=True, experimental=True),
 )
 

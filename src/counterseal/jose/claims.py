@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from counterseal.jose.jws import Verified
 from counterseal.jose.refusal import TokenRefused
+from counterseal.jose.spelling import difference
 
 LATEST: Final = 253402300799
 """The last second of the year 9999."""
@@ -21,6 +22,7 @@ USUAL_LEEWAY: Final = 30.0
 MOST_LEEWAY: Final = 60.0
 MOST_AUDIENCES: Final = 10
 SUBJECT_LENGTH: Final = 255
+_NUMBERS: Final = (int, float)
 _UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -56,7 +58,7 @@ def check(verified: Verified, rules: ClaimRules, now: float) -> None:
     """Hold a verified token against the rules. now: seconds since the epoch. Raises TokenRefused."""
     claims = verified.claims
     if claims.get("iss") != rules.issuer:
-        raise TokenRefused("issuer", _compare("iss", claims.get("iss"), rules.issuer))
+        raise TokenRefused("issuer", difference("iss", claims.get("iss"), rules.issuer))
     _check_type(verified.typ, rules)
     if "events" in claims:
         raise TokenRefused("typ", "a security event (RFC 8417), not an access token")
@@ -77,6 +79,8 @@ def _check_type(typ: str | None, rules: ClaimRules) -> None:
     if typ is None:
         if not rules.untyped:
             raise TokenRefused("typ", f"the header has no `typ`; {' or '.join(rules.types)} is expected")
+        return
+    if typ in rules.types:
         return
     kind = _media_type(typ)
     if all(_media_type(allowed) != kind for allowed in rules.types):
@@ -106,24 +110,7 @@ def check_audience(aud: Any, rules: ClaimRules) -> None:
 def _why_not(aud: str, rules: ClaimRules) -> str:
     if aud == rules.issuer:
         return "`aud` is the issuer itself, not our audience"
-    return _compare("aud", aud, rules.audiences[0])
-
-
-def _compare(claim: str, theirs: Any, ours: str) -> str:
-    """How a claim differs from what is expected: the slips that people make, told apart, without quoting the token."""
-    if not isinstance(theirs, str):
-        return f"`{claim}` is missing or not a string; {ours!r} is expected"
-    if theirs.rstrip("/") == ours.rstrip("/"):
-        slip = "differs only in a slash at the end"
-    elif theirs.lower() == ours.lower():
-        slip = "differs only in upper and lower case"
-    elif ours.startswith(theirs):
-        slip = "is only the beginning of what is expected"
-    elif theirs.startswith(ours):
-        slip = "begins like what is expected and goes on"
-    else:
-        slip = "is another"
-    return f"`{claim}` {slip}; {ours!r} is expected"
+    return difference("aud", aud, rules.audiences[0])
 
 
 def _check_times(claims: Mapping[str, Any], rules: ClaimRules, now: float) -> None:
@@ -152,8 +139,8 @@ def _numeric_date(claims: Mapping[str, Any], name: str) -> float | None:
     if name not in claims:
         return None
     value = claims[name]
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 <= value <= LATEST:  # false for NaN and for the infinities
+    # A boolean is an int to `isinstance`. The comparison is false for NaN and for the infinities.
+    if type(value) not in _NUMBERS or not 0 <= value <= LATEST:
         raise TokenRefused("time", f"`{name}` is not a number of seconds within the years 1970 to 9999")
     date: float = value
     return date

@@ -11,6 +11,7 @@ import json
 from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -26,12 +27,12 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
-from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from counterseal.core import strict_json
 from counterseal.core.limits import Limits
 from counterseal.jose.algorithms import ALGORITHMS, PublicKey, UnfitKey, fitting, key_type
 from counterseal.jose.refusal import TokenRefused
+from counterseal.jose.signature import Check, checking
 from counterseal.jose.strict import KID_LENGTH, Unverified, decode_base64url
 
 _CURVES: Final[Mapping[str, tuple[type[EllipticCurve], int]]] = {
@@ -74,13 +75,18 @@ class Note:
 class Key:
     """One public key, parsed. algorithms: the names it may verify (its `alg` if it has one, bound to `kty` and `crv`).
 
-    thumbprint: RFC 7638. material: what joserfc computes with; for ML-DSA-44 what `cryptography` does.
+    thumbprint: RFC 7638. checks: how a signature of each of these algorithms is checked with this key.
     """
 
     kid: str | None
     algorithms: frozenset[str]
     thumbprint: str
-    material: RSAKey | ECKey | OKPKey | MLDSA44PublicKey = field(repr=False, compare=False)
+    public_key: PublicKey = field(repr=False, compare=False)
+    checks: Mapping[str, Check] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        checks = {name: checking(ALGORITHMS[name], self.public_key) for name in self.algorithms}
+        object.__setattr__(self, "checks", MappingProxyType(checks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,11 @@ class KeySet:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_kid", {key.kid: key for key in self.keys if key.kid is not None})
+
+    def by_kid(self, unverified: Unverified) -> Key | None:
+        """The key that the token's `kid` names, if it is for the token's algorithm."""
+        key = self._by_kid.get(unverified.kid) if unverified.kid is not None else None
+        return key if key is not None and unverified.alg in key.algorithms else None
 
     def find(self, unverified: Unverified) -> Key:
         """The one key for a token: by exact `kid`; without one only if exactly one key fits the algorithm (J-05).
@@ -220,7 +231,7 @@ def _read_key(entry: Any) -> Key:
         rows = tuple(row for row in rows if row.computes in named)
         if not rows:
             raise _Dropped("`alg` is none that such a key can verify")
-    return Key(kid, frozenset(row.name for row in rows), thumbprint(public_key), _material(public_key))
+    return Key(kid, frozenset(row.name for row in rows), thumbprint(public_key), public_key)
 
 
 def _check_purpose(entry: Mapping[str, Any]) -> None:
@@ -272,16 +283,6 @@ def _bytes(entry: Mapping[str, Any], name: str, length: int | None = None) -> by
     if length is not None and len(data) != length:
         raise UnfitKey(f"`{name}` is not {length} bytes long")
     return data
-
-
-def _material(public_key: PublicKey) -> RSAKey | ECKey | OKPKey | MLDSA44PublicKey:
-    if isinstance(public_key, MLDSA44PublicKey):
-        return public_key
-    if isinstance(public_key, RSAPublicKey):
-        return RSAKey.import_key(public_key)
-    if isinstance(public_key, EllipticCurvePublicKey):
-        return ECKey.import_key(public_key)
-    return OKPKey.import_key(public_key)
 
 
 def _without_conflicts(found: Iterable[tuple[int, Key]], notes: list[Note]) -> Iterable[Key]:

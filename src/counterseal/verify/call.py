@@ -20,12 +20,14 @@ _IDENTITY_LENGTH: Final = 255
 def check_shape(claims: Mapping[str, Any]) -> None:
     """What every call token has besides the claims that `jose.claims` checks (contract.md section 5).
 
-    Raises VerificationError `claim` or `actor`.
+    Raises VerificationError `claim`, `scope` or `actor`.
     """
     for name in ("client_id", "jti", "txn"):
         value = claims.get(name)
         if not isinstance(value, str) or not 0 < len(value) <= _IDENTITY_LENGTH:
             raise VerificationError("claim", f"`{name}` is not a string of 1 to {_IDENTITY_LENGTH} characters")
+    if not isinstance(claims.get("scope"), str):
+        raise VerificationError("scope", "`scope` is missing or not a string")
     act = claims.get("act")
     if not isinstance(act, dict):
         raise VerificationError("actor", "`act` is missing or not an object")
@@ -36,17 +38,12 @@ def check_shape(claims: Mapping[str, Any]) -> None:
 
 
 def check_operation(
-    claims: Mapping[str, Any],
-    operation: Operation,
-    audience: str,
-    *,
-    require_arguments: bool,
-    scope_of: ScopeOf = scope_of,
-) -> None:
-    """Scope and authorization_details (RFC 9396) against the call. require_arguments: a digest must be there where the
-    method binds arguments; one that is there is always checked. scope_of: how tokens of this profile name their scope.
+    claims: Mapping[str, Any], operation: Operation, audience: str, *, scope_of: ScopeOf = scope_of
+) -> Mapping[str, Any]:
+    """Scope and authorization_details (RFC 9396) against method and name. The details, for `check_arguments`. scope_of: how
+    tokens of this profile name their scope.
 
-    Raises VerificationError `scope`, `operation` or `arguments`.
+    Raises VerificationError `scope` or `operation`.
     """
     try:
         scope = scope_of(operation.method, operation.name)
@@ -68,17 +65,22 @@ def check_operation(
         raise VerificationError("operation", "the token names something, and this call names nothing")
     if operation.name is not None and bound.get("identifier") != operation.name:
         raise VerificationError("operation", "the token is for another name")
-    _check_arguments(bound, operation, require_arguments=require_arguments)
+    return bound
 
 
-def _check_arguments(bound: Mapping[str, Any], operation: Operation, *, require_arguments: bool) -> None:
+def check_arguments(bound: Mapping[str, Any], operation: Operation, *, required: bool) -> None:
+    """The digest in the details against the arguments. required: one must be there where the method binds arguments; one that
+    is there is always checked.
+
+    Raises VerificationError `arguments`.
+    """
     row = METHODS.get(operation.method)
     if row is None or not row.arguments:
         if "arguments_digest" in bound:
             raise VerificationError("arguments", "the token binds arguments, and this method has none")
         return
     if "arguments_digest" not in bound:
-        if require_arguments:
+        if required:
             raise VerificationError("arguments", "the token does not bind the arguments (`arguments_digest`)")
         return
     try:

@@ -45,6 +45,10 @@ _log: Final = logging.getLogger("counterseal.verify")
 class Keys(Protocol):
     """Finds the key for a token."""
 
+    def at_hand(self, unverified: Unverified) -> Key | None:
+        """The key, where nothing has to be waited for; None where `find` has to be asked. Raises TokenRefused."""
+        ...
+
     def find(self, unverified: Unverified) -> Finding:
         """Raises TokenRefused where there is none, CannotVerify where nobody can tell."""
         ...
@@ -81,6 +85,9 @@ class FixedKeys:
         """Raises ValueError for a document without one usable key."""
         self._keys = _usable(read_jwks(document, limits))
 
+    def at_hand(self, unverified: Unverified) -> Key | None:
+        return self._keys.find(unverified)
+
     def find(self, unverified: Unverified) -> Finding:
         yield from ()
         return self._keys.find(unverified)
@@ -108,6 +115,12 @@ class CachedKeys:
         self._failed_at: float | None = None
         self._problem = "they were never fetched"
         self._refetched_at: float | None = None
+
+    def at_hand(self, unverified: Unverified) -> Key | None:
+        held = self._held
+        if held is None or self._clock.monotonic() >= held.fresh_until:
+            return None
+        return held.keys.by_kid(unverified)
 
     def find(self, unverified: Unverified) -> Finding:
         held = self._held

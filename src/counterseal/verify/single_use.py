@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from concurrent.futures import Future
 from typing import Protocol
 
 from counterseal.clock import Clock
@@ -13,11 +14,12 @@ from counterseal.verify.errors import CannotVerify
 class SingleUse(Protocol):
     """A place that remembers tokens until they are over. Several processes that serve one audience share one."""
 
-    def claim(self, jti: str, expires: float) -> bool:
+    def claim(self, jti: str, expires: float) -> bool | Future[bool]:
         """True for the first claim of a `jti`, False for every later one; of two at once, one wins.
 
         expires: seconds since the epoch from which the token is refused anyway, so that it may be forgotten.
-        Must answer without waiting. Raises CannotVerify where it cannot tell.
+        It is called on the event loop: a store that has to wait answers at once with a Future, and waits in a thread of its
+        own. Whatever it raises means that nobody can tell: 503, and never a pass.
         """
         ...
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any, Final
 
@@ -18,36 +17,41 @@ from counterseal.clock import Clock, SystemClock
 from counterseal.core.limits import LIMITS, Limits
 from counterseal.core.operation import Operation
 from counterseal.core.profiles import COUNTERSEAL, PROFILES
+from counterseal.core.value import Value
 from counterseal.jose import claims, jws, strict
 from counterseal.jose.refusal import TokenRefused
 from counterseal.verify import call
-from counterseal.verify.errors import VerificationError
+from counterseal.verify.errors import CannotVerify, VerificationError
 from counterseal.verify.keys import keys_from
+from counterseal.verify.required import Path, RequiredClaims
 from counterseal.verify.single_use import MemorySingleUse, SingleUse
 
 LONGEST_LIFE: Final = 900.0
 """Seconds: the longest `signer.ttl_seconds` that a gateway takes (contract.md section 4)."""
 
-Flow = Generator["Future[None]", bool, "Verified"]
+Flow = Generator["Future[Any]", bool, "Verified"]
 """Yields what has to be waited for; is sent whether that ended in time."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
+class Verified(Value, frozen=True, kw_only=True):
     """A call token that vouches for this call.
 
     subject: `sub`, the end user for whom the call is made. actors: who acts for the subject (RFC 8693), the immediate actor
-    first; decide on that one, the others are history. client_id: the caller's API key or OAuth client. jti: unique for the
-    call. txn: the same over retries of one call. expires: `exp`, seconds since the epoch. claims: all of them, read-only.
+    first; decide on that one, the others are history. client_id: the caller's API key or OAuth client. scope: the one that
+    the token holds. jti: unique for the call. txn: the same over retries of one call. expires: `exp`, seconds since the
+    epoch. claims: all of them, read-only, and not in the repr, because they are about people.
     """
+
+    UNSHOWN = frozenset({"claims"})
 
     subject: str
     actors: tuple[str, ...]
     client_id: str
+    scope: str
     jti: str
     txn: str
     expires: float
-    claims: Mapping[str, Any] = field(repr=False)
+    claims: Mapping[str, Any]
 
 
 class Verifier:
@@ -57,7 +61,8 @@ class Verifier:
     jwks: where the gateway's public keys are: None for the well-known address under the issuer, an https address, the path
     of a file, or a JWKS as a mapping. leeway: seconds by which clocks may differ, at most 60. single_use: True remembers
     used tokens in this process; a SingleUse of your own where several processes serve one audience; False takes a token as
-    often as it comes while it lives. require_arguments: a token for a method with arguments must bind them; False takes
+    often as it comes while it lives. longest_life: seconds from `iat` to `exp`, at most 900. required_claims: what else a token
+    must say, see `verify.required`. require_arguments: a token for a method with arguments must bind them; False takes
     tokens of a gateway with `bind_arguments: false`. profile: "litellm" for a server whose tokens the gateway gives LiteLLM's
     shape (`signer.profile`), and no others. allow_insecure: keys over http from other hosts than this machine.
 
@@ -71,17 +76,22 @@ class Verifier:
         audience: str,
         jwks: str | PathLike[str] | Mapping[str, Any] | None = None,
         leeway: float = 30.0,
+        longest_life: float = LONGEST_LIFE,
         single_use: bool | SingleUse = True,
+        required_claims: Collection[Path] | Mapping[Path, Any] = (),
         require_arguments: bool = True,
         profile: str = COUNTERSEAL.name,
         allow_insecure: bool = False,
         clock: Clock | None = None,
         limits: Limits = LIMITS,
     ) -> None:
+        if not isinstance(issuer, str) or not isinstance(audience, str):
+            raise ValueError("issuer and audience are one text each: a call token has one audience")
         if profile not in PROFILES:
             raise ValueError(f"profile must be one of {', '.join(PROFILES)}")
         self.issuer = issuer
         self.audience = audience
+        self.leeway = leeway
         self.profile = PROFILES[profile]
         self._rules = claims.ClaimRules(
             issuer=issuer,
@@ -89,8 +99,11 @@ class Verifier:
             single_audience=True,
             types=(self.profile.typ,),
             leeway=leeway,
-            longest_life=LONGEST_LIFE,
+            longest_life=longest_life,
         )
+        if not 0 < longest_life <= LONGEST_LIFE:
+            raise ValueError(f"longest_life is more than 0 and at most {LONGEST_LIFE:g} seconds")
+        self._required_claims = RequiredClaims(required_claims)
         self._clock = clock or SystemClock()
         self._limits = limits
         self._require_arguments = require_arguments
@@ -114,53 +127,66 @@ class Verifier:
     async def averify(
         self, token: str | bytes, *, method: str, name: str | None = None, arguments: Mapping[str, Any] | None = None
     ) -> Verified:
-        """The same without blocking the event loop: keys are fetched in a thread."""
-        flow = self._flow(token, Operation(method, name, arguments))
-        try:
-            flight = next(flow)
-            while True:
-                await asyncio.wait([asyncio.wrap_future(flight)], timeout=self._patience)
-                flight = flow.send(flight.done())
-        except StopIteration as finished:
-            return _result(finished)
+        """The same without blocking the event loop: what has to be waited for is waited for in a thread."""
+        return await self._await(self._flow(token, Operation(method, name, arguments)))
+
+    def verify_without_arguments(self, token: str | bytes, *, method: str, name: str | None = None) -> Verified:
+        """Everything but the digest of the arguments, for a server that cannot know what they were. It accepts a token for
+        one set of arguments with any other, once."""
+        return self._wait(self._flow(token, Operation(method, name), bound=False))
+
+    async def averify_without_arguments(self, token: str | bytes, *, method: str, name: str | None = None) -> Verified:
+        """The same without blocking the event loop."""
+        return await self._await(self._flow(token, Operation(method, name), bound=False))
 
     def verify_without_operation(self, token: str | bytes) -> Verified:
         """Everything but the operation and single use: for tools that look at a token on its own. A server that calls
         this accepts a token for one call with any other."""
         return self._wait(self._flow(token, None))
 
-    def _flow(self, token: str | bytes, operation: Operation | None) -> Flow:
+    async def averify_without_operation(self, token: str | bytes) -> Verified:
+        """The same without blocking the event loop: for the first of two steps, of which the second checks the operation."""
+        return await self._await(self._flow(token, None))
+
+    def _flow(self, token: str | bytes, operation: Operation | None, *, bound: bool = True) -> Flow:
+        """bound: the arguments are those of the operation."""
         try:
             unverified = strict.read(token, self._limits)
-            key = yield from self._keys.find(unverified)
+            key = self._keys.at_hand(unverified) or (yield from self._keys.find(unverified))
             verified = jws.verify(unverified, key)
             claims.check(verified, self._rules, self._clock.wall())
         except TokenRefused as refused:
             raise VerificationError(refused.code, refused.detail) from None
         held = verified.claims
         call.check_shape(held)
+        self._required_claims.check(held)
         if operation is not None:
-            call.check_operation(
-                held,
-                operation,
-                self.audience,
-                require_arguments=self._require_arguments,
-                scope_of=self.profile.scope_of,
-            )
-            self._use_up(held)
+            details = call.check_operation(held, operation, self.audience, scope_of=self.profile.scope_of)
+            if bound:
+                call.check_arguments(details, operation, required=self._require_arguments)
+            answer = self._claim(held)
+            if isinstance(answer, Future):
+                answer = _answer(answer, in_time=(yield answer))
+            if not answer:
+                raise VerificationError("replayed", "the token was used before")
         return Verified(
             subject=held["sub"],
             actors=_actors(held["act"]),
             client_id=held["client_id"],
+            scope=held["scope"],
             jti=held["jti"],
             txn=held["txn"],
             expires=held["exp"],
             claims=held,
         )
 
-    def _use_up(self, held: Mapping[str, Any]) -> None:
-        if self._single_use is not None and not self._single_use.claim(held["jti"], held["exp"] + self._rules.leeway):
-            raise VerificationError("replayed", "the token was used before")
+    def _claim(self, held: Mapping[str, Any]) -> bool | Future[bool]:
+        if self._single_use is None:
+            return True
+        try:
+            return self._single_use.claim(held["jti"], held["exp"] + self._rules.leeway)
+        except Exception as error:
+            raise _cannot_tell(error) from None
 
     def _wait(self, flow: Flow) -> Verified:
         try:
@@ -170,6 +196,31 @@ class Verifier:
                 flight = flow.send(bool(done))
         except StopIteration as finished:
             return _result(finished)
+
+    async def _await(self, flow: Flow) -> Verified:
+        try:
+            flight = next(flow)
+            while True:
+                await asyncio.wait([asyncio.wrap_future(flight)], timeout=self._patience)
+                flight = flow.send(flight.done())
+        except StopIteration as finished:
+            return _result(finished)
+
+
+def _answer(claimed: Future[bool], *, in_time: bool) -> bool:
+    if not in_time:
+        raise CannotVerify("the memory for single use did not answer in time")
+    try:
+        return claimed.result()
+    except Exception as error:
+        raise _cannot_tell(error) from None
+
+
+def _cannot_tell(error: Exception) -> CannotVerify:
+    """Where a store fails, nobody knows whether the token was used, whatever it raised."""
+    if isinstance(error, CannotVerify):
+        return error
+    return CannotVerify(f"the memory for single use cannot be reached: {type(error).__name__}")
 
 
 def _result(finished: StopIteration) -> Verified:
