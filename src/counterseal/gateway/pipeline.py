@@ -20,7 +20,7 @@ from counterseal.core.caller import Caller
 from counterseal.core.canonical import NotCanonical
 from counterseal.core.claims import ClaimTaken, SignerSettings, build_claims
 from counterseal.core.origins import Origins
-from counterseal.core.permit import ClaimsRefused, Denial, Permit
+from counterseal.core.permit import Allowed, ClaimsRefused, Denial, Permit
 from counterseal.core.policy import Policy
 from counterseal.core.reply import Reply
 from counterseal.core.sources import UnfitSubject
@@ -28,7 +28,7 @@ from counterseal.errors import BadCall, CallError, Unauthenticated
 from counterseal.gateway.admission import Admission
 from counterseal.gateway.passthrough import Passthrough
 from counterseal.gateway.recorder import Denied, Recorder
-from counterseal.hooks.runner import NOTHING, Hooks, failure
+from counterseal.hooks.runner import NOTHING, Added, Hooks, Passed, failure
 from counterseal.identity.credentials import REFUSED
 from counterseal.identity.identify import Identify
 from counterseal.issuer.mint import Mint
@@ -86,30 +86,43 @@ class Pipeline:
         """
         signer = self.signers.get(call.server)
         if signer is None:
-            # The words of core/policy.py for a server that this caller may not use: nobody can tell the two apart (A-10).
-            what = f"no server {call.server!r} for this caller"
-            if not call.server:
-                what = "not yet one address for all servers: call /mcp/{server}"
-            return Denial("server_unknown", f"there is {what}", "servers")
+            return _no_server(call)
+        decided = await self._decide(caller, call, inbound)
+        if isinstance(decided, Denial):
+            return decided
+        allowed, passed = decided
+        passthrough = self.passthrough.get(call.server)
+        own = passthrough.headers(inbound) if passthrough is not None and inbound is not None else ()
+        added = NOTHING if self.hooks is None else await self.hooks.add(caller, passed, inbound)
+        return await self._countersign(caller, passed.call, allowed, signer, added, tuple(own), origins)
+
+    async def _decide(self, caller: Caller, call: Call, inbound: Inbound | None) -> tuple[Allowed, Passed] | Denial:
+        """Policy, then the gates; and policy again about other arguments, which are another call (threats.md P-03)."""
         allowed = self.policy.decide(caller, call)
         if isinstance(allowed, Denial):
             return allowed
-        more: list[tuple[str, str]] = []
-        passthrough = self.passthrough.get(call.server)
-        if passthrough is not None and inbound is not None:
-            more += passthrough.headers(inbound)
-        passes_on = more != []
-        added = NOTHING
-        if self.hooks is not None:
-            passed = await self.hooks.pass_gates(caller, call, inbound)
-            if isinstance(passed, Denial):
-                return passed
-            if passed.call is not call:  # other arguments are another call (P-03)
-                call = passed.call
-                allowed = self.policy.decide(caller, call)
-                if isinstance(allowed, Denial):
-                    return allowed
-            added = await self.hooks.add(caller, passed, inbound)
+        if self.hooks is None:
+            return allowed, Passed(call)
+        passed = await self.hooks.pass_gates(caller, call, inbound)
+        if isinstance(passed, Denial):
+            return passed
+        if passed.call is not call:
+            allowed = self.policy.decide(caller, passed.call)
+            if isinstance(allowed, Denial):
+                return allowed
+        return allowed, passed
+
+    async def _countersign(
+        self,
+        caller: Caller,
+        call: Call,
+        allowed: Allowed,
+        signer: SignerSettings,
+        added: Added,
+        own: tuple[tuple[str, str], ...],
+        origins: Origins | None,
+    ) -> Permit | Denial:
+        """Claims, the token over them, and what goes beside it. own: a credential of the server's that the caller brought."""
         if signer.debug and origins is None:
             origins = Origins()
         now, jti, txn = int(self.clock.wall()), self.new_id(), self.new_id()
@@ -127,6 +140,7 @@ class Pipeline:
         except ClaimTaken as error:
             raise failure(added.by[error.name], str(error)) from None
         minted = await self.mint.mint(claims, signer.algorithm, signer.profile.typ)
+        more = list(own)
         for other in others:
             signed = await self.mint.mint(other.claims, signer.algorithm, other.typ)
             more.append((other.header, other.scheme + signed.token))
@@ -144,7 +158,15 @@ class Pipeline:
             token=minted.token,
             more=tuple(more),
             others=tuple(other.claims for other in others),
-            passes_on=passes_on,
+            passes_on=own != (),
             headers=added.headers,
             hooks=added.names,
         )
+
+
+def _no_server(call: Call) -> Denial:
+    # The words of core/policy.py for a server that this caller may not use: nobody can tell the two apart (threats.md A-10).
+    what = f"no server {call.server!r} for this caller"
+    if not call.server:
+        what = "not yet one address for all servers: call /mcp/{server}"
+    return Denial("server_unknown", f"there is {what}", "servers")
