@@ -12,6 +12,8 @@ import jsonschema_rs
 _BACKTRACKS: Final = 10_000
 """A pattern that tries more often than this to match a text does not match it."""
 _TOLD: Final = 5
+_DEEP: Final = 6
+"""Levels of a value down to which the places are looked for in a schema that refers to itself."""
 _LONGEST: Final = 300
 
 
@@ -19,7 +21,7 @@ class Checker:
     """One schema, compiled. Raises ValueError, with a reason, for one that is no schema of JSON Schema 2020-12."""
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
-        self._explains = not _refers_to_itself(schema)
+        self._refers_to_itself = _refers_to_itself(schema)
         try:
             self._validator = jsonschema_rs.Draft202012Validator(
                 dict(schema),
@@ -33,15 +35,27 @@ class Checker:
     def problem(self, value: Any) -> str | None:
         """What is wrong with a value, one place a line, without quoting it; None where nothing is.
 
-        Where a schema refers to itself, finding the places can take twice as long for each level of the value, which is the
-        caller's; so there it is only told that the value does not fit.
+        Where a schema refers to itself, finding the places can take several times as long for each level of the value, and those
+        are the caller's; so of a deep value it is only told that it does not fit.
         """
         if self._validator.is_valid(value):
             return None
-        if not self._explains:
+        if self._refers_to_itself and _is_deep(value):
             return "$: the value is not what the schema asks for"
         errors = islice(self._validator.iter_errors(value), _TOLD)
         return "\n".join(f"{_short(_path(error.instance_path))}: {_short(error.message)}" for error in errors)
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEP):
+        level = [
+            child
+            for node in level
+            if isinstance(node, Mapping | list | tuple)
+            for child in (node.values() if isinstance(node, Mapping) else node)
+        ]
+    return level != []
 
 
 def _refers_to_itself(schema: Mapping[str, Any]) -> bool:
