@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from mcp_types import CallToolResult
+from msgspec.structs import replace
 
 from counterseal.core.call import Era
 from counterseal.core.limits import LIMITS, Limits
@@ -113,6 +114,22 @@ async def test_a_call_is_one_request_with_the_call_token_and_nothing_of_the_call
         ("If-Match", '"e"'),
     )
     assert b"callers" not in heard.raw
+
+
+async def test_p_04_headers_of_hooks_go_behind_ours_and_take_the_place_of_none(server: HostileServer) -> None:
+    added = (("X-Tenant", "north"), ("if-match", "evil"), ("Authorization", "evil"), ("ACCEPT", "evil"))
+    async with sending(server) as room:
+        await room.send(replace(asked("get_thing", {"id": "x", "If-Match": '"e"'}), headers=added))
+    (heard,) = server.seen
+    assert heard.headers[-2:] == (("If-Match", '"e"'), ("X-Tenant", "north"))
+    assert b"evil" not in heard.raw
+
+
+async def test_what_a_tool_takes_is_known_without_a_list(server: HostileServer) -> None:
+    async with sending(server) as room:
+        taken = json.loads(room.input_schema("get_thing") or b"")
+        assert set(taken["properties"]) == {"id", "q", "If-Match"}
+        assert room.input_schema("gone") is None
 
 
 async def test_a_body_goes_out_as_json(server: HostileServer) -> None:
