@@ -140,6 +140,17 @@ def test_whatever_a_client_raises_nobody_can_tell(raised: Exception) -> None:
     assert str(raised) not in caught.value.message
 
 
+def test_a_client_that_has_not_asked_yet_is_no_pass() -> None:
+    """As `redis.asyncio.Redis` answers, and a pipeline: with something that is true, before anything was asked."""
+
+    class Unasked(Remembering):
+        def set(self, name: str, value: str, *, px: int, nx: bool) -> Any:
+            return Future()
+
+    with pytest.raises(CannotVerify, match=r"answered with Future: use `redis\.Redis`"):
+        verify(RedisSingleUse(Unasked()), FixedClock())
+
+
 def test_claims_that_wait_are_bounded() -> None:
     """n and n + 1: two in threads and three in line; the next one fails at once, and the others go on."""
     gate = threading.Event()

@@ -134,6 +134,32 @@ async def test_whatever_is_not_a_yes_is_a_no(driver: str, answer: Callable[[], A
     assert caught.value.code == "replayed"
 
 
+class Unawaited:
+    """What `async def claim` answers with, for someone who does not await it: true, and no yes."""
+
+    def __await__(self) -> Any:
+        yield
+
+
+@both
+@pytest.mark.parametrize("said", [Unawaited(), 1, -1, "no", [False]], ids=lambda said: type(said).__name__)
+@pytest.mark.parametrize("later", [False, True])
+async def test_what_is_true_without_being_a_yes_cannot_tell(driver: str, said: Any, later: bool) -> None:
+    with pytest.raises(CannotVerify, match=f"answered with {type(said).__name__}: `claim` is no coroutine"):
+        await verify(Answering(lambda: at_once(said) if later else said), driver)
+
+
+@both
+async def test_a_store_with_a_coroutine_for_a_claim_lets_nothing_through(driver: str) -> None:
+    async def claim() -> bool:
+        return True
+
+    running = claim()
+    with pytest.raises(CannotVerify, match="answered with coroutine"):
+        await verify(Answering(lambda: running), driver)
+    running.close()
+
+
 def raising(error: Exception) -> Callable[[], Any]:
     def answer() -> Any:
         raise error

@@ -70,7 +70,12 @@ class RedisSingleUse:
     def _claim(self, jti: str, expires: float) -> bool:
         life = max(0.0, expires - self._clock.wall()) + _MARGIN
         name, mine = self._prefix + jti, secrets.token_hex(8)
-        if self._client.set(name, mine, px=math.ceil(life * 1000), nx=True):
+        answer = self._client.set(name, mine, px=math.ceil(life * 1000), nx=True)
+        if answer is True:
             return True
+        if answer:  # an asynchronous client has asked nothing yet, and a client in a transaction neither
+            raise CannotVerify(
+                f"Redis answered with {type(answer).__name__}: use `redis.Redis`, not its asynchronous twin"
+            )
         # A client that lost the answer asks again by itself, and then finds what it wrote.
         return self._client.get(name) in (mine, mine.encode())

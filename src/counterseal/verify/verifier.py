@@ -167,8 +167,7 @@ class Verifier:
             answer = self._claim(held)
             if isinstance(answer, Future):
                 answer = _answer(answer, in_time=(yield answer))
-            if not answer:
-                raise VerificationError("replayed", "the token was used before")
+            _take(answer)
         return Verified(
             subject=held["sub"],
             actors=_actors(held["act"]),
@@ -214,6 +213,18 @@ def _answer(claimed: Future[bool], *, in_time: bool) -> bool:
         return claimed.result()
     except Exception as error:
         raise _cannot_tell(error) from None
+
+
+def _take(answer: object) -> None:
+    """Only True is a yes: a coroutine that nobody awaited, or a row count of -1, is true as well."""
+    if answer is True:
+        return
+    if answer:
+        kind = type(answer).__name__
+        raise CannotVerify(
+            f"the memory for single use answered with {kind}: `claim` is no coroutine and returns a bool"
+        )
+    raise VerificationError("replayed", "the token was used before")
 
 
 def _cannot_tell(error: Exception) -> CannotVerify:
