@@ -481,6 +481,14 @@ def test_paths_that_would_guard_nothing_are_refused(paths: Any) -> None:
         guard(paths=paths)
 
 
+async def test_paths_that_can_be_read_only_once_are_guarded_like_others() -> None:
+    middleware, _ = guard(paths=(path for path in ["/mcp"]))  # type: ignore[arg-type]
+    assert middleware.guards({"path": "/mcp/x"})
+    assert not middleware.guards({"path": "/health"})
+    with pytest.raises(ValueError, match="paths"):
+        guard(paths=(path for path in []))  # type: ignore[arg-type]
+
+
 async def test_lifespan_passes_and_websockets_are_closed() -> None:
     guarded, app = guard()
     await ask(guarded, None, None, type="lifespan")

@@ -53,13 +53,17 @@ class CountersealMiddleware:
         resource_metadata: str | None = None,
         limits: Limits = LIMITS,
     ) -> None:
-        if isinstance(paths, str) or (paths is not None and not all(path.startswith("/") for path in paths or [""])):
+        # Read once: what can be read only once would be checked here, and guard nothing after.
+        guarded = paths if paths is None or isinstance(paths, str) else tuple(paths)
+        if isinstance(guarded, str) or (
+            guarded is not None and not all(path.startswith("/") for path in guarded or [""])
+        ):
             raise ValueError("paths is a collection of one or more paths that begin with a slash")
         if resource_metadata is not None and not _is_quotable(resource_metadata):
             raise ValueError("resource_metadata is the address of a document, in printable ASCII without quotes")
         self._app = app
         self._verifier = verifier
-        self._paths = None if paths is None else tuple(path.rstrip("/") for path in paths)
+        self._paths = None if guarded is None else tuple(path.rstrip("/") for path in guarded)
         self._resource_metadata = resource_metadata
         self._limits = limits
 

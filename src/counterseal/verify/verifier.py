@@ -107,6 +107,8 @@ class Verifier:
         self._clock = clock or SystemClock()
         self._limits = limits
         self._require_arguments = require_arguments
+        if not isinstance(single_use, bool) and not callable(getattr(single_use, "claim", None)):
+            raise ValueError("single_use is True, False, or a SingleUse with its `claim`: None is not taken for False")
         self._single_use: SingleUse | None = None
         if single_use is not False:
             self._single_use = MemorySingleUse(self._clock) if single_use is True else single_use
