@@ -119,7 +119,11 @@ def _query(parameter: Parameter, value: Any) -> Iterable[str]:
 
 
 def _header(parameter: Parameter, value: Any) -> str:
-    text = ",".join(_simple(parameter, value))
+    pieces = _simple(parameter, value)
+    # A header encodes nothing, so a comma would make another piece, which nobody checked against the schema.
+    if parameter.style != "json" and isinstance(value, list | dict) and any("," in piece for piece in pieces):
+        raise NotWritten(f"`{parameter.argument}` holds a comma in one of its values, which would make two of it")
+    text = ",".join(pieces)
     if not _HEADER.fullmatch(text):
         raise NotWritten(f"`{parameter.argument}` is empty, or holds characters that no header has")
     return text
