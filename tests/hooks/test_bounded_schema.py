@@ -245,6 +245,45 @@ def test_m_16_a_schema_that_doubles_with_each_reference_is_refused(link: Callabl
     assert made(chain(3, link, {"type": "object", "properties": {"a": {}}})).fault({"a": 1}) is None
 
 
+DOUBLING = chain(28, LINKS["allOf"], {"type": "object"})["$defs"]
+DRAFT_07 = "http://json-schema.org/draft-07/schema#"
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("keyword", ["default", "const", "examples"])
+def test_m_16_a_second_anchor_does_not_hide_what_the_first_one_weighs(keyword: str, before: bool) -> None:
+    decoy = {keyword: [{"$anchor": "a"}]}
+    real = {"$ref": "#a", "$defs": {"one": {"$anchor": "a", "type": "object"}}}
+    assert made(real).fault({"x": 1}) is None
+    assert refused({**decoy, **real} if before else {**real, **decoy}) == "it has one anchor twice"
+    both = {"$ref": "#a", "$defs": {"one": {"$anchor": "a", "$dynamicAnchor": "a", "type": "object"}}}
+    assert made(both).fault({"x": 1}) is None
+
+
+@pytest.mark.parametrize("name", ["definitions", "$defs", "x"])
+def test_m_16_what_dependencies_lead_to_is_weighed_whatever_its_name(name: str) -> None:
+    hidden = {"$schema": DRAFT_07, "$defs": DOUBLING, "dependencies": {name: {"$ref": "#/$defs/a0"}}}
+    assert refused(hidden) == "it is too much with its references followed"
+    plain = {"$schema": DRAFT_07, "dependencies": {name: ["y"]}}
+    assert made(plain).fault({name: 1, "y": 1}) is None
+    assert made(plain).fault({name: 1}) is not None
+
+
+def test_m_16_names_are_matched_as_often_as_references_lead_there_and_paid_for() -> None:
+    heavy = {"patternProperties": {f"(?:[ab])*a(?:[ab]){{{1500 + number}}}c": False for number in range(16)}}
+    name = "ab" * 1000
+    assert made(heavy).fault({"a": 1}) is None
+    with pytest.raises(TooMuch):
+        made(heavy).fault({name: 1})
+    light: dict[str, Any] = {"$defs": {"x": {"patternProperties": {"^x-": {"type": "string"}}}}}
+    once = {**light, "allOf": [{"$ref": "#/$defs/x"}]}
+    often = {**light, "allOf": [{"$ref": "#/$defs/x"}] * 1000}
+    assert made(once).fault({name: 1}) is None
+    assert made(often).fault({"a": 1}) is None
+    with pytest.raises(TooMuch):
+        made(often).fault({name: 1})
+
+
 def test_m_16_a_long_way_of_references_is_refused_because_of_the_stack() -> None:
     assert refused(chain(300, lambda to: to, True)) == "it is nested too deep"
     assert made(chain(150, lambda to: to, True)).fault({}) is None

@@ -8,8 +8,8 @@ refused before it begins.
   values in what is checked. Both have a ceiling. References that lead back to where they came from count once, because the
   validator remembers what it has seen; `unevaluated...` makes it look again and counts three times, and with such references it
   forgets, so the two together are refused.
-* `pattern` is matched in linear time, without look-around and back-references, and at most for half a second by the worst that a
-  pattern of its size can cost.
+* `pattern` and `patternProperties` are matched in linear time, without look-around and back-references, and at most for half a
+  second by the worst that a pattern of its size can cost.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 _ANCHORS: Final = ("$anchor", "$dynamicAnchor")
 _ASIDE: Final = ("$defs", "definitions")
 """Keywords whose schemas are not looked at unless a reference leads there."""
-_MAPS: Final = frozenset(["properties", "patternProperties", "dependentSchemas"])
+_MAPS: Final = frozenset(["properties", "patternProperties", "dependentSchemas", "dependencies"])
 """Keywords whose value is a mapping of names to schemas."""
 _UNEVALUATED: Final = ("unevaluatedProperties", "unevaluatedItems")
 
@@ -84,10 +84,11 @@ class BoundedSchema:
         draft = str(schema.get("$schema", next(iter(_DRAFTS)))).removesuffix("#")
         if draft not in _DRAFTS:
             raise NotCheckable("its `$schema` is none that is known here")
-        weigh = _Weigh(schema)
+        patterns = _Patterns()
+        weigh = _Weigh(schema, patterns)
         self._weight = weigh.weight
         self._explains = not weigh.recursive
-        self._matches_names = bool(weigh.name_patterns)
+        self._name_cost = weigh.name_cost
         self._meter = _Meter()
         try:
             self._validator = _DRAFTS[draft](
@@ -95,13 +96,13 @@ class BoundedSchema:
                 offline=True,
                 validate_formats=False,
                 pattern_options=_linear(_RATES[-1][0]),
-                keywords={"pattern": _metered(self._meter)},
+                keywords={"pattern": _metered(self._meter, patterns)},
             )
         except ValueError as error:
             if (name := getattr(getattr(error, "kind", None), "name", None)) in ("format", "pattern"):
                 raise NotCheckable("it has a `pattern` that cannot be matched in linear time") from None
             raise NotCheckable(f"it is not valid ({name})" if name else "it is not valid") from None
-        self.size = weigh.values * _VALUE_BYTES + self._meter.size
+        self.size = weigh.values * _VALUE_BYTES + patterns.size
 
     def fault(self, value: Mapping[str, Any]) -> str | None:
         """None where the value fits; else where it does not and by which rule, without quoting it, as far as that can be told.
@@ -111,7 +112,9 @@ class BoundedSchema:
         plain = _Plain()
         copied = plain.of(value)
         work = self._weight * plain.values
-        if work > _WORK or (self._matches_names and plain.name_bytes > _NAME_BYTES):
+        if work > _WORK or self._name_cost * (plain.name_bytes + plain.values) > _MATCHING:
+            raise TooMuch
+        if self._name_cost and plain.name_bytes > _NAME_BYTES:
             raise TooMuch
         self._meter.left = _MATCHING
         fits = self._validator.is_valid(copied)
@@ -157,15 +160,19 @@ class _Plain:
 class _Weigh:
     """How much a schema is with every reference followed. Raises NotCheckable where that is too much, or leads outside."""
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
+    def __init__(self, schema: Mapping[str, Any], patterns: _Patterns) -> None:
         self._root = schema
+        self._compiled = patterns
         self.values = 0
         self._anchors: dict[str, Any] = {}
-        self._weights: dict[int, int] = {}
+        self._weights: dict[int, tuple[int, int]] = {}
+        """And what matching one byte of a name costs in it."""
         self._open: set[int] = set()
         self._patterns = 0
         self._unevaluated = False
         self.name_patterns = 0
+        self.name_cost = 0
+        """What one byte of a member's name costs in all `patternProperties` with references followed, in microseconds."""
         self.recursive = False
         self._survey(schema)
         self.weight = self._of(schema, 0)
@@ -188,8 +195,11 @@ class _Weigh:
             if node is not value and isinstance(node.get("$id"), str):
                 raise NotCheckable("it has an `$id` inside")
             for key in _ANCHORS:
-                if isinstance(node.get(key), str):
-                    self._anchors[node[key]] = node
+                if not isinstance(name := node.get(key), str):
+                    continue
+                # Two would be weighed as one and followed as the other.
+                if self._anchors.setdefault(name, node) is not node:
+                    raise NotCheckable("it has one anchor twice")
             self._patterns += isinstance(node.get("pattern"), str)
             self._unevaluated |= any(key in node for key in _UNEVALUATED)
 
@@ -205,7 +215,9 @@ class _Weigh:
             self.recursive = True
             return 1
         if (known := self._weights.get(id(value))) is not None:
-            return known
+            self.name_cost += known[1]
+            return known[0]
+        before = self.name_cost
         if nested > _NESTED:
             raise NotCheckable("it is nested too deep")
         self._open.add(id(value))
@@ -213,15 +225,24 @@ class _Weigh:
         for key, one in value.items():
             if key not in _ASIDE:
                 weight += self._of(one, nested + 1, is_map=key in _MAPS)
+        if isinstance(names := value.get("patternProperties"), dict):
+            self.name_patterns += len(names)
+            self.name_cost += sum(self._cost(name) for name in names)
         for key in _UNEVALUATED:
-            weight *= 3 if key in value else 1
+            if key in value:
+                weight *= 3
+                self.name_cost += 2 * (self.name_cost - before)
         if weight > _WEIGHT:
             raise NotCheckable("it is too much with its references followed")
-        if isinstance(value.get("patternProperties"), dict):
-            self.name_patterns += len(value["patternProperties"])
         self._open.discard(id(value))
-        self._weights[id(value)] = weight
+        self._weights[id(value)] = weight, self.name_cost - before
         return weight
+
+    def _cost(self, pattern: str) -> int:
+        try:
+            return self._compiled.of(pattern)[1]
+        except ValueError:
+            raise NotCheckable("it has a `pattern` that cannot be matched in linear time") from None
 
     def _targets(self, node: Mapping[str, Any]) -> list[Any]:
         found = []
@@ -250,35 +271,44 @@ class _Weigh:
         return node
 
 
+class _Patterns:
+    """size: bytes that all patterns of a schema take."""
+
+    def __init__(self) -> None:
+        self.size = 0
+
+    def of(self, pattern: Any) -> tuple[Any, int]:
+        """What tells whether a text matches, and what one byte of it costs. Raises ValueError."""
+        only = {"type": "string", "pattern": pattern}
+        for size, rate in _RATES:
+            try:
+                compiled = jsonschema_rs.Draft202012Validator(only, offline=True, pattern_options=_linear(size))
+            except ValueError:
+                continue
+            self.size += size + _CACHE
+            if self.size > _PATTERN_BYTES:
+                break
+            return compiled.is_valid, rate
+        raise ValueError
+
+
 class _Meter:
-    """left: what matching may still cost in the check that runs, in microseconds at worst. size: bytes that all patterns take."""
+    """left: what matching may still cost in the check that runs, in microseconds at worst."""
 
     def __init__(self) -> None:
         self.left = 0
-        self.size = 0
 
 
 def _linear(size: int) -> RegexOptions:
     return RegexOptions(size_limit=size, dfa_size_limit=_CACHE)
 
 
-def _metered(meter: _Meter) -> Any:
+def _metered(meter: _Meter, patterns: _Patterns) -> Any:
     """The keyword `pattern` (JSON Schema Validation section 6.3.3), paid for by the meter. Beyond it nothing matches."""
 
     class Pattern:
         def __init__(self, parent_schema: Mapping[str, Any], value: Any, schema_path: Any) -> None:
-            only = {"type": "string", "pattern": value}
-            for size, rate in _RATES:
-                try:
-                    compiled = jsonschema_rs.Draft202012Validator(only, offline=True, pattern_options=_linear(size))
-                except ValueError:
-                    continue
-                self._matches, self._rate = compiled.is_valid, rate
-                meter.size += size + _CACHE
-                if meter.size > _PATTERN_BYTES:
-                    break
-                return
-            raise ValueError
+            self._matches, self._rate = patterns.of(value)
 
         def validate(self, instance: Any) -> None:
             if not isinstance(instance, str):
