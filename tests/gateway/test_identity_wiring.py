@@ -11,9 +11,10 @@ from urllib.parse import parse_qs
 
 import jwt
 import pytest
+import yaml
 
 from counterseal.core.call import Inbound
-from counterseal.errors import CallError, ConfigError
+from counterseal.errors import CallError, CannotTell, ConfigError
 from counterseal.gateway.wiring import Gateway, open_gateway, prepare
 from tests.gateway.building import modern
 from tests.gateway.idp import CALLED, DISCOVERY, Idp, trusting
@@ -237,7 +238,7 @@ async def test_a_channel_of_its_own_is_a_part_of_readyz(folder: Path, server: Ho
         "channel_token_allow_insecure_loopback": True,
     }
     async with open_gateway(written(folder, server, signer=channel)) as gateway:
-        assert gateway.checks[f"channel {idp.origin}"]() is None
+        assert gateway.checks[f"channel {idp.origin} at {idp.origin}/keys"]() is None
         good = (b"x-line", idp.token(sub="line-1", aud="urn:gateway"))
         await gateway.handler.handle(modern("tools/call", None, good, key=None))
         assert verified(gateway, server)["act"] == {"sub": "line-1", "client_id": "ide"}
@@ -248,6 +249,30 @@ async def test_a_channel_of_its_own_is_a_part_of_readyz(folder: Path, server: Ho
             with pytest.raises(CallError) as told:
                 await gateway.handler.handle(modern("tools/call", None, bad, key=None))
             assert told.value.reason.code == reason
+
+
+@pytest.mark.parametrize("first", ["before", "weather"])
+async def test_k_01_servers_that_read_one_document_for_two_issuers_share_no_keys(
+    folder: Path, server: HostileServer, idp: Idp, first: str
+) -> None:
+    """The document names one issuer. For the other one there are no keys, whichever server is opened first."""
+    channel = {"channel_token_discovery_uri": idp.origin + DISCOVERY, "channel_token_allow_insecure_loopback": True}
+
+    async def sent(issuer: str) -> None:
+        path = written(folder, server, {"signer": {**channel, "channel_token_issuer": issuer}})
+        whole = yaml.safe_load(path.read_text())
+        servers = {**whole["servers"], "before": {"url": server.url + "/before", "signer": channel}}
+        whole["servers"] = {first: servers[first], **servers}
+        path.write_text(yaml.safe_dump(whole, sort_keys=False))
+        async with open_gateway(path) as gateway:
+            await gateway.handler.handle(modern("tools/call", None, with_channel(idp, iss=issuer), key=None))
+
+    await sent(idp.origin)
+    calls = len(server.seen)
+    assert calls
+    with pytest.raises(CannotTell):
+        await sent("https://other.example")
+    assert len(server.seen) == calls, "the server was called"
 
 
 async def test_j_21_our_own_call_token_is_no_channel_token(folder: Path, server: HostileServer, idp: Idp) -> None:

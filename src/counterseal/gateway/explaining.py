@@ -117,7 +117,9 @@ async def _explain(parts: Parts, asked: Asked, clock: Clock, called: Sequence[st
     try:
         call = parts.pipeline.decode(inbound, caller)
     except CallError as error:
-        return Explained(caller=caller, invalid=invalid, refused=_of(error), changes=(error.reason.remedy,))
+        return Explained(
+            caller=caller, invalid=invalid, refused=_of(error), left_out=left_out, changes=(error.reason.remedy,)
+        )
     found = await decided(parts.pipeline, caller, call, inbound)
     policy, verdict = parts.pipeline.policy, found.verdict
     told: dict[str, Any] = {"caller": caller, "invalid": invalid, "asked": tuple(called), "left_out": left_out}

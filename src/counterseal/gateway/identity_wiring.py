@@ -111,7 +111,7 @@ def identity_headers(configuration: Configuration) -> IdentityHeaders:
 
 
 class Providers:
-    """The providers there are, by the address that they read. resolve: how their hosts become addresses."""
+    """The providers there are. resolve: how their hosts become addresses."""
 
     def __init__(
         self,
@@ -129,7 +129,8 @@ class Providers:
         self._background = background
         self._resolve = resolve
         self._limits = limits
-        self._by_address: dict[str, Provider] = {}
+        self._shared: dict[tuple[str, str], Provider] = {}
+        """By address and issuer: what is read there is checked against the issuer (K-01), so another issuer's is its own."""
 
     def fetch(self, issuer: Issuer) -> HttpFetch:
         """What fetches for this issuer."""
@@ -151,16 +152,17 @@ class Providers:
         )
 
     def of_channel(self, signer: Signer, issuer: str) -> Provider:
-        """The provider of a server's channel tokens: that of an issuer or of another server where the address is the same."""
+        """The provider of a server's channel tokens: that of an issuer or of another server where address and
+        issuer are the same."""
         address = signer.channel_token_discovery_uri or signer.channel_token_jwks_uri or ""
-        known = self._by_address.get(address)
+        known = self._shared.get((address, issuer))
         if known is not None:
             return known
         loopback = signer.channel_token_allow_insecure_loopback
         egress = Egress(loopback=loopback, resolve=Lookup(self._resolve), remedies=_OF_A_CHANNEL)
         return self._open(
             issuer,
-            f"channel {issuer}",
+            f"channel {issuer} at {address}",
             self._fetch(egress),
             issuer=issuer,
             discovery_uri=signer.channel_token_discovery_uri,
@@ -197,7 +199,7 @@ class Providers:
         self._checks[part] = provider.healthy
         if self._background:
             self._stack.push_async_callback(_cancelled, asyncio.ensure_future(provider.run()))
-        self._by_address.setdefault(discovery_uri or jwks_uri or "", provider)
+        self._shared.setdefault((discovery_uri or jwks_uri or "", issuer), provider)
         return provider
 
 
