@@ -69,6 +69,13 @@ def test_a_value_in_a_query_is_written_as_openapi_has_it(value: Any, members: di
     assert query(value, **members) == text
 
 
+@pytest.mark.parametrize("value", [False, 0, "", [], ["a"]])
+def test_only_an_object_is_written_as_a_deep_object(value: Any) -> None:
+    assert query({"a": 1}, style="deepObject") == "q%5Ba%5D=1"
+    made = tool(path="/things", parameters=(parameter("q", schema=FREE, style="deepObject"),))
+    assert "it takes an object" in refused(made, {"q": value})
+
+
 def test_json_in_a_query_is_json() -> None:
     content = {"name": "f", "in": "query", "content": {"application/json": {"schema": {}}}}
     made = tool(path="/things", parameters=(content,))

@@ -103,6 +103,8 @@ def _query(parameter: Parameter, value: Any) -> Iterable[str]:
     name = _quote(parameter.name)
     if parameter.style == "json":
         return [f"{name}={_quote(_json(value))}"]
+    if parameter.style == "deepObject" and not isinstance(value, dict):
+        raise NotWritten(f"`{parameter.argument}` has a value that this place has no form for: it takes an object")
     if isinstance(value, list):
         items = [_scalar(parameter, item) for item in value if item is not None]
         if parameter.explode:
