@@ -521,6 +521,32 @@ async def test_m_07_a_response_to_no_call_of_ours_is_dropped(id: Any) -> None:
         assert said(await client.call("echo", text="x")) == "x"
 
 
+@pytest.mark.parametrize("era", Era)
+@pytest.mark.parametrize("shared", [True, False])
+async def test_m_08_an_error_without_an_id_is_told_only_where_no_other_caller_can_be_meant(
+    era: Era, shared: bool
+) -> None:
+    """In a shared process it may be about the call of one who has left."""
+    late = json.dumps({"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "about alice"}})
+    async with stdio(shared=shared) as room:
+        bob = Client(room, era, BOB)
+        if era is Era.LEGACY:
+            await bob.begin()
+        assert said(await bob.call("echo", text="x")) == "x"
+        if shared:
+            assert await bob.fails("say", line=late) == "server_timeout"
+        else:
+            assert (await bob.call("say", line=late))["error"]["message"] == "about alice"
+
+
+@pytest.mark.parametrize("named", [[], {}, None, 1.5])
+async def test_a_cancellation_that_names_no_id_is_dropped(named: Any) -> None:
+    async with stdio() as room:
+        client = await Client(room, Era.LEGACY).begin()
+        assert (await client.send("notifications/cancelled", {"requestId": named})).note
+        assert not cancellations(await heard(client))
+
+
 async def test_every_call_in_flight_hears_of_the_end_and_none_twice() -> None:
     async with stdio() as room:
         client = Client(room, Era.MODERN)

@@ -43,7 +43,8 @@ _MODERN: Final = "revision 2026-07-28 has no requests of servers"
 
 class Conversation:
     """belongs: whether everything that is about no call is for one caller, who is there to hear it: his own legacy session.
-    on_end: told once when it is over, and why; None where it was ended on purpose."""
+    shared: whether several callers have their calls in it. on_end: told once when it is over, and why; None where it was ended
+    on purpose."""
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class Conversation:
         learn: Callable[[Answer], None],
         *,
         belongs: bool = False,
+        shared: bool = False,
         on_end: Callable[[Conversation, ServerError | None], None] = lambda *_: None,
     ) -> None:
         self.era = era
@@ -66,6 +68,7 @@ class Conversation:
         self._countersign = countersign
         self._learn = learn
         self._belongs = belongs
+        self._shared = shared
         self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._link: Link | None = None
@@ -151,8 +154,10 @@ class Conversation:
         """
         message = dict(permit.call.message or {})
         params = dict(message.get("params", {}))
-        session = permit.call.session
-        asked = None if session is None else self._by_caller.get((session.sealed, params.get("requestId", "")))
+        session, identity = permit.call.session, params.get("requestId")
+        if not isinstance(identity, str | int):
+            return None
+        asked = None if session is None else self._by_caller.get((session.sealed, identity))
         if asked is None:
             return None
         asked.close()
@@ -268,8 +273,10 @@ class Conversation:
 
     def _responded(self, text: bytes, heard: duplex.Heard) -> None:
         asked = self._asked.get(heard.id) if isinstance(heard.id, str) else None
-        if asked is None and heard.id is None and len(self._asked) == 1:
-            (asked,) = self._asked.values()  # a server may not know the id of what it could not read
+        # A server may not know the id of what it could not read. Where callers share a conversation, that may be the message of
+        # one who has left, so it is for nobody.
+        if asked is None and heard.id is None and len(self._asked) == 1 and not (self._shared and self.established):
+            (asked,) = self._asked.values()
         if asked is None:
             _log.info("server %s: a response to no call was dropped", self._server)
             return

@@ -323,6 +323,7 @@ class DuplexServer:
             self._countersign,
             self._answered,
             belongs=belongs,
+            shared=self._spoken.shared,
             on_end=partial(self._ended, key, caller),
         )
         try:
