@@ -204,6 +204,27 @@ def test_an_unknown_kid_waits_for_a_fetch_that_is_under_way() -> None:
     assert place.count == 2
 
 
+def test_keys_that_came_while_somebody_looked_are_looked_at_before_a_refusal() -> None:
+    """The fetch of another ends between the look at the old keys and the question whether one may fetch."""
+    place = Place("ES256")
+    keys, _ = cached(place)
+    find(keys, "ES256")
+    place.document["keys"].append(jwk(private_key("ES256", "next"), kid="next"))
+    may_refetch = keys._may_refetch
+
+    def late() -> bool:
+        keys._may_refetch = may_refetch  # type: ignore[method-assign]
+        assert find(keys, "next").kid == "next"
+        return may_refetch()
+
+    keys._may_refetch = late  # type: ignore[method-assign]
+    assert find(keys, "next").kid == "next"
+    assert place.count == 2
+    with pytest.raises(TokenRefused):
+        find(keys, "gone")
+    assert place.count == 2
+
+
 # ---- out of reach ----
 
 

@@ -132,9 +132,13 @@ class CachedKeys:
         try:
             return held.keys.find(unverified)
         except TokenRefused as refused:
-            if refused.code != "key_unknown" or fetched or not self._may_refetch():
+            if refused.code != "key_unknown" or fetched:
                 raise self._in_doubt(refused) from None
-        held = yield from self._reload()
+            if self._may_refetch():
+                yield from self._reload()
+            elif self._held is held:  # else somebody else's fetch has ended since we looked, maybe with the key
+                raise self._in_doubt(refused) from None
+        held = self._held
         assert held is not None
         try:
             return held.keys.find(unverified)
