@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -73,6 +74,15 @@ async def test_nothing_else_of_it_becomes_anything_of_the_caller() -> None:
     caller = await through(inbound(token(claims(**more))))
     assert caller == await through(inbound(token(claims())))
     assert (caller.act, caller.may_act, caller.roles, caller.scopes, caller.email) == (None, None, (), (), None)
+
+
+async def test_what_both_opened_ends_with_the_first_of_the_two_credentials() -> None:
+    sent = inbound(token(claims(exp=NOW + 60)))
+    for of_the_caller, end in ((None, NOW + 60), (NOW + 90, NOW + 60), (NOW + 30, NOW + 30)):
+        caller = replace(ALICE, expires=of_the_caller)
+        channels = Channels({"weather": rules()}, OURS, FixedClock(NOW), LIMITS)
+        for _ in ("verified", "remembered"):
+            assert (await channels.through(caller, sent)).expires == end
 
 
 async def test_a_caller_without_one_is_as_before() -> None:

@@ -44,7 +44,8 @@ class Caller:
     for the subject (section 4.4); None leaves it open. channel: of a verified channel token. channel_ignored: one was sent
     and nobody is configured to verify it. headers: identity headers of a trusted peer, by the source they are for.
     servers, tools: the API key's own restriction ; None restricts nothing.
-    expires: when the credential ends, in seconds since the epoch; None if it doesn't. Streams end with it.
+    expires: when the credential ends, or the channel token before it, in seconds since the epoch; None if neither does.
+    Streams end with it.
 
     Mappings are read-only all the way down: one caller serves many calls (threats.md I-08, I-09).
     """

@@ -60,7 +60,7 @@ class Channels:
         self._issuer = issuer
         self._clock = clock
         self._limits = limits
-        self._remembered: Remembered[Channel] = Remembered(clock, limits)
+        self._remembered: Remembered[tuple[Channel, float]] = Remembered(clock, limits)
 
     async def through(self, caller: Caller, inbound: Inbound) -> Caller:
         """The caller with the channel that it came through.
@@ -81,22 +81,25 @@ class Channels:
         if len(sent) > 1:
             raise BadCall("bad_header", f"the header {rules.header.decode()} was sent more than once")
         try:
-            return replace(caller, channel=await self._channel(rules.trusted, sent[0], inbound.server))
+            channel, exp = await self._channel(rules.trusted, sent[0], inbound.server)
         except TokenRefused as refused:
             detail = f"channel token: {refused.code}: {refused.detail}"
             raise BadCall("channel_token_invalid", "the channel token was not accepted", detail=detail) from None
+        # A stream that both opened ends with the first of them.
+        return replace(caller, channel=channel, expires=exp if caller.expires is None else min(caller.expires, exp))
 
-    async def _channel(self, trusted: ChannelIssuer, sent: bytes, server: str) -> Channel:
+    async def _channel(self, trusted: ChannelIssuer, sent: bytes, server: str) -> tuple[Channel, float]:
+        """Who it is, and when its token ends."""
         match = _TOKEN.fullmatch(sent)
         if match is None:
             raise TokenRefused("malformed", "not one token")
         found = self._remembered.found(match[1], server)
-        channel = self._remembered.get(found)
-        if channel is None:
+        kept = self._remembered.get(found)
+        if kept is None:
             generation = trusted.keys.generation
-            channel, exp = await self._verified(trusted, strict.read(match[1], self._limits), server)
-            self._remembered.keep(found, channel, trusted.keys, generation, exp)
-        return channel
+            kept = await self._verified(trusted, strict.read(match[1], self._limits), server)
+            self._remembered.keep(found, kept, trusted.keys, generation, kept[1])
+        return kept
 
     async def _verified(self, trusted: ChannelIssuer, unverified: Unverified, server: str) -> tuple[Channel, float]:
         if unverified.issuer == self._issuer:
