@@ -133,6 +133,12 @@ def test_a_comma_in_a_header_makes_no_piece_that_the_schema_did_not_see(made: An
     assert "holds a comma in one of its values" in refused(one, {"X-A": bad})
 
 
+def test_a_name_in_a_header_ends_where_the_schema_says_that_it_ends() -> None:
+    one = tool(path="/things", parameters=(parameter("X-A", "header", FREE, explode=True),))
+    assert "has a name with `=` in it" in refused(one, {"X-A": {"role=admin": "x"}})
+    assert written(one, {"X-A": {"role": "admin=x"}}).headers == (("X-A", "role=admin=x"),)
+
+
 @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a\0", "ü", " a", "a ", "", "\x7f", "a\tb"])
 def test_a_header_that_would_be_two_is_never_written(value: str) -> None:
     made = tool(path="/things", parameters=(parameter("X-A", "header"),))

@@ -125,6 +125,8 @@ def _header(parameter: Parameter, value: Any) -> str:
     # A header encodes nothing, so a comma would make another piece, which nobody checked against the schema.
     if parameter.style != "json" and isinstance(value, list | dict) and any("," in piece for piece in pieces):
         raise NotWritten(f"`{parameter.argument}` holds a comma in one of its values, which would make two of it")
+    if parameter.explode and isinstance(value, dict) and any("=" in key for key in value):
+        raise NotWritten(f"`{parameter.argument}` has a name with `=` in it, which would be read as another name")
     text = ",".join(pieces)
     if not _HEADER.fullmatch(text):
         raise NotWritten(f"`{parameter.argument}` is empty, or holds characters that no header has")
