@@ -56,7 +56,8 @@ def permit(call: Call, caller: Caller = ALICE) -> Permit:
     """The permit for a call, with a token of its own."""
     made = permits.permit(call, caller=caller)
     number = next(_numbers)
-    return replace(made, claims={**made.claims, "jti": f"our-own-id-{number}"}, token=f"token.of.{number}")
+    own = {"jti": f"our-own-id-{number}", "txn": f"transaction-{number}"}
+    return replace(made, claims={**made.claims, **own}, token=f"token.of.{number}")
 
 
 class Countersign:
@@ -66,9 +67,12 @@ class Countersign:
         self.made: list[Permit] = []
 
     @asynccontextmanager
-    async def __call__(self, caller: Caller, call: Call) -> AsyncIterator[Permit]:
-        self.made.append(permit(call, caller))
-        yield self.made[-1]
+    async def __call__(self, caller: Caller, call: Call, again: Permit | None = None) -> AsyncIterator[Permit]:
+        made = permit(call, caller)
+        if again is not None:
+            made = replace(made, claims={**made.claims, "txn": again.claims["txn"]})
+        self.made.append(made)
+        yield made
 
 
 def decide(_caller: Caller, _server: str, _method: str, name: str) -> bool:

@@ -42,6 +42,8 @@ from counterseal.core.limits import LIMITS, Limits
         ("server_total_seconds", 300),
         ("server_answer_bytes", 16 * 1024 * 1024),
         ("server_events", 100_000),
+        ("own_session_count", 1024),
+        ("own_session_idle_seconds", 600),
         ("process_start_seconds", 60),
         ("process_grace_seconds", 2),
         ("process_back_off_seconds", 60),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from counterseal.core.call import Era
 from counterseal.core.policy import Policy, Rule
@@ -70,3 +71,22 @@ async def test_how_it_ends_is_recorded(server: HostileServer) -> None:
             ("failed", "server_unreachable"),
             ("aborted", "caller_left"),
         ]
+
+
+async def test_a_call_that_is_made_once_more_is_the_same_transaction_with_another_token(server: HostileServer) -> None:
+    async with built(server) as gateway:
+        own = OwnCalls(lambda: gateway.pipeline.recorder, gateway.pipeline.permit)
+        async with own(ALICE, CALL) as first, own(ALICE, CALL, first) as again, own(ALICE, CALL) as other:
+            assert again.claims["txn"] == first.claims["txn"] != other.claims["txn"]
+            assert len({first.claims["jti"], again.claims["jti"], other.claims["jti"]}) == 3
+            assert again.more == ()
+
+
+async def test_what_the_caller_brought_for_the_server_goes_along_once_more(server: HostileServer) -> None:
+    brought = ("Authorization", "Bearer of-the-server")
+    async with built(server) as gateway:
+        own = OwnCalls(lambda: gateway.pipeline.recorder, gateway.pipeline.permit)
+        async with own(ALICE, CALL) as made:
+            first = replace(made, more=(brought, ("x-other", "token")), passes_on=True)
+        async with own(ALICE, CALL, first) as again:
+            assert (again.more, again.passes_on) == ((brought,), True)

@@ -65,6 +65,9 @@ class Limits:
     server_answer_bytes: int = 16 * 1024 * 1024
     server_event_bytes: int = 16 * 1024 * 1024
     server_events: int = 100_000
+    # sessions that the gateway opens at streamable HTTP servers
+    own_session_count: int = 1024
+    own_session_idle_seconds: float = 600.0
     # servers over stdio and HTTP+SSE
     process_start_seconds: float = 60.0
     process_grace_seconds: float = 2.0

@@ -76,7 +76,12 @@ class Pipeline:
             raise error
 
     async def permit(
-        self, caller: Caller, call: Call, inbound: Inbound | None = None, origins: Origins | None = None
+        self,
+        caller: Caller,
+        call: Call,
+        inbound: Inbound | None = None,
+        origins: Origins | None = None,
+        again: Permit | None = None,
     ) -> Permit | Denial:
         """Decide about one call and countersign it. The only place where a Permit is made.
 
@@ -93,8 +98,10 @@ class Pipeline:
         allowed, passed = decided
         passthrough = self.passthrough.get(call.server)
         own = passthrough.headers(inbound) if passthrough is not None and inbound is not None else ()
+        if again is not None and again.passes_on:
+            own = again.more[:1]
         added = NOTHING if self.hooks is None else await self.hooks.add(caller, passed, inbound)
-        return await self._countersign(caller, passed.call, allowed, signer, added, tuple(own), origins)
+        return await self._countersign(caller, passed.call, allowed, signer, added, tuple(own), origins, again)
 
     async def _decide(self, caller: Caller, call: Call, inbound: Inbound | None) -> tuple[Allowed, Passed] | Denial:
         """Policy, then the gates; and policy again about other arguments, which are another call (threats.md P-03)."""
@@ -121,11 +128,13 @@ class Pipeline:
         added: Added,
         own: tuple[tuple[str, str], ...],
         origins: Origins | None,
+        again: Permit | None,
     ) -> Permit | Denial:
         """Claims, the token over them, and what goes beside it. own: a credential of the server's that the caller brought."""
         if signer.debug and origins is None:
             origins = Origins()
-        now, jti, txn = int(self.clock.wall()), self.new_id(), self.new_id()
+        now, jti = int(self.clock.wall()), self.new_id()
+        txn = self.new_id() if again is None else again.claims["txn"]
         try:
             claims = build_claims(caller, call, signer, now=now, jti=jti, txn=txn, added=added.claims, origins=origins)
             others = tuple(tokens_beside(caller, call, signer, claims, new_id=self.new_id, added=added.claims))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from counterseal import __version__
+from counterseal.clock import Clock
 from counterseal.config.compile import program, static_headers
 from counterseal.config.schema import Configuration
 from counterseal.core.limits import Limits
@@ -16,6 +17,7 @@ from counterseal.core.permit import Permit
 from counterseal.core.reply import Reply
 from counterseal.servers.back_off import BackOff
 from counterseal.servers.duplex_server import DuplexServer, Spoken
+from counterseal.servers.either_era import EitherEra
 from counterseal.servers.http import Http
 from counterseal.servers.link import Countersign
 from counterseal.servers.session import Sessions
@@ -59,6 +61,7 @@ class ServerParts:
     countersign: Countersign
     limits: Limits
     new_id: Callable[[], str]
+    clock: Clock
 
 
 def open_server(parts: ServerParts, name: str) -> Server:
@@ -70,7 +73,8 @@ def open_server(parts: ServerParts, name: str) -> Server:
 
 
 def _streamable_http(parts: ServerParts, name: str) -> Server:
-    return StreamableHttp(_destination(parts, name), parts.http, parts.sessions, parts.decide, parts.limits)
+    http = StreamableHttp(_destination(parts, name), parts.http, parts.sessions, parts.decide, parts.limits)
+    return EitherEra(http, name, parts.countersign, _CLIENT, parts.clock, parts.limits)
 
 
 def _sse(parts: ServerParts, name: str) -> Server:

@@ -146,8 +146,10 @@ async def open_parts(
     client = Client()
     stack.push_async_callback(client.close)
     http = ServerHttp(client, LIMITS)
-    own_calls = OwnCalls(lambda: recorder, lambda caller, call: pipeline.permit(caller, call))  # noqa: PLW0108  # it is made below
-    server_parts = ServerParts(configuration, http, sessions, partial(_may, policy), own_calls, LIMITS, new_id)
+    recorder: Recorder
+    pipeline: Pipeline  # made below, from the servers that these calls are for
+    own_calls = OwnCalls(lambda: recorder, lambda caller, call, *, again: pipeline.permit(caller, call, again=again))
+    server_parts = ServerParts(configuration, http, sessions, partial(_may, policy), own_calls, LIMITS, new_id, clock)
     servers = {name: open_server(server_parts, name) for name in configuration.servers}
     stack.push_async_callback(_close, servers)
     hooks = open_hooks(configuration, clock, servers, stack, asked) if with_hooks else Opened(None, None)

@@ -33,7 +33,7 @@ from counterseal.servers.link import Connect, Countersign, SessionGone, invalid,
 from counterseal.servers.pool import Pool
 from counterseal.servers.session import Sessions
 from counterseal.servers.streamable_http import Decide
-from counterseal.wire import bridge, duplex, envelope, jsonrpc
+from counterseal.wire import bridge, duplex, jsonrpc
 from counterseal.wire.answer import Answer
 
 _SHARED: Final = "shared"
@@ -85,7 +85,7 @@ class DuplexServer:
         self._new_id = new_id
         self._back_off = back_off
         self._learned = Learned(spoken.name, limits)
-        self._pool = Pool(spoken.most, spoken.idle_seconds)
+        self._pool: Pool[Conversation] = Pool(spoken.most, spoken.idle_seconds)
         self._modern: bool | None = None if spoken.modern else False
 
     def schema(self, tool: str) -> Any:
@@ -270,10 +270,7 @@ class DuplexServer:
         """Raises _NotModern also where a server of which nothing is known ends or falls silent: an old one may do so at a request
         that it does not know, and one that cannot work at all is found out by the next attempt."""
         conversation = await self._connected(key, caller, Era.MODERN)
-        name, version = self._spoken.client
-        client = {"name": name, "version": version}
-        meta = {envelope.VERSION: MODERN, envelope.CAPABILITIES: {}, "io.modelcontextprotocol/clientInfo": client}
-        message = {"jsonrpc": "2.0", "method": "server/discover", "params": {"_meta": meta}}
+        message = bridge.discover(*self._spoken.client)
         try:
             answer = await self._own(conversation, caller, message, self._limits.process_start_seconds / 2)
         except BaseException as error:

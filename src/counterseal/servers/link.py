@@ -61,10 +61,13 @@ class Connect(Protocol):
 class Countersign(Protocol):
     """Makes permits for what the gateway itself has to say to a server, in the name of the caller who makes it necessary.
 
-    Decided, signed and recorded as a call of that caller: the record ends with the block. Raises CallError.
+    Decided, signed and recorded as a call of that caller: the record ends with the block. again: the permit that the same call
+    had before, where it is tried once more. Raises CallError.
     """
 
-    def __call__(self, caller: Caller, call: Call) -> AbstractAsyncContextManager[Permit]: ...
+    def __call__(
+        self, caller: Caller, call: Call, again: Permit | None = None
+    ) -> AbstractAsyncContextManager[Permit]: ...
 
 
 class SessionGone(ServerError):
@@ -106,3 +109,8 @@ def invalid(detail: str) -> ServerError:
 
 def too_large(detail: str) -> ServerError:
     return ServerError("server_answer_too_large", "the server's answer is too large", detail=detail)
+
+
+def refused(status: int) -> ServerError:
+    what = "the call token" if status in (401, 403, 407) else "the call"
+    return ServerError("server_refused", f"the server refused {what}", detail=f"the server answered {status}")

@@ -9,24 +9,47 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from counterseal.errors import BadCall, CallError, ServerError
-from counterseal.servers.conversation import Conversation
 from counterseal.servers.link import fresh
 
 Key = tuple[str, bytes]
-Open = Callable[[], Awaitable[Conversation]]
+
+
+class Conversing(Protocol):
+    """What has a place: a conversation, or a session. used: when it was used last, by the clock of the event loop."""
+
+    used: float
+
+    @property
+    def over(self) -> bool: ...
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody waits for an answer."""
+        ...
+
+    @property
+    def followed(self) -> bool:
+        """Whether its caller has a stream open."""
+        ...
+
+    async def end(self) -> None: ...
+
+
+C = TypeVar("C", bound=Conversing)
+Open = Callable[[], Awaitable[C]]
 
 
 @dataclass(slots=True, eq=False)
-class _Place:
+class _Place(Generic[C]):
     owner: bytes
-    opening: asyncio.Task[Conversation]
+    opening: asyncio.Task[C]
     timer: asyncio.TimerHandle | None = field(default=None)
 
     @property
-    def conversation(self) -> Conversation | None:
+    def conversation(self) -> C | None:
         """None as long as it is not open."""
         task = self.opening
         return task.result() if task.done() and not task.cancelled() and task.exception() is None else None
@@ -36,23 +59,23 @@ class _Place:
         return self.conversation is not None and not self.conversation.busy
 
 
-class Pool:
+class Pool(Generic[C]):
     """most: conversations at a time. idle_seconds: after which one ends. None: no limit."""
 
     def __init__(self, most: int | None, idle_seconds: float | None) -> None:
         self._most = most
         self._idle_seconds = idle_seconds
-        self._places: dict[Key, _Place] = {}
+        self._places: dict[Key, _Place[C]] = {}
         self._ending: set[asyncio.Task[Any]] = set()
         self._closed = False
 
-    def find(self, key: Key) -> Conversation | None:
+    def find(self, key: Key) -> C | None:
         """The conversation there, if it is open."""
         place = self._places.get(key)
         conversation = None if place is None else place.conversation
         return None if conversation is None or conversation.over else conversation
 
-    async def take(self, key: Key, owner: bytes, begin: Open) -> Conversation:
+    async def take(self, key: Key, owner: bytes, begin: Open[C]) -> C:
         """The conversation there, opened if there is none. It is opened once for all who ask meanwhile, whether or not they
         wait for it. Raises CallError."""
         while True:
@@ -76,7 +99,7 @@ class Pool:
                 return conversation
             self.drop(key, conversation)
 
-    def drop(self, key: Key, conversation: Conversation) -> None:
+    def drop(self, key: Key, conversation: C) -> None:
         """It is over, or has to be. Its end goes on by itself."""
         place = self._places.get(key)
         if place is not None and place.conversation is conversation:
@@ -100,12 +123,12 @@ class Pool:
         while self._ending:
             await asyncio.wait(self._ending)
 
-    def _open(self, key: Key, owner: bytes, begin: Open) -> _Place:
+    def _open(self, key: Key, owner: bytes, begin: Open[C]) -> _Place[C]:
         if self._closed:
             raise _ending()
         self._make_room(owner)
 
-        async def opening() -> Conversation:
+        async def opening() -> C:
             return await begin()
 
         place = _Place(owner, asyncio.get_running_loop().create_task(opening()))
@@ -113,7 +136,7 @@ class Pool:
         place.opening.add_done_callback(lambda task: self._opened(key, place, task))
         return place
 
-    def _opened(self, key: Key, place: _Place, task: asyncio.Task[Conversation]) -> None:
+    def _opened(self, key: Key, place: _Place[C], task: asyncio.Task[C]) -> None:
         if task.cancelled() or task.exception() is not None:
             if self._places.get(key) is place:
                 del self._places[key]
@@ -132,7 +155,7 @@ class Pool:
         elif len(self._places) >= self._most and not (self._push_out(own) or self._push_out(self._places.items())):
             raise CallError("overloaded", "all sessions that this server may have at a time are busy")
 
-    def _push_out(self, places: Iterable[tuple[Key, _Place]]) -> bool:
+    def _push_out(self, places: Iterable[tuple[Key, _Place[C]]]) -> bool:
         """End the one that is idle longest; False where all are busy."""
         idle = [(place.conversation.used, key, place) for key, place in places if place.idle and place.conversation]
         if not idle:
@@ -141,23 +164,23 @@ class Pool:
         self._remove(key, place)
         return True
 
-    def _remove(self, key: Key, place: _Place) -> None:
+    def _remove(self, key: Key, place: _Place[C]) -> None:
         del self._places[key]
         if place.timer is not None:
             place.timer.cancel()
         if place.conversation is not None:
             self._end(place.conversation)
 
-    def _end(self, conversation: Conversation) -> None:
+    def _end(self, conversation: C) -> None:
         task = asyncio.get_running_loop().create_task(conversation.end())
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
 
-    def _look_later(self, key: Key, place: _Place, seconds: float | None) -> None:
+    def _look_later(self, key: Key, place: _Place[C], seconds: float | None) -> None:
         if seconds is not None:
             place.timer = asyncio.get_running_loop().call_later(seconds, self._look, key, place)
 
-    def _look(self, key: Key, place: _Place) -> None:
+    def _look(self, key: Key, place: _Place[C]) -> None:
         """Has it been idle for too long?"""
         conversation = place.conversation
         assert conversation is not None

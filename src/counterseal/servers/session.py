@@ -28,6 +28,17 @@ _NONCE = 12
 _LONGEST = 1024
 
 
+def visible(server_id: str) -> str:
+    """A server's session id as it came. Raises ServerError where it is not visible ASCII, or too long."""
+    if not server_id or len(server_id) > _LONGEST or not all(0x21 <= ord(char) <= 0x7E for char in server_id):
+        raise ServerError(
+            "server_answer_invalid",
+            "the server's answer is not valid",
+            detail="a session id that is not visible ASCII",
+        )
+    return server_id
+
+
 class Sessions:
     """Seals and opens. key: 32 bytes that all workers share."""
 
@@ -38,12 +49,7 @@ class Sessions:
 
     def seal(self, caller: Caller, server: str, server_id: str, revision: str) -> Session:
         """A new session. server_id: what the server called it. Raises ServerError where that is not visible ASCII."""
-        if not server_id or len(server_id) > _LONGEST or not all(0x21 <= ord(char) <= 0x7E for char in server_id):
-            raise ServerError(
-                "server_answer_invalid",
-                "the server's answer is not valid",
-                detail="a session id that is not visible ASCII",
-            )
+        visible(server_id)
         end = int(self._clock.wall()) + self._life
         head = _FORMAT.pack(_VERSION, LEGACY.index(revision), end, caller.fingerprint())
         nonce = os.urandom(_NONCE)

@@ -18,8 +18,9 @@ from counterseal.core.limits import Limits
 from counterseal.core.methods import METHODS
 from counterseal.core.permit import Permit
 from counterseal.core.reply import Headers, Reply
-from counterseal.errors import BadCall, ServerError
+from counterseal.errors import BadCall, CallError, ServerError
 from counterseal.httpclient import Target
+from counterseal.servers.crossing import Crossing, Refusal, Told
 from counterseal.servers.http import Http, Request, Response
 from counterseal.servers.learned import Learned
 from counterseal.servers.session import Sessions
@@ -37,6 +38,7 @@ _EVENTS: Final = (
     (b"cache-control", b"no-cache, no-transform"),
     (b"x-accel-buffering", b"no"),
 )
+_UNREAD: Final = frozenset({401, 403, 407})
 _UNANSWERED: Final = frozenset({Shape.NOTIFICATION, Shape.REPLY, Shape.END})
 
 Decide = Callable[[Caller, str, str, str], bool]
@@ -92,6 +94,23 @@ class StreamableHttp:
 
         The caller of this iterates or closes a stream in the reply, whatever happens.
         """
+        outcome = await self.exchange(permit)
+        return outcome if isinstance(outcome, Reply) else self.refused(permit.call, outcome)
+
+    async def exchange(self, permit: Permit, crossing: Crossing | None = None) -> Reply | Refusal:
+        """One call, as `send`, with what the server refuses told apart. crossing: the call goes out in the other era."""
+        try:
+            outcome = await self._exchange(permit, crossing)
+        except BaseException as error:
+            if crossing is not None:
+                # Whoever left, or waited for too long, tells the server so; a server that failed is told nothing.
+                crossing.end(answered=isinstance(error, CallError) and error.reason.code != "server_timeout")
+            raise
+        if crossing is not None and (isinstance(outcome, Refusal) or isinstance(outcome.body, bytes)):
+            crossing.end(answered=True)
+        return outcome
+
+    async def _exchange(self, permit: Permit, crossing: Crossing | None) -> Reply | Refusal:
         call = permit.call
         if call.era is Era.MODERN and call.shape is Shape.NOTIFICATION:
             # Revision 2026-07-28 has no notifications of clients over HTTP: taken and dropped. A `cancelled` with an id that
@@ -99,25 +118,60 @@ class StreamableHttp:
             return Reply(202, (), b"", note="dropped: a notification that its revision does not carry")
         listens = METHODS[call.method].stream
         # A subscription's messages all carry the id of their request, so that one stays (mcp.md 1.1).
-        renamed = call.era is Era.MODERN and not listens
+        renamed = crossing is not None or (call.era is Era.MODERN and not listens)
         sent_id = permit.claims["jti"] if renamed else call.id
-        answer = Answer(call, sent_id, lambda use, name: self._decide(permit.caller, call.server, use, name))
-        response = await self._http.send(
-            self._request(permit, sent_id, self._listens_seconds(permit) if listens else None)
-        )
+        answer = self._answer(permit, sent_id)
+        sent = call if crossing is None else crossing.call
+        seconds = self._listens_seconds(permit) if listens else None
+        response = await self._http.send(self._request(permit, sent, sent_id, seconds))
         try:
-            return await self._reply(permit, answer, response, listens)
+            if not 200 <= response.status < 300:
+                return await self._refusal(response)
+            return await self._reply(permit, answer, response, listens, crossing)
         except NotAnAnswer as error:
             response.abort()
-            raise ServerError("server_answer_invalid", "the server's answer is not valid", detail=str(error)) from None
+            raise _invalid(error) from None
         except BaseException:
             response.abort()
             raise
 
+    async def ask(self, permit: Permit) -> Told | Refusal:
+        """A request of the gateway's own, and the whole response. Raises ServerError."""
+        sent_id = permit.claims["jti"]
+        answer = self._answer(permit, sent_id)
+        response = await self._http.send(self._request(permit, permit.call, sent_id, None))
+        try:
+            if not 200 <= response.status < 300:
+                return await self._refusal(response)
+            message = await self._response(answer, response)
+            return Told(message, response.header(b"mcp-session-id"))
+        except NotAnAnswer as error:
+            raise _invalid(error) from None
+        finally:
+            response.abort()
+
+    async def _response(self, answer: Answer, response: Response) -> bytes:
+        media = self._media(response)
+        if media == "application/json":
+            message = answer.message(await response.read(self._limits.server_answer_bytes))
+            if not answer.ended:
+                raise NotAnAnswer("not a response")
+            self._learned.take(answer)
+            return message
+        if media != "text/event-stream":
+            raise NotAnAnswer(f"an answer of type {media[:80]!r}")
+        events = EventBody(answer, response, self._limits, False, self._learned.take)
+        await events.read_until_answered()
+        return events.response
+
+    def _answer(self, permit: Permit, sent_id: str | int | None) -> Answer:
+        server = permit.call.server
+        return Answer(permit.call, sent_id, lambda use, name: self._decide(permit.caller, server, use, name))
+
     def request_headers(self, permit: Permit) -> Sequence[tuple[str, str]]:
         """The headers that `send` would send, in their order. It sends nothing, and they hold the token and the server's own
         credentials."""
-        return self._request(permit, None, None).headers
+        return self._request(permit, permit.call, None, None).headers
 
     def _listens_seconds(self, permit: Permit) -> float:
         """How long a stream may last: to its ceiling, and never past the credential that opened it."""
@@ -125,8 +179,9 @@ class StreamableHttp:
         expires = permit.caller.expires
         return longest if expires is None else max(0.001, min(longest, expires - permit.claims["iat"]))
 
-    def _request(self, permit: Permit, sent_id: str | int | None, listens_seconds: float | None) -> Request:
-        call, token = permit.call, permit.token
+    def _request(self, permit: Permit, call: Call, sent_id: str | int | None, listens_seconds: float | None) -> Request:
+        """call: that of the permit, in the era of the server."""
+        token = permit.token
         place = self._destination.header
         headers = [
             (place, f"Bearer {token}" if place.lower() == "authorization" else token),
@@ -158,34 +213,41 @@ class StreamableHttp:
                 headers.append(("Last-Event-ID", call.last_event_id))
         return Request(verb, self._target, permit.beside(headers), body, listens_seconds)
 
-    async def _reply(self, permit: Permit, answer: Answer, response: Response, listens: bool) -> Reply:
+    async def _reply(
+        self, permit: Permit, answer: Answer, response: Response, listens: bool, crossing: Crossing | None
+    ) -> Reply:
         call, status = permit.call, response.status
-        if not 200 <= status < 300:
-            return await self._refusal(call, answer, response)
         if call.shape in _UNANSWERED:
             if (response.header(b"content-type") or "").startswith("text/event-stream"):
                 response.abort()
             else:
                 await response.read(self._limits.server_answer_bytes)  # and drop: so that the connection can be kept
             return Reply(status if call.shape is Shape.END else 202, self._session_header(call), b"")
-        if (response.header(b"content-encoding") or "identity") != "identity":
-            raise NotAnAnswer("a content coding that was not asked for")
-        media = (response.header(b"content-type") or "").partition(";")[0].strip().lower()
+        media = self._media(response)
         if media == "application/json" and call.shape is Shape.REQUEST and not listens:
             body = answer.message(await response.read(self._limits.server_answer_bytes))
             if not answer.ended:
                 raise NotAnAnswer("not a response")
             self._learned.take(answer)
+            if crossing is not None:
+                body = crossing.finish(body)
+                status = crossing.status(body)
             headers = (*_JSON, *self._opened(permit, answer, response))
             return Reply(status, headers, body, is_error=answer.is_error)
         if media != "text/event-stream":
             raise NotAnAnswer(f"an answer of type {media[:80]!r}")
-        events = EventBody(answer, response, self._limits, listens, self._learned.take)
+        events = EventBody(answer, response, self._limits, listens, self._learned.take, crossing)
         if call.method != "initialize":
             return Reply(status, (*_EVENTS, *self._session_header(call)), events)
         # The session's id stands in a header and holds the revision that the body negotiates: read that far first.
         await events.read_until_answered()
         return Reply(status, (*_EVENTS, *self._opened(permit, answer, response)), events)
+
+    @staticmethod
+    def _media(response: Response) -> str:
+        if (response.header(b"content-encoding") or "identity") != "identity":
+            raise NotAnAnswer("a content coding that was not asked for")
+        return (response.header(b"content-type") or "").partition(";")[0].strip().lower()
 
     def _opened(self, permit: Permit, answer: Answer, response: Response) -> Headers:
         server_id = response.header(b"mcp-session-id")
@@ -198,30 +260,54 @@ class StreamableHttp:
     def _session_header(call: Call) -> Headers:
         return () if call.session is None else ((b"mcp-session-id", call.session.sealed.encode()),)
 
-    async def _refusal(self, call: Call, answer: Answer, response: Response) -> Reply:
-        """A status that is not 2xx. A JSON-RPC error in it is passed on; challenges and addresses in it never are."""
-        status = response.status
+    async def _refusal(self, response: Response) -> Refusal:
+        media = (response.header(b"content-type") or "").partition(";")[0].strip().lower()
+        # A challenge is never passed on, and what is no JSON cannot be: neither is read.
+        if media != "application/json" or response.status in _UNREAD or not 400 <= response.status < 600:
+            response.abort()
+            return Refusal(response.status, None)
+        return Refusal(response.status, await response.read(self._limits.server_answer_bytes))
+
+    def refused(self, call: Call, refusal: Refusal) -> Reply:
+        """A status that is not 2xx, as the caller gets it. A JSON-RPC error in it is passed on; challenges and addresses in it
+        never are. Raises CallError."""
+        status = refusal.status
         if status == 404 and call.session is not None:
             raise BadCall("session_unknown", "the server has ended the session: send `initialize` again")
         if status == 405 and call.shape in (Shape.STREAM, Shape.END):
             raise BadCall("http_method_refused", "the server does not offer this", headers=((b"allow", b"POST"),))
-        if status in (401, 403, 407) or not 400 <= status < 600:
+        if status in _UNREAD or not 400 <= status < 600:
             raise ServerError(
                 "server_refused", "the server refused the call token", detail=f"the server answered {status}"
             )
-        media = (response.header(b"content-type") or "").partition(";")[0].strip().lower()
-        if media != "application/json":
+        if refusal.body is None:
             raise ServerError("server_refused", "the server refused the call", detail=f"the server answered {status}")
-        body = answer.refusal(await response.read(self._limits.server_answer_bytes))
+        try:
+            body = Answer(call, None, lambda *_: False).refusal(refusal.body)
+        except NotAnAnswer as error:
+            raise _invalid(error) from None
         return Reply(status if status < 500 else 502, _JSON, body, is_error=True, note=f"the server answered {status}")
+
+
+def _invalid(error: NotAnAnswer) -> ServerError:
+    return ServerError("server_answer_invalid", "the server's answer is not valid", detail=str(error))
 
 
 class EventBody:
     """The server's events as the caller gets them, each as soon as it is whole."""
 
     def __init__(
-        self, answer: Answer, response: Response, limits: Limits, listens: bool, learn: Callable[[Answer], None]
+        self,
+        answer: Answer,
+        response: Response,
+        limits: Limits,
+        listens: bool,
+        learn: Callable[[Answer], None],
+        crossing: Crossing | None = None,
     ) -> None:
+        self._crossing = crossing
+        self.response = b""
+        """The response to the call, once it was read."""
         self._answer = answer
         self._response = response
         self._limits = limits
@@ -261,12 +347,17 @@ class EventBody:
             # Its time is up, which is how a stream ends that nobody ended: the caller opens another, and is asked again who
             # it is.
         except NotAnAnswer as error:
-            raise ServerError("server_answer_invalid", "the server's answer is not valid", detail=str(error)) from None
+            raise _invalid(error) from None
         finally:
-            self._response.abort()
+            self._end()
 
     async def aclose(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self._response.abort()
+        if self._crossing is not None:
+            self._crossing.end(answered=self._answer.ended)
 
     def _take(self, chunk: bytes) -> bytes:
         """What of this chunk goes to the caller."""
@@ -291,11 +382,14 @@ class EventBody:
         modern = self._answer.call.era is Era.MODERN
         self._resumable |= event.id is not None and not modern
         data = event.data
+        if data and self._crossing is not None:
+            data = self._crossing.heard(data)
         if data:
             ended = self._answer.ended
             data = self._answer.message(data)
             if self._answer.ended and not ended:
                 self._learn(self._answer)
+                self.response = data = data if self._crossing is None else self._crossing.finish(data)
         elif modern:
             return b""
         if modern:

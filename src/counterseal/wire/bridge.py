@@ -15,6 +15,7 @@ from msgspec import Raw
 from counterseal.core.methods import METHODS, MODERN
 from counterseal.wire import jsonrpc
 from counterseal.wire.answer import NotAnAnswer
+from counterseal.wire.envelope import CAPABILITIES, VERSION
 
 _OWNED: Final = "io.modelcontextprotocol/"
 _CACHED: Final = frozenset({"server/discover", "resources/read"}) | {
@@ -23,8 +24,32 @@ _CACHED: Final = frozenset({"server/discover", "resources/read"}) | {
 _NOT_FOUND: Final = (-32002, -32602)
 """The code of a resource that is not there, before revision 2026-07-28 and since."""
 
+_ONLY_MODERN: Final = (-32020, -32021, -32022)
+_NO_METHOD: Final = -32601
+
 _read_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _read_object: Final = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def error_of(body: bytes | None) -> dict[str, Any] | None:
+    """The JSON-RPC error in the body of a refusal; None where there is none."""
+    try:
+        error = None if body is None else _read_object(body).get("error")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return error if isinstance(error, dict) else None
+
+
+def is_modern(status: int, error: Mapping[str, Any] | None) -> bool:
+    """Whether only a server that has revision 2026-07-28 refuses a request of it so (mcp.md 1.0)."""
+    code = None if error is None else error.get("code")
+    return code in _ONLY_MODERN or (code == _NO_METHOD and status == 404)
+
+
+def discover(name: str, version: str) -> dict[str, Any]:
+    """The request by which the gateway asks a server for its eras. It lacks an id."""
+    meta = {VERSION: MODERN, CAPABILITIES: {}, _OWNED + "clientInfo": {"name": name, "version": version}}
+    return {"jsonrpc": "2.0", "method": "server/discover", "params": {"_meta": meta}}
 
 
 def crosses(method: str) -> bool:
