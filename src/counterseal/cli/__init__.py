@@ -23,11 +23,11 @@ _COMMANDS: Final = {
     "keys": "The signing keys.",
     "token": "Look into a call token, verify one, or mint one by hand.",
     "explain": "What would be decided about a call, and why.",
+    "probe": "Attack a server with bad tokens, and report which it takes.",
     "audit": "Read and check the records.",
 }
 _LATER: Final = {
     "migrate": "Turn a LiteLLM config.yaml into a native one.",
-    "probe": "Attack a server with bad tokens.",
 }
 
 

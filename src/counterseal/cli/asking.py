@@ -116,16 +116,16 @@ def asked(
     )
 
 
-def arguments(text: str) -> dict[str, Any]:
-    """What --args holds. Raises UsageError."""
+def arguments(text: str, option: str = "--args") -> dict[str, Any]:
+    """The JSON object that an option holds. Raises UsageError."""
     try:
         value = strict_json.read(text.encode(), depth=LIMITS.json_depth, members=LIMITS.json_members)
     except (strict_json.NotStrict, strict_json.TooBig, UnicodeEncodeError) as error:
         raise click.UsageError(
-            f'--args is not JSON: {error}. Quote it for the shell: --args \'{{"city": "Oslo"}}\'.'
+            f'{option} is not JSON: {error}. Quote it for the shell: {option} \'{{"city": "Oslo"}}\'.'
         ) from None
     if not isinstance(value, dict):
-        raise click.UsageError("--args is not a JSON object.")
+        raise click.UsageError(f"{option} is not a JSON object.")
     return value
 
 

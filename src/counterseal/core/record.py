@@ -3,10 +3,12 @@ mint, where somebody made a token by hand."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from counterseal.core.call import Call, Inbound
 from counterseal.core.caller import Caller
+from counterseal.core.operation import Operation
 from counterseal.core.permit import Permit
 from counterseal.core.scripts import mixed_scripts
 from counterseal.errors import Reason
@@ -17,6 +19,10 @@ failed; or nobody knows, because the gateway ended between intent and outcome.""
 
 CALLER_LEFT: Final = "caller_left"
 """Beside the codes of errors.REASONS, because nobody is there to be answered with it."""
+
+
+PROBE: Final = "probe"
+"""The peer of a token that was made to attack a server with."""
 
 
 def refusal(
@@ -77,6 +83,27 @@ def intent(record: str, inbound: Inbound, permit: Permit, arguments_mac: str | N
 def minted(record: str, inbound: Inbound, permit: Permit, arguments_mac: str | None) -> dict[str, Any]:
     """The entry of a token that was made by hand: whoever asked for it makes the call, or none, so no outcome follows."""
     return {**intent(record, inbound, permit, arguments_mac), "event": "mint"}
+
+
+def probed(
+    record: str, attack: str, server: str, operation: Operation, claims: Mapping[str, Any], *, kid: str, algorithm: str
+) -> dict[str, Any]:
+    """The entry of a token that `counterseal probe` signs, good or bad: a mint for no caller, under no rule. attack: what it is
+    for."""
+    return {
+        "event": "mint",
+        "record": record,
+        "server": server,
+        "method": operation.method,
+        "name": operation.name,
+        "era": None,
+        **_who(None),
+        "peer": PROBE,
+        "rule": f"{PROBE}[{attack}]",
+        **{name: claims[name] for name in ("sub", "act", "aud", "scope", "jti", "txn", "exp")},
+        "kid": kid,
+        "alg": algorithm,
+    }
 
 
 def outcome(

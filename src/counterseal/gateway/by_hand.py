@@ -27,16 +27,21 @@ class ByHand:
     record: str
 
 
-async def mint(configuration: Configuration, asked: Asked, clock: Clock, *, ttl: int | None = None) -> ByHand:
-    """One call token, recorded before it is there. ttl: seconds that it lives, 1 to 900; None for what is configured.
-
-    Raises ConfigError, KeyError as `explain` does, and CallError, recorded, for a call that is refused.
-    """
+def check_keys_are_shared(configuration: Configuration) -> None:
+    """Raises ConfigError where this process would sign with keys that nobody else has."""
     if configuration.store == "memory:" and configuration.keys.source == "store":
         raise ConfigError(
             f"{configuration.place_of('store')}: store: `memory:` keeps the signing keys in the process that serves, so no "
             "server would accept this token; use `sqlite:PATH`"
         )
+
+
+async def mint(configuration: Configuration, asked: Asked, clock: Clock, *, ttl: int | None = None) -> ByHand:
+    """One call token, recorded before it is there. ttl: seconds that it lives, 1 to 900; None for what is configured.
+
+    Raises ConfigError, KeyError as `explain` does, and CallError, recorded, for a call that is refused.
+    """
+    check_keys_are_shared(configuration)
     async with AsyncExitStack() as stack:
         parts = await open_parts(configuration, clock, stack, background=False)
         return await _mint(parts, asked, clock, ttl)

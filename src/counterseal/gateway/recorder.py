@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 from typing import Any, Literal
 
@@ -18,11 +18,13 @@ from counterseal.clock import Clock
 from counterseal.core import record as entries
 from counterseal.core.call import Call, Inbound
 from counterseal.core.caller import Caller
+from counterseal.core.operation import Operation
 from counterseal.core.permit import Denial, Permit
 from counterseal.core.reply import Reply, Stream
 from counterseal.errors import REASONS, BadCall, CallError, CannotTell
 from counterseal.hooks.observing import Observe
 from counterseal.hooks.view import Event, caller_view
+from counterseal.issuer.signer import Signer
 
 _log = logging.getLogger("counterseal.gateway")
 
@@ -47,6 +49,20 @@ class Recorder:
         self._keyed = hmac.new(mac_key, digestmod="sha256")
         self._new_id = new_id
         self._observe = observe
+
+    @property
+    def new_id(self) -> Callable[[], str]:
+        """128 random bits as text, new at each call."""
+        return self._new_id
+
+    async def probed(
+        self, attack: str, server: str, operation: Operation, claims: Mapping[str, Any], signer: Signer
+    ) -> None:
+        """Make it durable that a token is signed to attack a server with. Raises as `OpenRecord.intent` does."""
+        record = f"rec_{self._new_id()}"
+        await self._sink.write(
+            entries.probed(record, attack, server, operation, claims, kid=signer.kid, algorithm=signer.algorithm)
+        )
 
     def open(self, inbound: Inbound) -> OpenRecord:
         return OpenRecord(self._sink, self._clock, self._keyed, self._new_id(), inbound, self._observe)

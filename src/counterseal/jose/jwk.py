@@ -161,6 +161,11 @@ def public_jwk(public_key: PublicKey, algorithm: str) -> dict[str, str]:
     return {**members, "kid": _thumbprint(members), "use": "sig", "alg": algorithm}
 
 
+def public_key_of(jwk: Mapping[str, Any]) -> PublicKey:
+    """The key of one of our own public JWKs, as `public_jwk` made it."""
+    return _public_key(jwk)
+
+
 def thumbprint(public_key: PublicKey) -> str:
     """RFC 7638 with SHA-256, base64url: the `kid` of our own keys."""
     return _thumbprint(_members(public_key))

@@ -1,4 +1,4 @@
-"""The official SDK, low level, guarded within the SDK. A refusal is a JSON-RPC error here, with the HTTP status 200."""
+"""The official SDK, low level."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mcp.server.lowlevel import Server
 from mcp_types import CallToolRequestParams, CallToolResult, ListToolsResult, TextContent, Tool
 
 from counterseal.verify import Verifier, current_verified  # guard
-from counterseal.verify.mcp_sdk import CountersealServerMiddleware  # guard
+from counterseal.verify.asgi import CountersealMiddleware  # guard
 from tests.parties.guarded.kinds import Weather
 
 TOOLS = [
@@ -30,6 +30,6 @@ def build(issuer: str, audience: str) -> Any:
         return CallToolResult(content=[TextContent(type="text", text=text)])
 
     server: Server[Any] = Server("guarded", on_list_tools=list_tools, on_call_tool=call_tool)
+    app: Any = server.streamable_http_app()
     verifier = Verifier(issuer=issuer, audience=audience, leeway=0)  # guard
-    server.middleware.append(CountersealServerMiddleware(verifier))  # guard
-    return server.streamable_http_app()
+    return CountersealMiddleware(app, verifier, paths=["/mcp"])  # guard

@@ -20,6 +20,9 @@ def build(issuer: str, audience: str) -> Any:
 
     async def mcp(request: Request) -> JSONResponse:
         message = await request.json()
+        if message["method"] != "tools/call":
+            error = {"code": -32601, "message": "there is only tools/call here"}
+            return JSONResponse({"jsonrpc": "2.0", "id": message.get("id"), "error": error}, 404)
         text = "deleted"
         if message["params"]["name"] == "get_weather":
             text = weather.report(message["params"]["arguments"]["city"], request.state.counterseal.subject)
