@@ -1,4 +1,4 @@
-"""Writes the tables of docs/errors.md, docs/limits.md and docs/call-token.md from the code, between the two marks of each page.
+"""Writes the tables of errors.md, limits.md, call-token.md and probe.md under docs/ from the code, between the two marks of each.
 
     python -m tests.docs.write
 
@@ -16,6 +16,7 @@ from typing import Final
 from counterseal.core.limits import LIMITS
 from counterseal.core.methods import METHODS, Kind
 from counterseal.errors import REASONS
+from counterseal.gateway.probe.attacks import ATTACKS
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 BEGIN: Final = "<!-- table: written by python -m tests.docs.write -->"
@@ -58,6 +59,15 @@ def methods_table() -> str:
     return "\n".join(rows)
 
 
+def attacks_table() -> str:
+    """One row for each attack on a server, in the order in which they are tried."""
+    rows = ["| what is sent | likely cause, if it is taken | remedy |", "|---|---|---|"]
+    for row in ATTACKS.values():
+        if row.servers:
+            rows.append(f"| {row.sent} | {row.cause} | {row.fix} |")
+    return "\n".join(rows)
+
+
 def value_of(name: str, value: float) -> str:
     """A limit as people write it."""
     if name.endswith("_bytes"):
@@ -80,6 +90,7 @@ TABLES: Final[Mapping[str, Callable[[str], str]]] = {
     "errors.md": lambda _: errors_table(),
     "limits.md": limits_table,
     "call-token.md": lambda _: methods_table(),
+    "probe.md": lambda _: attacks_table(),
 }
 """The page, and what makes its table from the page as it is."""
 

@@ -23,7 +23,7 @@ from counterseal.config.schema import Configuration
 from counterseal.core.limits import LIMITS
 from counterseal.core.names import reserved_in
 from counterseal.core.operation import Operation
-from counterseal.gateway.probe.attacks import Attack
+from counterseal.gateway.probe.attacks import ATTACKS, Attack
 from counterseal.gateway.probe.probing import Part, Report, Result
 from counterseal.gateway.probe.probing import probe as attack
 from counterseal.gateway.probe.targets import SECONDS, NotProbed, Wanted, name_of
@@ -31,6 +31,7 @@ from counterseal.identity.key_form import PREFIX
 
 CANNOT_TELL: Final = 3
 _COLOURS: Final = {"accepted": "red", "error": "yellow", "skipped": None, "refused": "green"}
+_WIDTH: Final = max(len(one.sent) for one in ATTACKS.values())
 _SHOWN: Final = {"accepted": "ACCEPTED", "error": "error", "skipped": "not tried", "refused": "refused"}
 
 
@@ -194,7 +195,7 @@ def _show(report: Report) -> None:
         click.echo(f"\n{part.name}, {_asked(part)}")
         for one in part.results:
             verdict = click.style(f"{_SHOWN[one.verdict]:<9}", fg=_COLOURS[one.verdict])
-            click.echo(f"  {verdict}  {one.attack.sent:<51}  {asking.escaped(one.said)}")
+            click.echo(f"  {verdict}  {one.attack.sent:<{_WIDTH}}  {asking.escaped(one.said)}")
         if part.problem is not None:
             click.secho(f"  Cannot tell: {asking.escaped(part.problem)}.", fg="yellow")
     _show_causes(report)
