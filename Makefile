@@ -31,6 +31,9 @@ attack: $(VENV)/.ready
 parties: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement tests/parties/requirements.txt
 	PYTHON=$(BIN)/python sh tests/parties/install.sh
+	test -x $(VENV)-frameworks/bin/python || $(PYTHON) -m venv $(VENV)-frameworks
+	$(VENV)-frameworks/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	    --requirement tests/parties/frameworks/requirements.txt
 
 # Every dependency at one version, by hash, without an address.
 lock: $(VENV)/.ready
@@ -47,4 +50,4 @@ $(VENV)/.ready: constraints.txt pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-frameworks build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

