@@ -71,7 +71,7 @@ class Identify:
 
     async def _proven(self, inbound: Inbound) -> Caller:
         """Who proves to be calling, or nobody."""
-        presented = credential(inbound)
+        presented = inbound.once(credential)
         if presented is None:
             if self._anonymous:
                 return ANONYMOUS
