@@ -144,6 +144,8 @@ def test_an_actor_may_be_named_by_its_client() -> None:
         {},
         {"sub": 5},
         {"sub": None},
+        {"sub": ""},
+        {"sub": "a", "act": {"client_id": ""}},
         {"client_id": ["a"]},
         {"act": {"sub": "a"}},
         [],

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
+BUILT: Final = {"node_modules", "target", "build"}
+"""Folders that hold what is installed or built, and nothing of ours."""
 PAGES: Final = sorted(
     [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
-    + list((ROOT / "docs").rglob("*.md"))
+    + [page for page in (ROOT / "docs").rglob("*.md") if not BUILT & set(page.parts)]
 )
 
 _FENCE: Final = re.compile(r"^```(.*)\n((?:.*\n)*?)```$", re.MULTILINE)

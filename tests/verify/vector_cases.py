@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tests.support.tokens import ABSENT, ASYMMETRIC, AUDIENCE, ISSUER, NOW, digest
+from tests.support.tokens import ABSENT, ASYMMETRIC, AUDIENCE, ISSUER, NOW, digest, encode
 from tests.verify import vector_keys as keys
-from tests.verify.vector_making import CITY, FORECAST, Vector, claims, header, jwks, refused, signed
+from tests.verify.vector_making import CITY, FORECAST, Vector, claims, header, jwks, refused, signed, text
 
 OTHER: Final = {**FORECAST, "name": "delete_all"}
 LIST: Final[dict[str, Any]] = {"method": "tools/list"}
+
+
+NUMBERS: Final = [
+    *(0.1, 0.30000000000000004, 4.5, 2e-3, 1e-6, 1e-7, 1e-27, 5e-324, 2.2250738585072014e-308, 1.7976931348623157e308),
+    *(1e20, 1e21, 1e23, 9.999999999999997e22, 295147905179352830000.0, 9007199254740994.0, 1424953923781206.2),
+    *(333333333.33333329, 1 / 3, 100.0, -1.5, -0.0, 8.41e21, 9.5e-7, 5e-324 * 3, 123456789012345680.0),
+]
 
 
 def accepted() -> Iterator[Vector]:
@@ -30,6 +38,10 @@ def accepted_algorithms() -> Iterator[Vector]:
     alone = jwks(keys.public("RS256"), keys.public("ES256"))
     no_kid = signed(head=header(kid=ABSENT))
     yield Vector("accept-no-kid", "Without a `kid` the only key that fits the algorithm is taken.", no_kid, keys=alone)
+    for name, other in (("Ed25519", "EdDSA"), ("EdDSA", "Ed25519")):
+        about = f"{other} is another name of what the key calls {name}."
+        named = signed(head=header(other, kid=name), algorithm=other)
+        yield Vector(f"accept-{other.lower()}-of-an-{name.lower()}-key", about, named, keys=jwks(keys.public(name)))
     strange = jwks({"kty": "XYZ", "kid": "future"}, {"kty": "oct", "k": "AAAA"}, keys.public("ES256"))
     yield Vector(
         "accept-strange-keys-beside", "Keys of an unknown kind cost the good ones nothing.", signed(), keys=strange
@@ -70,6 +82,9 @@ def accepted_calls() -> Iterator[Vector]:
         ("umlaut", "tägliches", "t%C3%A4gliches"),
         ("emoji", "\U0001f600", "%F0%9F%98%80"),
         ("unreserved", "a-b._~9Z", "a-b._~9Z"),
+        ("marks", "a!'()*b", "a%21%27%28%29%2Ab"),
+        ("slash", "a/b", "a%2Fb"),
+        ("plus", "a+b", "a%2Bb"),
     ):
         call = {**FORECAST, "name": tool}
         made = signed(claims(call, scope=f"mcp:tools/call:{scope}"))
@@ -90,6 +105,23 @@ def accepted_arguments() -> Iterator[Vector]:
         "escapes": ("Control characters are escaped, a slash is not.", {"t": '\u000f\n/\\"\u2028'}, None),
         "not-normalized": ("Text is not normalized: this e has its accent apart.", {"t": "e\u0301"}, None),
         "nested": ("At any depth.", {"a": [{"d": None, "c": [True, False, []]}]}, None),
+        "numbers": ("Doubles as ECMAScript writes them, the shortest that reads back.", {"n": NUMBERS}, None),
+        "names": (
+            "Names in the order of their UTF-16 units, the empty one and those of controls too.",
+            dict.fromkeys(("\u20ac", "\r", "1", "\U0001f600", "\u0080", "\u00f6", "\ufb33", "", "a", "10"), 0),
+            None,
+        ),
+        "names-of-objects": (
+            "Names that objects of some languages have of themselves.",
+            {"__proto__": {"a": 1}, "constructor": 2, "toString": 3, "toJSON": 4, "length": 5},
+            None,
+        ),
+        "controls": (
+            "Controls as RFC 8785 escapes them; DEL and what is no character stay.",
+            {"t": "".join(map(chr, range(32))) + "\u007f\u0085\ufeff\ufffe\uffff\U0010ffff"},
+            None,
+        ),
+        "markup": ("No characters of HTML are escaped.", {"t": "<a href='x'>&amp;</a>"}, None),
         "greatest-integer": ("2^53 - 1 is an integer that every reader has.", {"n": 2**53 - 1}, None),
     }
     for name, (about, arguments, digested) in same.items():
@@ -103,6 +135,8 @@ def accepted_arguments() -> Iterator[Vector]:
 def accepted_edges() -> Iterator[Vector]:
     past = {"iat": NOW - 90, "nbf": NOW - 90}
     chain = {"sub": "a", "act": {"client_id": "b", "act": {"sub": "c", "act": {"sub": "d"}}}}
+    usual = text(claims())
+    members = len(claims()) + len(claims()["act"]) + 1 + len(claims()["authorization_details"][0]) + 2
     for name, (about, made) in {
         "typ-case": ("The case of `typ` does not count.", signed(head=header(typ="AT+JWT"))),
         "typ-long": ("Nor does the prefix `application/`.", signed(head=header(typ="application/at+jwt"))),
@@ -113,8 +147,13 @@ def accepted_edges() -> Iterator[Vector]:
         "longest-life": ("A life of 900 seconds.", signed(claims(exp=NOW + 900))),
         "no-nbf": ("`nbf` may be missing.", signed(claims(nbf=ABSENT))),
         "chain": ("A chain of four actors, by `sub` or by `client_id`.", signed(claims(act=chain))),
+        "chain-null": ("null ends a chain.", signed(claims(act={"sub": "a", "act": None}))),
         "longest-subject": ("255 characters of any script.", signed(claims(sub="\u00e9" * 255))),
         "more-claims": ("Claims that nobody asked for.", signed(claims(email="alice@example.com", groups=["a"]))),
+        "exponent": ("A time with an exponent.", signed(usual.replace(b"1800000060", b"1.80000006E9"))),
+        "big-integer-claim": ("An integer that doubles don't have, where nobody looks.", signed(claims(more=2**70))),
+        "deepest": ("Nested 16 deep.", signed(usual[:-1] + b',"more":' + b"[" * 15 + b"]" * 15 + b"}")),
+        "widest": ("256 members.", signed(claims(more=[0] * (256 - members - 1)))),
     }.items():
         yield Vector(f"accept-{name}", about, made)
     unbound = signed(claims(details={"arguments_digest": ABSENT}))
@@ -204,6 +243,8 @@ def about_claims() -> Iterator[Vector]:
             "text": ("A text.", signed(claims(act="planner"))),
             "nameless": ("Nobody is named.", signed(claims(act={"iss": ISSUER}))),
             "nested-text": ("The next one is a text.", signed(claims(act={"sub": "a", "act": "b"}))),
+            "null": ("A `sub` that is null, beside a `client_id`.", signed(claims(act={"sub": None, "client_id": "b"}))),
+            "empty": ("An empty name.", signed(claims(act={"sub": ""}))),
             "deep": ("Five actors.", signed(claims(act=deep))),
         },
     )
@@ -276,6 +317,13 @@ def about_the_call() -> Iterator[Vector]:
                     "call": {**FORECAST, "name": "a:b"},
                 },
             ),
+            "plus-for-blank": (
+                "A plus for a blank, as forms have it.",
+                {
+                    "token": signed(claims({**FORECAST, "name": "a b"}, scope="mcp:tools/call:a+b")),
+                    "call": {**FORECAST, "name": "a b"},
+                },
+            ),
             "lower-hex": (
                 "Percent-encoded in lower case.",
                 {
@@ -310,6 +358,10 @@ def about_the_call() -> Iterator[Vector]:
 def about_arguments() -> Iterator[Vector]:
     def called(arguments: Any, **changes: Any) -> dict[str, Any]:
         return {"token": signed(claims(**changes)), "call": {**FORECAST, "arguments": arguments}}
+
+    def digested(text: str) -> dict[str, Any]:
+        """A digest of a text that is not the canonical form."""
+        return {"arguments_digest": "sha-256:" + encode(hashlib.sha256(text.encode()).digest())}
 
     big = {"n": 2**53 + 1}
     listed = signed(claims(LIST, details={"arguments_digest": digest({})}))
@@ -353,6 +405,27 @@ def about_arguments() -> Iterator[Vector]:
                     "token": signed(claims(details={"arguments_digest": digest({"n": 2.0**53})})),
                     "call": {**FORECAST, "arguments": big},
                 },
+            ),
+            **{
+                name: (about, called({"n": number}, details={"arguments_digest": digest({"n": float(number)})}))
+                for name, about, number in (
+                    ("two-to-the-53", "2^53 is the first integer that is refused.", 2**53),
+                    ("two-to-the-53-negative", "So it is below zero.", -(2**53)),
+                    ("two-to-the-64", "An integer that no machine word holds.", 2**64),
+                    ("digits", "1e20 has a canonical form; the same number in digits has none.", 10**20),
+                )
+            },
+            "not-shortest": (
+                "A digest of 1.0, which is not the canonical spelling.",
+                called({"n": 1.0}, details=digested('{"n":1.0}')),
+            ),
+            "code-point-order": (
+                "A digest of names in the order of their code points.",
+                called({"\ufb33": 1, "\U0001f600": 2}, details=digested('{"\ufb33":1,"\U0001f600":2}')),
+            ),
+            "ascii": (
+                "A digest of text that is escaped as ASCII.",
+                called({"t": "\u00e9"}, details=digested('{"t":"\\u00e9"}')),
             ),
             "needless": ("A digest for a method that has no arguments.", {"token": listed, "call": LIST}),
         },

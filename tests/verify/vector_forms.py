@@ -77,11 +77,16 @@ def json_texts() -> dict[str, tuple[str, Any]]:
         "bom": ("A byte order mark.", signed(b"\xef\xbb\xbf" + usual)),
         "utf-16": ("UTF-16.", signed(usual.decode().encode("utf-16"))),
         "surrogate": ("Half of a character.", signed(usual[:-1] + b',"more":"\\ud800"}')),
+        "surrogate-name": ("Half of a character in a name.", signed(usual[:-1] + b',"\\udfff":1}')),
         "invalid-utf-8": ("A byte that is no UTF-8.", signed(usual[:-1] + b',"more":"\xff"}')),
         "nan": ("NaN.", signed(usual[:-1] + b',"more":NaN}')),
         "infinite": ("A number that no double can hold.", signed(usual[:-1] + b',"more":1e999}')),
         "more-text": ("Text behind the end.", signed(usual + b"{}")),
         "comment": ("A comment.", signed(usual[:-1] + b"/**/}")),
+        "trailing-comma": ("A comma with nothing behind it.", signed(usual[:-1] + b",}")),
+        "leading-zero": ("A number that begins with a zero.", signed(usual[:-1] + b',"more":01}')),
+        "control": ("A line break in a string, not escaped.", signed(usual[:-1] + b',"more":"\n"}')),
+        "single-quotes": ("Single quotes.", signed(usual[:-1] + b",'more':1}")),
         "deep": ("Nested more than 16 deep.", signed(deep)),
         "wide": ("More than 256 members.", signed(wide)),
     }
@@ -156,6 +161,10 @@ def about_the_key() -> Iterator[Vector]:
             "encryption": ("The key is for encryption.", {"token": signed(), "keys": jwks({**es, "use": "enc"}, rs)}),
             "private": ("Its private part is published.", {"token": signed(), "keys": jwks({**es, "d": "AAAA"}, rs)}),
             "weak": ("An RSA key of 1024 bits.", weak()),
+            "another-kind": (
+                "An elliptic key whose `alg` is RS256.",
+                {"token": signed(), "keys": jwks({**es, "alg": "RS256"}, keys.public("RS256", kid="rsa"))},
+            ),
             "off-curve": (
                 "A point that is not on its curve.",
                 {"token": signed(), "keys": jwks({**es, "y": es["x"]}, rs)},

@@ -74,11 +74,12 @@ def check_actor(caller: Caller, issuer: str) -> None:
 
 
 def chain_depth(act: Mapping[str, Any]) -> int:
-    """How many actors a chain names. Raises ValueError where it is not a chain of objects that each name one."""
+    """How many actors a chain names. Raises ValueError where it is not a chain of objects that each name one; `null` ends it."""
     depth = 0
     node: Any = act
     while node is not None:
-        if not isinstance(node, Mapping) or not isinstance(node.get("sub", node.get("client_id")), str):
+        name = node.get("sub", node.get("client_id")) if isinstance(node, Mapping) else None
+        if not isinstance(name, str) or not name:
             raise ValueError("an actor is an object with `sub` or `client_id`")
         depth += 1
         if depth > ACT_DEPTH:
