@@ -97,7 +97,9 @@ class OpenApi:
             return Reply(202, (), b"")
         if call.method != "tools/call":
             body = self._hosted.answer(
-                call, lambda name: self._decide(permit.caller, call.server, "tools/call", name), self._limits
+                call,
+                lambda name: call.whole or self._decide(permit.caller, call.server, "tools/call", name),
+                self._limits,
             )
             return Reply(200, _JSON, body, is_error=False)
         tool = self._tools.get(call.name or "")

@@ -181,7 +181,7 @@ class Answer:
         for text in _read_items(members.get(member, Raw(b"[]"))):
             item = _read_members(text)
             name = msgspec.json.decode(item.get(name_field, Raw(b"null")))
-            if not isinstance(name, str) or not self.visible(use, name):
+            if not isinstance(name, str) or not (self.call.whole or self.visible(use, name)):
                 continue
             if name_field == "name" and not unicodedata.is_normalized("NFC", name):
                 self.left_out[name] = "the name is not in Unicode's normal form C, so a call of it is refused"
@@ -191,7 +191,7 @@ class Answer:
                 kept.append(item)
                 self.schemas[name] = item.get("inputSchema", _NULL)
         members[member] = Raw(_write(kept))
-        if "cacheScope" in members:
+        if "cacheScope" in members and not self.call.whole:
             members["cacheScope"] = Raw(b'"private"')
 
     def _learn(self, name: str, tool: Raw) -> bool:

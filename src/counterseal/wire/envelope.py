@@ -28,7 +28,7 @@ CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
 OURS: Final = "io.counterseal/"
 """The prefix of our own `_meta` keys, whose copies a caller may not send, and of the pseudo methods (core/methods.py)."""
 
-_NAME_LENGTH: Final = 2048
+NAME_LENGTH: Final = 2048
 """Of a tool, prompt or resource. Names go into tokens and records."""
 _OLDEST: Final = "2024-11-05"
 _HANDSHAKE: Final = frozenset({_OLDEST, *LEGACY})
@@ -46,7 +46,7 @@ Schemas = Callable[[str], "Mapping[headers.Path, str] | None"]
 def decode(inbound: Inbound, limits: Limits, open_session: OpenSession, schemas: Schemas) -> Call:
     """The call that a request makes. Raises BadCall with the id of the request, as far as one could be read."""
     if inbound.verb == "POST":
-        inbound.once(check_media)
+        check_media(inbound)
         return decode_message(inbound, jsonrpc.parse(inbound.body, limits), open_session, schemas)
     if inbound.body:
         raise BadCall("invalid_request", f"{inbound.verb} has no body")
@@ -58,7 +58,7 @@ def decode_message(inbound: Inbound, value: Any, open_session: OpenSession, sche
     message = jsonrpc.read(value)
     identity = message.get("id")
     try:
-        version = inbound.once(_version)
+        version = headers.routing(inbound, b"mcp-protocol-version")
         meta = _meta(message)
         if VERSION in meta or (version is not None and version not in _HANDSHAKE):
             return _decode_modern(inbound, message, meta, version, schemas)
@@ -110,10 +110,6 @@ def _takes(values: tuple[bytes, ...], wanted: tuple[str, ...]) -> bool:
     return all(listed & {media, media.partition("/")[0] + "/*", "*/*"} for media in wanted)
 
 
-def _version(inbound: Inbound) -> str | None:
-    return headers.routing(inbound, b"mcp-protocol-version")
-
-
 def _meta(message: Mapping[str, Any]) -> Mapping[str, Any]:
     meta = message.get("params", {}).get("_meta", {})
     if not isinstance(meta, dict):
@@ -141,8 +137,8 @@ def _named(row: Method, message: Mapping[str, Any]) -> tuple[str | None, Mapping
     except ValueError as error:
         raise BadCall("invalid_params", str(error)) from None
     name = operation.name
-    if name is not None and len(name) > _NAME_LENGTH:
-        raise BadCall("invalid_params", f"the name is longer than {_NAME_LENGTH} characters")
+    if name is not None and len(name) > NAME_LENGTH:
+        raise BadCall("invalid_params", f"the name is longer than {NAME_LENGTH} characters")
     if name is not None and row.name_field == "name" and not unicodedata.is_normalized("NFC", name):
         raise BadCall(
             "invalid_params", "the name is not in Unicode's normal form C, so two readers could take it for two"
@@ -159,7 +155,9 @@ def _decode_modern(
     if "method" not in message:
         raise BadCall("invalid_request", "a response was sent: revision 2026-07-28 has no requests of the server")
     method: str = message["method"]
-    sent_method, names, sent_name, params = inbound.once(_routing)
+    params = headers.param_headers(inbound)
+    sent_method = headers.routing(inbound, b"mcp-method")
+    sent_name = headers.routing(inbound, b"mcp-name")
     if "id" not in message:  # row 17: accepted, and dropped by the server room
         if VERSION in meta and version != meta[VERSION]:
             raise BadCall("header_mismatch", "MCP-Protocol-Version does not say what the body says")
@@ -183,7 +181,7 @@ def _decode_modern(
     row = METHODS.get(method)
     if row is not None and row.modern and row.name_field is not None:  # row 11
         named = message.get("params", {}).get(row.name_field)
-        if not names or sent_name != named:
+        if sent_name is None or headers.decode_value(sent_name) != named:
             raise BadCall("header_mismatch", "Mcp-Name is missing or does not say what the body says")
     _supported(version)  # row 14
     if row is None or not row.modern:  # row 15
@@ -209,13 +207,6 @@ def _decode_modern(
         message=_clean(message, meta),
         param_headers=tuple(params.items()),
     )
-
-
-def _routing(inbound: Inbound) -> tuple[str | None, bool, str | None, Mapping[str, str]]:
-    """`Mcp-Method`; whether there is an `Mcp-Name`, and the text that it says, if it says one; every `Mcp-Param-*`."""
-    params = headers.param_headers(inbound)
-    method, name = headers.routing(inbound, b"mcp-method"), headers.routing(inbound, b"mcp-name")
-    return method, name is not None, None if name is None else headers.decode_value(name), params
 
 
 def _mirrored(wanted: Mapping[headers.Path, str], arguments: Mapping[str, Any]) -> dict[str, str]:
@@ -301,7 +292,7 @@ def _session(inbound: Inbound, version: str | None, open_session: OpenSession) -
 
 
 def _decode_without_body(inbound: Inbound, open_session: OpenSession) -> Call:
-    version = inbound.once(_version)
+    version = headers.routing(inbound, b"mcp-protocol-version")
     if version is not None and version not in _HANDSHAKE:
         raise BadCall(
             "http_method_refused", f"revision {version} has no {inbound.verb}", headers=((b"allow", b"POST"),)

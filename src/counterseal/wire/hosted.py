@@ -91,7 +91,9 @@ class Hosted:
 
     @staticmethod
     def _kept(call: Call) -> Mapping[str, Any]:
-        return _CACHED if call.era is Era.MODERN else {}
+        if call.era is not Era.MODERN:
+            return {}
+        return {**_CACHED, "cacheScope": "public"} if call.whole else _CACHED
 
 
 def unknown_method(call: Call) -> BadCall:

@@ -1,0 +1,94 @@
+"""What tools, prompts and resources are called where all servers have one address, and the way back.
+
+* A tool or prompt is `{server}__{name}`. No server's name holds `__` or ends in `_` (config/values.py), so the first `__` is
+  always the one that was put there: a name is taken apart in one way only, and nothing is looked for (threats.md S-04).
+* A resource is `counterseal:{server}/{uri}`, with its URI as it is. No server's name holds `/`. What is put before a valid URI or
+  template makes a valid one, and the expansion of a template's new spelling is the new spelling of its expansion.
+* A call that names something becomes a call for its one server, in that server's own words; everything after this reads those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from counterseal.core.call import Call
+from counterseal.core.methods import METHODS
+from counterseal.errors import BadCall
+
+SEPARATOR: Final = "__"
+SCHEME: Final = "counterseal:"
+
+_URIS: Final = frozenset({"uri", "uriTemplate"})
+NO_RESOURCE: Final = (
+    "there is no such resource for this caller: URIs are `counterseal:{server}/{uri}`, as the lists show them"
+)
+_NOTHING: Final = {
+    "name": "there is nothing of this name for this caller: names are `{server}__{name}`, as the lists show them",
+    "uri": NO_RESOURCE,
+}
+
+
+def joined(server: str, name: str) -> str:
+    """What a server's tool or prompt is called here."""
+    return f"{server}{SEPARATOR}{name}"
+
+
+def parted(name: str) -> tuple[str, str] | None:
+    """The inverse of `joined`: server and name; None for a name that it cannot have made."""
+    server, separator, own = name.partition(SEPARATOR)
+    return (server, own) if separator and server else None
+
+
+def spelled(server: str, uri: str) -> str:
+    """What a server's resource, or template of resources, is called here."""
+    return f"{SCHEME}{server}/{uri}"
+
+
+def unspelled(uri: str) -> tuple[str, str] | None:
+    """The inverse of `spelled`: server and URI; None for a URI that it cannot have made."""
+    server, separator, own = uri.removeprefix(SCHEME).partition("/")
+    return (server, own) if uri.startswith(SCHEME) and separator and server else None
+
+
+def shown(field: str, server: str, name: str) -> str:
+    """The name here of what a server names in this member: `name`, `uri` or `uriTemplate`."""
+    return spelled(server, name) if field in _URIS else joined(server, name)
+
+
+def nothing(call: Call) -> BadCall:
+    """For a call that names what is not there, whoever has it: a name of no server, or one of a server that is not for the
+    caller. Nobody can tell the two apart (threats.md A-10)."""
+    return BadCall("invalid_params", _NOTHING[_field(call, _params(call))])
+
+
+def names_one(call: Call) -> bool:
+    """Whether it is for one server only, because it names something."""
+    return call.name is not None
+
+
+def for_one(call: Call) -> Call:
+    """A call that names something, as its server gets it. Raises BadCall for a name that belongs to no server."""
+    params = _params(call)
+    field = _field(call, params)
+    found = (unspelled if field == "uri" else parted)(call.name or "")
+    if found is None:
+        raise nothing(call)
+    server, own = found
+    renamed = {"ref": {**params["ref"], field: own}} if call.method == "completion/complete" else {field: own}
+    params = {**params, **renamed}
+    return msgspec.structs.replace(call, server=server, name=own, message={**(call.message or {}), "params": params})
+
+
+def _params(call: Call) -> Mapping[str, Any]:
+    params: Mapping[str, Any] = (call.message or {}).get("params", {})
+    return params
+
+
+def _field(call: Call, params: Mapping[str, Any]) -> str:
+    """The member that names it: of `params`, or of its `ref`."""
+    if call.method == "completion/complete":
+        return "name" if params["ref"]["type"] == "ref/prompt" else "uri"
+    return METHODS[call.method].name_field or "name"
