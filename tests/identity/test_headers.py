@@ -146,8 +146,13 @@ def test_each_server_has_its_own_names_and_peers() -> None:
     assert inbound(*both, server="files").headers == REST
     assert named(*both, server="files") == {}
     # A server that there is not has nobody who may send any of them.
-    for name in ("", "other"):
-        assert inbound(*both, (b"sub", b"x"), server=name).headers == REST
+    assert inbound(*both, (b"sub", b"x"), server="other").headers == REST
+
+
+def test_to_all_servers_only_a_peer_that_one_of_them_trusts_may_send_them() -> None:
+    sent = (USER, (b"email", b"a@b"))
+    assert inbound(*sent, server="", peer=STRANGER).headers == REST
+    assert inbound(*sent, server="").headers == (*REST, *sent)
 
 
 # ---- what one may hold ------------------------------------------------------------------------------------------------

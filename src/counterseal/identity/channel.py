@@ -62,8 +62,9 @@ class Channels:
         self._limits = limits
         self._remembered: Remembered[tuple[Channel, float]] = Remembered(clock, limits)
 
-    async def through(self, caller: Caller, inbound: Inbound) -> Caller:
-        """The caller with the channel that it came through.
+    async def through(self, caller: Caller, inbound: Inbound, called: str | None = None) -> Caller:
+        """The caller with the channel that it came through. called: at which server's address the request came; None for that
+        of the server that it is for, whose rules count.
 
         Raises BadCall `channel_token_missing`, `channel_token_invalid` with one text for all, `bad_header` for more than one
         token, and CannotTell where the issuer's keys cannot be had.
@@ -81,23 +82,24 @@ class Channels:
         if len(sent) > 1:
             raise BadCall("bad_header", f"the header {rules.header.decode()} was sent more than once")
         try:
-            channel, exp = await self._channel(rules.trusted, sent[0], inbound.server)
+            address = inbound.server if called is None else called
+            channel, exp = await self._channel(rules.trusted, sent[0], inbound.server, address)
         except TokenRefused as refused:
             detail = f"channel token: {refused.code}: {refused.detail}"
             raise BadCall("channel_token_invalid", "the channel token was not accepted", detail=detail) from None
         # A stream that both opened ends with the first of them.
         return replace(caller, channel=channel, expires=exp if caller.expires is None else min(caller.expires, exp))
 
-    async def _channel(self, trusted: ChannelIssuer, sent: bytes, server: str) -> tuple[Channel, float]:
-        """Who it is, and when its token ends."""
+    async def _channel(self, trusted: ChannelIssuer, sent: bytes, server: str, address: str) -> tuple[Channel, float]:
+        """Who it is, and when its token ends. address: the server at whose address it came."""
         match = _TOKEN.fullmatch(sent)
         if match is None:
             raise TokenRefused("malformed", "not one token")
-        found = self._remembered.found(match[1], server)
+        found = self._remembered.found(match[1], f"{server} at {address}")
         kept = self._remembered.get(found)
         if kept is None:
             generation = trusted.keys.generation
-            kept = await self._verified(trusted, strict.read(match[1], self._limits), server)
+            kept = await self._verified(trusted, strict.read(match[1], self._limits), address)
             self._remembered.keep(found, kept, trusted.keys, generation, kept[1])
         return kept
 

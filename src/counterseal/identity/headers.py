@@ -40,12 +40,15 @@ class IdentityHeaders:
     def admitted(self, inbound: Inbound) -> Inbound:
         """The request without the headers that its peer must not send.
 
-        A server that there is not has nobody who may send any that another server knows.
+        A server that there is not has nobody who may send any that another server knows. For all servers together, somebody whom
+        one of them trusts may: which of them reads a header is decided once it is known which is called.
         """
         names = self._names.get(inbound.server, self._all)
         if names.isdisjoint(inbound.names) and b"_" not in b"".join(inbound.names):
             return inbound
         if self._trusts(inbound.server, inbound.peer):
+            return inbound
+        if not inbound.server and any(self._trusts(server, inbound.peer) for server in self._servers):
             return inbound
         kept = tuple(pair for pair in inbound.headers if _dashed(pair[0]) not in names)
         return Inbound(inbound.verb, inbound.server, kept, inbound.body, inbound.peer)

@@ -63,6 +63,8 @@ class Identify:
         except InsufficientScope as error:
             error.headers = (insufficient_scope(self._issuer, inbound.server, error.scopes),)
             raise
+        if not inbound.server:
+            return caller  # of all servers: who else speaks for a call is asked for the one that it is for (`at`)
         try:
             return await self.spoken_for(caller, inbound)
         except CallError as error:
@@ -71,7 +73,7 @@ class Identify:
 
     async def _proven(self, inbound: Inbound) -> Caller:
         """Who proves to be calling, or nobody."""
-        presented = inbound.once(credential)
+        presented = credential(inbound)
         if presented is None:
             if self._anonymous:
                 return ANONYMOUS
@@ -82,10 +84,19 @@ class Identify:
                 return caller
         raise Unauthenticated("credential_invalid", REFUSED, detail="no authenticator knows this kind of credential")
 
-    async def spoken_for(self, caller: Caller, inbound: Inbound) -> Caller:
-        """A caller who was found already, with what others say of this call, as far as they may. Raises BadCall, CannotTell."""
+    async def at(self, caller: Caller, inbound: Inbound, server: str) -> tuple[Caller, Inbound]:
+        """Of a request to all servers, what one of them gets: the caller as he is there, and the request without headers that
+        its peer must not send there. What is asked of callers of that server is asked here, too. Raises as `spoken_for`."""
+        there = inbound.at(server)
+        if self._headers is not None:
+            there = self._headers.admitted(there)
+        return await self.spoken_for(caller, there, called=inbound.server), there
+
+    async def spoken_for(self, caller: Caller, inbound: Inbound, called: str | None = None) -> Caller:
+        """A caller who was found already, with what others say of this call, as far as they may. called: at which server's
+        address the request came, where that is another one than the server that it is for. Raises BadCall, CannotTell."""
         if self._channels is not None:
-            caller = await self._channels.through(caller, inbound)
+            caller = await self._channels.through(caller, inbound, called)
         if self._headers is not None:
             caller = self._headers.named(caller, inbound)
         if caller.channel is not None or caller.may_act is not None:
