@@ -180,7 +180,7 @@ def _pair(record: Mapping[str, Any], intents: set[str], outcomes: set[str]) -> N
     id = record.get("record")
     if not isinstance(id, str):
         return
-    if record.get("event") == "intent":
+    if record.get("event") in ("intent", "gather"):
         intents.add(id)
     elif record.get("event") == "outcome":
         if id in intents:

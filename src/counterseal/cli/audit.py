@@ -128,7 +128,7 @@ def _sentence(record: Mapping[str, Any], intents: dict[str, Mapping[str, Any]]) 
     what, how = record, record.get("reason") or record.get("detail")
     if event in ("intent", "mint"):
         how = str(record.get("rule")).partition(" ")[0]
-    if event == "intent":
+    if event in ("intent", "gather"):
         intents[call] = record
         if len(intents) > _UNENDED:
             del intents[next(iter(intents))]

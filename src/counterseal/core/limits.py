@@ -83,6 +83,17 @@ class Limits:
     openapi_error_bytes: int = 16 * 1024
     openapi_page_bytes: int = 1024 * 1024
     openapi_page_count: int = 250
+    # the address for all servers
+    gather_seconds: float = 10.0
+    gather_list_bytes: int = 4 * 1024 * 1024
+    gather_list_count: int = 5000
+    gather_page_bytes: int = 4 * 1024 * 1024
+    gather_page_count: int = 1000
+    kept_lists_seconds: float = 300.0
+    kept_lists_bytes: int = 32 * 1024 * 1024
+    visit_idle_seconds: float = 3600.0
+    visit_count: int = 1024
+    visits_per_caller: int = 64
     # our own parts
     audit_seconds: float = 1.0
     store_stale_seconds: float = 5.0

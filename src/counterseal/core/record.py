@@ -1,5 +1,5 @@
-"""What one call leaves behind: an intent before it leaves, an outcome after it ended, or a refusal; and a
-mint, where somebody made a token by hand."""
+"""What one call leaves behind: an intent before it leaves, an outcome after it ended, or a refusal; a gather in place of
+the intent, where it is asked of several servers; and a mint, where somebody made a token by hand."""
 
 from __future__ import annotations
 
@@ -34,8 +34,10 @@ def refusal(
     *,
     detail: str | None = None,
     rule: str | None = None,
+    part_of: str | None = None,
 ) -> dict[str, Any]:
-    """The entry of a call that was not made. reason: None where the caller left before it could be."""
+    """The entry of a call that was not made. reason: None where the caller left before it could be. part_of: the record of the
+    gather that it belongs to."""
     return {
         "event": "refusal",
         "record": record,
@@ -47,12 +49,28 @@ def refusal(
         "status": None if reason is None else reason.status,
         "detail": detail,
         "rule": rule,
+        **_part(part_of),
     }
 
 
-def intent(record: str, inbound: Inbound, permit: Permit, arguments_mac: str | None) -> dict[str, Any]:
+def gather(record: str, inbound: Inbound, caller: Caller, call: Call) -> dict[str, Any]:
+    """The entry of a call to the address of all servers that is asked of several of them, before the first is asked. Each of
+    those calls has a record of its own, whose `part_of` is this one's id."""
+    return {
+        "event": "gather",
+        "record": record,
+        **_what(inbound, call),
+        **_who(caller),
+        "peer": inbound.peer,
+        "channel_token": _channel(caller),
+    }
+
+
+def intent(
+    record: str, inbound: Inbound, permit: Permit, arguments_mac: str | None, part_of: str | None = None
+) -> dict[str, Any]:
     """The entry that must be durable before the call leaves. arguments_mac: a keyed digest, because a bare one of short
-    arguments could be guessed from (threats.md U-08)."""
+    arguments could be guessed from (threats.md U-08). part_of: as in `refusal`."""
     claims = permit.claims
     return {
         "event": "intent",
@@ -77,6 +95,7 @@ def intent(record: str, inbound: Inbound, permit: Permit, arguments_mac: str | N
         "kid": permit.kid,
         "alg": permit.algorithm,
         "arguments": arguments_mac,
+        **_part(part_of),
     }
 
 
@@ -120,6 +139,10 @@ def outcome(
         "bytes": size,
         "seconds": round(seconds, 6),
     }
+
+
+def _part(part_of: str | None) -> dict[str, Any]:
+    return {} if part_of is None else {"part_of": part_of}
 
 
 def _what(inbound: Inbound, call: Call | None) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from counterseal.core.sources import UnfitSubject
 from counterseal.errors import BadCall, CallError, Unauthenticated
 from counterseal.gateway.admission import Admission
 from counterseal.gateway.passthrough import Passthrough
-from counterseal.gateway.recorder import Denied, Recorder
+from counterseal.gateway.recorder import Denied, OpenRecord, Recorder
 from counterseal.hooks.runner import NOTHING, Added, Hooks, Passed, failure
 from counterseal.identity.credentials import REFUSED
 from counterseal.identity.identify import Identify
@@ -64,11 +64,23 @@ class Pipeline:
             caller = record.caller = await self.identify(inbound)
             record.until_end(self.admission.enter(caller))
             call = record.call = self.decode(inbound, caller)
-            verdict = await self.permit(caller, call, inbound)
-            if isinstance(verdict, Denial):
-                raise Denied(verdict)
-            await record.intent(verdict)
-            return record.watch(await self.servers[call.server].send(verdict))
+            return await self.carry(record, caller, call, inbound)
+
+    async def carry(
+        self,
+        record: OpenRecord,
+        caller: Caller,
+        call: Call,
+        inbound: Inbound,
+        shown: Callable[[Reply], Reply] | None = None,
+    ) -> Reply:
+        """A decoded call from its decision to its reply. shown: what the reply becomes for the caller, where that differs."""
+        verdict = await self.permit(caller, call, inbound)
+        if isinstance(verdict, Denial):
+            raise Denied(verdict)
+        await record.intent(verdict)
+        reply = await self.servers[call.server].send(verdict)
+        return record.watch(reply if shown is None else shown(reply))
 
     async def refuse(self, inbound: Inbound, error: CallError) -> NoReturn:
         """For what is refused before it gets here: it leaves a record like everything else. Raises error, recorded."""
@@ -92,7 +104,7 @@ class Pipeline:
         signer = self.signers.get(call.server)
         if signer is None:
             return _no_server(call)
-        decided = await self._decide(caller, call, inbound)
+        decided = await self.decide(caller, call, inbound)
         if isinstance(decided, Denial):
             return decided
         allowed, passed = decided
@@ -103,7 +115,7 @@ class Pipeline:
         added = NOTHING if self.hooks is None else await self.hooks.add(caller, passed, inbound)
         return await self._countersign(caller, passed.call, allowed, signer, added, tuple(own), origins, again)
 
-    async def _decide(self, caller: Caller, call: Call, inbound: Inbound | None) -> tuple[Allowed, Passed] | Denial:
+    async def decide(self, caller: Caller, call: Call, inbound: Inbound | None) -> tuple[Allowed, Passed] | Denial:
         """Policy, then the gates; and policy again about other arguments, which are another call (threats.md P-03)."""
         allowed = self.policy.decide(caller, call)
         if isinstance(allowed, Denial):
@@ -175,7 +187,4 @@ class Pipeline:
 
 def _no_server(call: Call) -> Denial:
     # The words of core/policy.py for a server that this caller may not use: nobody can tell the two apart (threats.md A-10).
-    what = f"no server {call.server!r} for this caller"
-    if not call.server:
-        what = "not yet one address for all servers: call /mcp/{server}"
-    return Denial("server_unknown", f"there is {what}", "servers")
+    return Denial("server_unknown", f"there is no server {call.server!r} for this caller", "servers")

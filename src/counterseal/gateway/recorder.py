@@ -64,8 +64,9 @@ class Recorder:
             entries.probed(record, attack, server, operation, claims, kid=signer.kid, algorithm=signer.algorithm)
         )
 
-    def open(self, inbound: Inbound) -> OpenRecord:
-        return OpenRecord(self._sink, self._clock, self._keyed, self._new_id(), inbound, self._observe)
+    def open(self, inbound: Inbound, part_of: str | None = None) -> OpenRecord:
+        """part_of: the id of the record of the call for which this one is made; None for one that a caller made."""
+        return OpenRecord(self._sink, self._clock, self._keyed, self._new_id(), inbound, self._observe, part_of)
 
 
 class OpenRecord:
@@ -76,6 +77,7 @@ class OpenRecord:
         "_inbound",
         "_keyed",
         "_observe",
+        "_part_of",
         "_release",
         "_rule",
         "_sink",
@@ -88,13 +90,21 @@ class OpenRecord:
     )
 
     def __init__(
-        self, sink: Sink, clock: Clock, keyed: hmac.HMAC, new_id: str, inbound: Inbound, observe: Observe | None
+        self,
+        sink: Sink,
+        clock: Clock,
+        keyed: hmac.HMAC,
+        new_id: str,
+        inbound: Inbound,
+        observe: Observe | None,
+        part_of: str | None = None,
     ) -> None:
         self._sink = sink
         self._clock = clock
         self._keyed = keyed
         self._inbound = inbound
         self._observe = observe
+        self._part_of = part_of
         self._rule: str | None = None
         self._started = clock.monotonic()
         self.id = "rec_" + new_id
@@ -132,7 +142,8 @@ class OpenRecord:
             self._end("aborted", None, entries.CALLER_LEFT, None, 0)
         else:
             self._over()
-            self._post(entries.refusal(self.id, self._inbound, self.caller, self.call, None))
+            entry = entries.refusal(self.id, self._inbound, self.caller, self.call, None, part_of=self._part_of)
+            self._post(entry)
             self._tell("refused", entries.CALLER_LEFT, None, None)
 
     async def _fail(self, error: CallError) -> None:
@@ -149,7 +160,14 @@ class OpenRecord:
         self.caller = self.caller or error.caller
         if reason is not REASONS["audit_unavailable"]:
             entry = entries.refusal(
-                self.id, self._inbound, self.caller, self.call, reason, detail=error.detail, rule=error.rule
+                self.id,
+                self._inbound,
+                self.caller,
+                self.call,
+                reason,
+                detail=error.detail,
+                rule=error.rule,
+                part_of=self._part_of,
             )
             try:
                 await self._sink.write(entry)
@@ -163,7 +181,15 @@ class OpenRecord:
         """Make the intent durable. Raises CannotTell `audit_unavailable`: no record, no effect."""
         self.intending = True
         self._rule = permit.allowed.rule
-        await self._sink.write(entries.intent(self.id, self._inbound, permit, self._mac(permit)))
+        await self._sink.write(entries.intent(self.id, self._inbound, permit, self._mac(permit), self._part_of))
+        self.intended = True
+
+    async def gather(self) -> None:
+        """Make it durable that a caller's call is about to be asked of several servers. Raises as `intent` does."""
+        assert self.caller is not None
+        assert self.call is not None
+        self.intending = True
+        await self._sink.write(entries.gather(self.id, self._inbound, self.caller, self.call))
         self.intended = True
 
     async def minted(self, permit: Permit) -> None:
@@ -212,7 +238,7 @@ class OpenRecord:
         event = Event(
             record=self.id,
             caller=None if self.caller is None else caller_view(self.caller),
-            server=self._inbound.server,
+            server=self._inbound.server if call is None else call.server,
             method=None if call is None else call.method,
             name=None if call is None else call.name,
             verdict=verdict,
