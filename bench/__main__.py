@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench import callers, claims, processes, report, signing, streams, verifying
-from bench.call import request_body, request_headers
+from bench import callers, claims, listing, processes, report, signing, streams, verifying
+from bench.call import TOOL, request_body, request_headers
 from bench.idp import IdentityProvider
 from bench.load import LoadFailed, Party, measure
 from bench.machine import Cores
@@ -71,6 +71,7 @@ def run(effort: Effort, folder: Path) -> report.Run:
         try:
             started = running.enter_context(processes.gateway(answer.url, cores.tested, folder / "gateway"))
             parties += _gateway_parties(started)
+            parties.append(_of_all(started))
         except processes.NotStarted as fault:
             seen.faults.append(f"the gateway did not start: {fault}")
         for party in parties:
@@ -96,6 +97,10 @@ def run(effort: Effort, folder: Path) -> report.Run:
                         folder=folder,
                     )
                     seen.calls.setdefault((party.name, connections), []).append(figures)
+        try:
+            seen.listing = listing.milliseconds(answer.url, cores.tested, folder / "gateway-listing", effort.repeats)
+        except listing.NotListed as fault:
+            seen.faults.append(f"the list of all servers: {fault}")
         try:
             _callers(seen, effort, answer, cores, folder)
         except processes.NotStarted as fault:
@@ -143,11 +148,18 @@ def _gateway_parties(started: processes.Started) -> list[Party]:
     ]
 
 
+def _of_all(started: processes.Started) -> Party:
+    """The ES256 server's tool at the address of all servers."""
+    return Party(report.ALL_SERVERS, f"{started.url}/mcp", started.pid, started.headers, tool=f"es256__{TOOL}")
+
+
 def _check(party: Party) -> None:
     """One call, read in full: a refusal is quick, so it must not be taken for speed."""
     place = urlsplit(party.url)
     connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=10)
-    connection.request("POST", place.path or "/", request_body(), {**request_headers(), **party.headers})
+    connection.request(
+        "POST", place.path or "/", request_body(party.tool), {**request_headers(party.tool), **party.headers}
+    )
     answer = connection.getresponse()
     body = answer.read()
     connection.close()

@@ -42,6 +42,30 @@ _OTHER: Final[dict[bytes, dict[str, Any]]] = {
     },
     b"tools/list": {**_FRESH, "tools": [{"name": TOOL, "inputSchema": {"type": "object"}}]},
 }
+_SCHEMA: Final = {
+    "type": "object",
+    "properties": {
+        name: {"type": "string", "description": "What the tool needs to know about it."} for name in ("place", "units")
+    },
+    "required": ["place"],
+}
+_LISTED: Final = json.dumps(
+    {
+        "resultType": "complete",
+        "ttlMs": 300_000,
+        "cacheScope": "public",
+        "tools": [
+            {
+                "name": f"tool_{n}",
+                "title": f"Tool {n}",
+                "description": "What this tool is for. " * 4,
+                "inputSchema": _SCHEMA,
+            }
+            for n in range(50)
+        ],
+    }
+).encode()
+"""A list that may be kept, at every address that begins with `/listed`."""
 
 
 class Answers:
@@ -66,6 +90,9 @@ class Answers:
         id_json = found[1]
         if b'"tools/call"' in body and len(id_json) < 512:
             return self._heads[len(id_json)] + self._before + id_json + self._after
+        if head.startswith(b"POST /listed") and b'"tools/list"' in body:
+            answer = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (id_json, _LISTED)
+            return _HEAD + b"Content-Length: %d\r\n\r\n" % len(answer) + answer
         return _other(body, id_json)
 
 

@@ -16,8 +16,8 @@ REQUEST_BYTES = 400
 ANSWER_BYTES = 300
 
 
-def request_body() -> bytes:
-    """The body of the call, REQUEST_BYTES long."""
+def request_body(tool: str = TOOL) -> bytes:
+    """The body of the call, REQUEST_BYTES long; as much longer as another name of the tool is."""
     message: dict[str, Any] = {
         "jsonrpc": "2.0",
         "id": 1,
@@ -34,10 +34,11 @@ def request_body() -> bytes:
     }
     missing = REQUEST_BYTES - len(_compact(message))
     message["params"]["arguments"]["note"] = "n" * missing
+    message["params"]["name"] = tool
     return _compact(message)
 
 
-def request_headers() -> dict[str, str]:
+def request_headers(tool: str = TOOL) -> dict[str, str]:
     """What a client of this revision sends with the call, apart from its credential (mcp.md 1.1 in words: the routing
     headers mirror the body, `Accept` lists both forms of an answer)."""
     return {
@@ -45,7 +46,7 @@ def request_headers() -> dict[str, str]:
         "Accept": "application/json, text/event-stream",
         "MCP-Protocol-Version": REVISION,
         "Mcp-Method": "tools/call",
-        "Mcp-Name": TOOL,
+        "Mcp-Name": tool,
     }
 
 

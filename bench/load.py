@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.call import request_body, request_headers
+from bench.call import TOOL, request_body, request_headers
 from bench.machine import Cores, busy_seconds, cpu_seconds, pinned, resident_bytes
 
 _SCRIPT = Path(__file__).with_name("call.lua")
@@ -35,7 +35,7 @@ class Party:
     """Something that takes calls. pid: its process; descendants count as part of it.
 
     new_tokens: makes so many tokens that were never shown before, so that each call of a load brings one of its own; None: all
-    calls are alike.
+    calls are alike. tool: what the tool is called there.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Party:
     pid: int
     headers: Mapping[str, str]
     new_tokens: Callable[[int], Iterable[bytes]] | None = None
+    tool: str = TOOL
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Figures:
 def measure(party: Party, *, connections: int, seconds: int, cores: Cores, answer: int, folder: Path) -> Figures:
     """Load a party. seconds: whole seconds, as wrk takes them. answer: the answering server's process. Raises LoadFailed."""
     call, tokens = folder / "call", None
-    write_call(call, party.headers)
+    write_call(call, party.headers, party.tool)
     if party.new_tokens is not None:
         tokens = folder / "tokens"
         write_tokens(tokens, party.new_tokens(seconds * TOKENS_A_SECOND))
@@ -115,15 +116,15 @@ def environment(call: Path, tokens: Path | None) -> dict[str, str]:
     return named if tokens is None else {**named, "COUNTERSEAL_BENCH_TOKENS": str(tokens)}
 
 
-def write_call(path: Path, headers: Mapping[str, str]) -> None:
+def write_call(path: Path, headers: Mapping[str, str], tool: str = TOOL) -> None:
     """The call as a file that both generators read. Owner only: it may hold a key."""
-    _write(path, call_file(headers))
+    _write(path, call_file(headers, tool))
 
 
-def call_file(headers: Mapping[str, str]) -> bytes:
+def call_file(headers: Mapping[str, str], tool: str = TOOL) -> bytes:
     """What is in it: header lines, an empty line, the body."""
-    lines = "".join(f"{name}: {value}\n" for name, value in {**request_headers(), **headers}.items())
-    return lines.encode() + b"\n" + request_body()
+    lines = "".join(f"{name}: {value}\n" for name, value in {**request_headers(tool), **headers}.items())
+    return lines.encode() + b"\n" + request_body(tool)
 
 
 def write_tokens(path: Path, tokens: Iterable[bytes]) -> None:

@@ -12,6 +12,7 @@ from bench.load import Figures
 ALONE = "no proxy"
 NGINX = "nginx"
 CONNECTIONS = (1, 32, 256)
+ALL_SERVERS = "gateway ES256, at /mcp"
 
 ANONYMOUS = "anonymous"
 API_KEY = "API key"
@@ -32,10 +33,10 @@ class Run:
     """All that one run measured. Keys of `calls` are (party, connections); of `signing`, algorithms (signatures a second); of
     `callers`, kinds of caller; of `identify` too (microseconds of CPU).
 
-    claims: microseconds to build those of one call. verifying: microseconds of CPU for one ES256 token, by ours with everything
-    on and by joserfc's check of the signature alone. remembered: used tokens in a second. stream_bytes: None where it was not
-    measured. missing: what this machine lacks. faults: what the gateway did not do that it has to; with one, the run has
-    failed. A sentence each.
+    claims: microseconds to build those of one call. listing: milliseconds for a kept list of all servers. verifying: microseconds
+    of CPU for one ES256 token, by ours with everything on and by joserfc's check of the signature alone. remembered: used tokens
+    in a second. stream_bytes: None where it was not measured. missing: what this machine lacks. faults: what the gateway did not
+    do that it has to; with one, the run has failed. A sentence each.
     """
 
     calls: dict[tuple[str, int], list[Figures]] = field(default_factory=dict)
@@ -45,6 +46,7 @@ class Run:
     verifying: list[tuple[float, float]] = field(default_factory=list)
     remembered: list[float] = field(default_factory=list)
     claims: list[float] = field(default_factory=list)
+    listing: list[float] = field(default_factory=list)
     stream_bytes: float | None = None
     missing: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -60,6 +62,14 @@ class Run:
     def rate(self, algorithm: str) -> float | None:
         seen = self.signing.get(algorithm)
         return statistics.median(seen) if seen else None
+
+    @property
+    def of_one_address(self) -> float | None:
+        """What a call costs at the address of all servers, as a multiple of the same call at its server's: the median over the
+        rounds, which measure both in turn."""
+        here, there = (self.calls.get((party, 32), []) for party in (ALL_SERVERS, gateway("ES256")))
+        shares = [one.cpu_us / other.cpu_us for one, other in zip(here, there, strict=False) if other.cpu_us]
+        return statistics.median(shares) if shares else None
 
     @property
     def of_joserfc(self) -> float | None:
@@ -138,6 +148,14 @@ def targets(run: Run) -> list[Target]:
         Target("telling a cached caller", max(cached, default=None), 15, at_least=False, unit=" us"),
         Target("ES256 verification, of joserfc's bare check", run.of_joserfc, 1.3, at_least=False),
         Target("used tokens remembered/s", remembered, 50_000, at_least=True),
+        Target("CPU of a call at /mcp, of one at /mcp/{server}", run.of_one_address, 1.2, at_least=False),
+        Target(
+            "tools/list at /mcp, 20 servers of 50 tools, kept",
+            statistics.median(run.listing) if run.listing else None,
+            5,
+            at_least=False,
+            unit=" ms",
+        ),
     ]
 
 
@@ -245,6 +263,7 @@ def as_json(run: Run) -> dict[str, Any]:
             for party, connections in run.calls
         ],
         "claims": run.claims,
+        "listing": run.listing,
         "callers": [{"caller": kind, **asdict(medians(seen))} for kind, seen in run.callers.items()],
         "identify": run.identify,
         "stream_bytes": run.stream_bytes,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench import answer, call, claims, generator, load, processes, report, verifying
+from bench import answer, call, claims, generator, listing, load, processes, report, verifying
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,10 +34,12 @@ def a_run(*, nginx: float = 10_000, es256: float = 800, rs256: float = 450, rss:
     run = report.Run(signing={"RS256": [1000.0]}, stream_bytes=30_000, claims=[20.0], identify={report.CACHED: 8.0})
     run.verifying = [(120.0, 100.0)]
     run.remembered = [60_000.0]
+    run.listing = [1.5]
     for connections in report.CONNECTIONS:
         run.calls[report.NGINX, connections] = [figures(calls_per_second=nginx)]
         run.calls[report.gateway("ES256"), connections] = [figures(calls_per_second=es256, rss_mb=rss)]
         run.calls[report.gateway("RS256"), connections] = [figures(calls_per_second=rs256, rss_mb=rss)]
+        run.calls[report.ALL_SERVERS, connections] = [figures(calls_per_second=es256, rss_mb=rss)]
     return run
 
 
@@ -129,7 +131,7 @@ def test_every_target_is_met_at_its_bound() -> None:
     run.identify[report.CACHED_MANY] = 15.0
     run.verifying = [(130.0, 100.0)]
     run.remembered = [50_000.0]
-    assert verdicts(run) == ["ok"] * 8
+    assert verdicts(run) == ["ok"] * 10
     assert not report.failed(run)
 
 
@@ -158,6 +160,38 @@ def test_verifications_and_claims_are_measured_on_real_tokens() -> None:
     assert theirs > 0
     assert ours > 0
     assert verifying.claims_per_second(core=core) > 0
+
+
+def test_a_call_at_the_address_of_all_servers_is_held_to_the_same_call_at_its_servers_of_the_same_round() -> None:
+    run = a_run()
+    run.calls[report.gateway("ES256"), 32] = [figures(cpu_us=100), figures(cpu_us=200), figures(cpu_us=100)]
+    run.calls[report.ALL_SERVERS, 32] = [figures(cpu_us=120), figures(cpu_us=210), figures(cpu_us=300)]
+    assert run.of_one_address == 1.2
+    assert verdicts(run)[8] == "ok"
+    run.calls[report.ALL_SERVERS, 32][0] = figures(cpu_us=121)
+    assert verdicts(run)[8] == "MISSED"
+
+
+def test_a_kept_list_of_all_servers_may_take_five_milliseconds_and_no_more() -> None:
+    run = a_run()
+    run.listing = [1.0, 5.0, 9.0]
+    assert verdicts(run)[9] == "ok"
+    run.listing = [5.1]
+    assert verdicts(run)[9] == "MISSED"
+    assert report.as_json(run)["listing"] == [5.1]
+
+
+def test_the_list_that_is_measured_is_of_all_servers_and_asks_none(tmp_path: Path) -> None:
+    core = min(os.sched_getaffinity(0))
+    with processes.answering_server(core, tmp_path) as answers:
+        (seen,) = listing.milliseconds(answers.url, core, tmp_path / "listing", 1)
+    assert seen > 0
+
+
+def test_the_call_for_all_servers_is_the_same_one_by_its_name_there() -> None:
+    assert load.call_file({}, "es256__get_forecast") == load.call_file({}).replace(
+        b"get_forecast", b"es256__get_forecast"
+    )
 
 
 def test_building_claims_may_take_twenty_five_microseconds_and_no_more() -> None:
@@ -216,7 +250,7 @@ def test_a_target_whose_party_is_missing_is_not_measured_and_fails_nothing() -> 
     run = a_run()
     for connections in report.CONNECTIONS:
         del run.calls[report.NGINX, connections]
-    assert verdicts(run) == ["not measured", *["ok"] * 7]
+    assert verdicts(run) == ["not measured", *["ok"] * 9]
     assert not report.failed(run)
 
 
@@ -290,7 +324,7 @@ def test_the_report_names_every_party_target_and_missing_program() -> None:
 
 
 def test_an_empty_run_still_prints_its_targets() -> None:
-    assert report.text(report.Run()).count("not measured") == 8
+    assert report.text(report.Run()).count("not measured") == 10
 
 
 def test_the_gateways_configuration_gives_each_algorithm_an_audience_of_its_own(tmp_path: Path) -> None:
