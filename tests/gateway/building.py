@@ -24,6 +24,7 @@ from counterseal.core.policy import Policy, Rule
 from counterseal.core.reply import Reply
 from counterseal.errors import CallError, Unauthenticated
 from counterseal.gateway.admission import Admission
+from counterseal.gateway.aggregate.handler import Aggregate, schema_of_all
 from counterseal.gateway.batch import BatchHandler
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Recorder
@@ -118,10 +119,11 @@ async def built(
     trusted: Sequence[str] = (),
     hooks: Sequence[Hook] = (),
     observe: Observe | None = None,
+    alone: bool = True,
 ) -> AsyncIterator[Built]:
     """others: more servers by name. static, header: of the server `weather`. scopes: those that a token needs. channel: how
     `weather` takes channel tokens. trusted: networks whose headers may name a subject there, by the names in sources. hooks:
-    gates and claim sources; observe: whom each call's end is told to."""
+    gates and claim sources; observe: whom each call's end is told to. alone: as `Aggregate` takes it."""
     clock, sink, known = FixedClock(), MemorySink(), Known()
     ring = KeyRing.of([LocalSigner(private_key("ES256"), "ES256")])
     sessions = Sessions(SEAL, clock, limits)
@@ -137,7 +139,8 @@ async def built(
     def decode(inbound: Inbound, caller: Caller) -> Any:
         room = servers.get(inbound.server)
         opens = partial(sessions.open, caller, inbound.server)
-        return envelope.decode(inbound, limits, opens, room.schema if room is not None else lambda _: None)
+        schema = room.schema if room is not None else partial(schema_of_all, servers)
+        return envelope.decode(inbound, limits, opens, schema)
 
     numbers = itertools.count()
     headers = IdentityHeaders({"weather": IdentitySources(sources, tuple(map(ip_network, trusted)))})
@@ -174,10 +177,20 @@ async def built(
         if hooks
         else None,
     )
-    handler = BatchHandler(pipeline, sessions.open, limits)
+    aggregate = Aggregate(
+        pipeline,
+        sessions,
+        clock,
+        limits,
+        lambda: f"own-{next(numbers)}",
+        {"name": "counterseal", "version": "1"},
+        alone=alone,
+    )
+    handler = BatchHandler(aggregate, sessions.open, limits)
     try:
         yield Built(handler, pipeline, sink, server, sessions, known, clock, headers)
     finally:
+        await aggregate.close()
         await client.close()
 
 

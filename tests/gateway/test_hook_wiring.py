@@ -121,11 +121,11 @@ def _entry(line: dict[str, Any]) -> dict[str, Any]:
 
 async def test_without_hooks_nothing_is_asked_and_nobody_is_told(folder: Path, server: HostileServer) -> None:
     async with open_gateway(written(folder, server)) as gateway:
-        pipeline: Any = gateway.handler._pipeline  # type: ignore[attr-defined]
+        pipeline: Any = gateway.handler._pipeline._pipeline  # type: ignore[attr-defined]
         assert pipeline.hooks is None
         assert pipeline.recorder._observe is None
     async with open_gateway(written(folder, server, hooks=[{"use": "wired_hooks:Watcher"}])) as gateway:
-        pipeline = gateway.handler._pipeline  # type: ignore[attr-defined]
+        pipeline = gateway.handler._pipeline._pipeline  # type: ignore[attr-defined]
         assert pipeline.hooks is None
         assert pipeline.recorder._observe is not None
 

@@ -264,7 +264,7 @@ async def test_i_10_five_thousand_groups_are_refused_with_a_reason_and_never_cut
 ) -> None:
     signer = {"optional_claims": ["groups"]}
     async with open_gateway(written(folder, server, {"signer": signer})) as gateway:
-        pipeline = gateway.handler._pipeline  # type: ignore[attr-defined]
+        pipeline = gateway.handler._pipeline._pipeline  # type: ignore[attr-defined]
         for count, code in ((5000, "claim_unavailable"), (250, "call_token_too_large"), (20, None)):
             groups = {"groups": [f"group-number-{number:06}" for number in range(count)]}
             caller = Caller(kind="token", client_id="i", issuer="https://idp", subject="a", claims=freeze(groups))

@@ -264,7 +264,7 @@ ANSWERS: Final[dict[str, tuple[dict[str, Any], int]]] = {
     "other host": ({"host": b"evil.example"}, 403),
     "no address": ({"target": b"/mcp/weather/"}, 404),
     "no server": ({"target": b"/mcp/no-such-server"}, 404),
-    "all servers": ({"target": b"/mcp"}, 404),
+    "all servers": ({"target": b"/mcp"}, 400),
     "other verb": ({"verb": b"PUT"}, 405),
     "no JSON": ({"body": b"{"}, 400),
     "text": ({"content_type": b"text/plain"}, 415),

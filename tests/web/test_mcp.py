@@ -91,10 +91,13 @@ def test_h_04_a_name_that_is_no_servers_is_404_to_who_may_know_and_401_to_others
     web.refused(web.request(target=b"/mcp/" + b"w" * 64, authorization=None), 401)
 
 
-def test_one_address_for_all_servers_is_not_built_yet(web: Running) -> None:
-    answer = web.refused(web.request(target=b"/mcp"), 404)
+def test_one_address_is_for_all_servers(web: Running) -> None:
+    answer = web.refused(web.request(target=b"/mcp"), 400)
     assert answer is not None
-    assert answer.reason == "server_unknown"
+    assert answer.reason == "invalid_params"
+    named = BODY.replace(b"get_weather", b"weather__get_weather")
+    assert web.ask(web.request(target=b"/mcp", mcp_name=b"weather__get_weather", body=named)).status == 200
+    assert web.server.seen[-1].call["params"]["name"] == "get_weather"
 
 
 @pytest.mark.parametrize(

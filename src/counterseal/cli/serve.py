@@ -67,7 +67,7 @@ def serve(config: Path, host: str | None, port: int | None, workers: int, watch:
     bound = _bind(host or configuration.listen.host, configuration.listen.port if port is None else port)
     try:
         if workers == 1:
-            _run(config, partial(_say_listening, bound), [bound])
+            _run(config, partial(_say_listening, bound), [bound], alone=True)
         else:
             _supervise(config, bound, workers)
     finally:
@@ -121,10 +121,10 @@ class Server(uvicorn.Server):
             self._ready()
 
 
-def uvicorn_config(config: Path) -> uvicorn.Config:
-    """How the gateway's HTTP server is set up, for `serve` and for the demo."""
+def uvicorn_config(config: Path, *, alone: bool = True) -> uvicorn.Config:
+    """How the gateway's HTTP server is set up, for `serve` and for the demo. alone: there is no other worker."""
     return uvicorn.Config(
-        partial(worker, config),
+        partial(worker, config, alone=alone),
         factory=True,
         http=CeilingProtocol,
         loop="uvloop" if sys.platform != "win32" else "asyncio",
@@ -140,8 +140,8 @@ def uvicorn_config(config: Path) -> uvicorn.Config:
     )
 
 
-def _run(config: Path, ready: Callable[[], object], sockets: list[socket.socket]) -> None:
-    server = Server(uvicorn_config(config), ready)
+def _run(config: Path, ready: Callable[[], object], sockets: list[socket.socket], *, alone: bool) -> None:
+    server = Server(uvicorn_config(config, alone=alone), ready)
     signal.signal(signal.SIGHUP, _hangup)
     # A call leaves nothing behind that refers to itself, so the collector has little to find; it should not look at every
     # object of the process each few hundred calls.
@@ -164,7 +164,7 @@ def _worker(config: Path, started: threading.Semaphore, bound: socket.socket) ->
     """One worker process."""
     _log_to_stderr()
     try:
-        _run(config, started.release, [bound])
+        _run(config, started.release, [bound], alone=False)
     except ConfigError:
         sys.exit(1)
 

@@ -14,7 +14,7 @@ from counterseal.core.caller import Caller
 from counterseal.core.limits import Limits
 from counterseal.core.reply import Reply, Stream
 from counterseal.errors import BadCall, CallError
-from counterseal.gateway.pipeline import Pipeline
+from counterseal.gateway.recorder import Recorder
 from counterseal.wire import envelope, headers, jsonrpc
 from counterseal.wire.eventstream import Event
 
@@ -34,10 +34,17 @@ class Handler(Protocol):
     async def refuse(self, inbound: Inbound, error: CallError) -> NoReturn: ...
 
 
-class BatchHandler:
-    """The pipeline, with batches taken apart in front of it."""
+class Recorded(Handler, Protocol):
+    """A handler that says where it records."""
 
-    def __init__(self, pipeline: Pipeline, open_session: OpenSession, limits: Limits) -> None:
+    @property
+    def recorder(self) -> Recorder: ...
+
+
+class BatchHandler:
+    """The pipeline, or what stands in front of it, with batches taken apart before it."""
+
+    def __init__(self, pipeline: Recorded, open_session: OpenSession, limits: Limits) -> None:
         self._pipeline = pipeline
         self._open_session = open_session
         self._limits = limits

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from counterseal import __version__
 from counterseal.audit.sinks import FileSink, MemorySink
 from counterseal.clock import Clock, SystemClock
 from counterseal.config.callers import DEFAULT_ALGORITHMS
@@ -27,6 +28,7 @@ from counterseal.core.limits import LIMITS
 from counterseal.core.permit import Allowed
 from counterseal.core.policy import Policy
 from counterseal.gateway.admission import Admission
+from counterseal.gateway.aggregate.handler import Aggregate, schema_of_all
 from counterseal.gateway.batch import BatchHandler, Handler
 from counterseal.gateway.hook_wiring import Opened, open_hooks
 from counterseal.gateway.identity_wiring import Check, identity_headers, open_identify
@@ -81,6 +83,7 @@ class Parts:
     pipeline: Pipeline
     checks: Mapping[str, Check]
     identity_headers: IdentityHeaders
+    new_id: Callable[[], str]
 
 
 async def prepare(config: Path) -> None:
@@ -99,17 +102,32 @@ async def open_ring(configuration: Configuration) -> KeyRing:
 
 
 @asynccontextmanager
-async def open_gateway(config: Path, *, background: bool = True, clock: Clock | None = None) -> AsyncIterator[Gateway]:
+async def open_gateway(
+    config: Path, *, background: bool = True, clock: Clock | None = None, alone: bool = True
+) -> AsyncIterator[Gateway]:
     """A gateway for as long as the block lasts. Raises ConfigError for what its operator has to mend.
 
-    background: also begin with what goes on beside calls and needs the network. clock: None for the machine's.
+    background: also begin with what goes on beside calls and needs the network. clock: None for the machine's. alone: there is no
+    other worker of this gateway.
     """
     configuration = load(config)
+    clock = clock or SystemClock()
     async with AsyncExitStack() as stack:
-        parts = await open_parts(configuration, clock or SystemClock(), stack, background=background)
+        parts = await open_parts(configuration, clock, stack, background=background)
+        aggregate = Aggregate(
+            parts.pipeline,
+            parts.sessions,
+            clock,
+            LIMITS,
+            parts.new_id,
+            {"name": "counterseal", "version": __version__},
+            unkept=frozenset(parts.pipeline.passthrough),
+            alone=alone,
+        )
+        stack.push_async_callback(aggregate.close)
         yield Gateway(
             issuer=configuration.issuer,
-            handler=BatchHandler(parts.pipeline, parts.sessions.open, LIMITS),
+            handler=BatchHandler(aggregate, parts.sessions.open, LIMITS),
             documents=_documents(configuration, parts.ring, required_scopes(configuration)),
             checks=parts.checks,
             identity_headers=parts.identity_headers,
@@ -183,7 +201,7 @@ async def open_parts(
     )
     for settings in pipeline.signers.values():
         ring.signer(settings.algorithm)
-    return Parts(configuration, store, ring, sessions, servers, pipeline, checks, headers)
+    return Parts(configuration, store, ring, sessions, servers, pipeline, checks, headers, new_id)
 
 
 async def _open_sink(configuration: Configuration, clock: Clock, stack: AsyncExitStack) -> FileSink:
@@ -244,12 +262,8 @@ def _decode(sessions: Sessions, servers: Mapping[str, Server], inbound: Inbound,
         inbound,
         LIMITS,
         partial(sessions.open, caller, inbound.server),
-        server.schema if server is not None else _no_schema,
+        server.schema if server is not None else partial(schema_of_all, servers),
     )
-
-
-def _no_schema(_: str) -> None:
-    return None
 
 
 def _documents(configuration: Configuration, ring: KeyRing, scopes: Sequence[str]) -> dict[str, bytes]:

@@ -77,6 +77,6 @@ async def _not_found(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": what}, status_code=status, headers=headers)
 
 
-def worker(config: Path) -> App:
-    """The application of one worker process, from the configuration file."""
-    return App(lambda: open_gateway(config))
+def worker(config: Path, *, alone: bool = True) -> App:
+    """The application of one worker process, from the configuration file. alone: there is no other one."""
+    return App(lambda: open_gateway(config, alone=alone))

@@ -1,0 +1,157 @@
+"""`/mcp`: all servers at one address, in front of the pipeline.
+
+    names something ─► its one server's call, in that server's own words ─► as at /mcp/{server}
+    anything else   ─► recorded as a gather ─► a call of the caller's to each server ─► one answer
+
+The caller is found and counted once, by the rules of this address: a token must be for it, and one that is for it is for no
+single server's. What else a server asks of callers (channel tokens, identity headers) is asked before its call is decided.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any, Final, NoReturn, Protocol
+
+from counterseal.clock import Clock
+from counterseal.core.call import Call, Era, Inbound, Shape
+from counterseal.core.caller import Caller
+from counterseal.core.limits import Limits
+from counterseal.core.methods import SUPPORTED
+from counterseal.core.permit import Allowed
+from counterseal.core.reply import Reply
+from counterseal.errors import CallError
+from counterseal.gateway.aggregate.asking import Answers, Asking, Outer
+from counterseal.gateway.aggregate.kept import Kept
+from counterseal.gateway.aggregate.legacy import Legacy
+from counterseal.gateway.aggregate.listening import Listening
+from counterseal.gateway.aggregate.lists import Introductions, Lists
+from counterseal.gateway.aggregate.named import Named
+from counterseal.gateway.pipeline import Pipeline
+from counterseal.gateway.recorder import OpenRecord
+from counterseal.servers.session import Sessions
+from counterseal.wire.aggregate import lists, merged, names
+from counterseal.wire.hosted import SERVER_INFO
+
+_JSON: Final = ((b"content-type", b"application/json"),)
+
+
+class Aggregate:
+    """about: the `serverInfo` of this address. unkept: servers of whose answers none is kept. alone: whether there is no other
+    worker."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        sessions: Sessions,
+        clock: Clock,
+        limits: Limits,
+        new_id: Callable[[], str],
+        about: Mapping[str, str],
+        *,
+        unkept: Set[str] = frozenset(),
+        alone: bool = True,
+    ) -> None:
+        self.recorder = pipeline.recorder
+        self._pipeline = pipeline
+        self._limits = limits
+        self._about = about
+        asking = Asking(pipeline, limits, new_id)
+        kept = Kept(clock, limits)
+        self._lists = Lists(pipeline, asking, kept, limits, unkept)
+        self._introductions = Introductions(asking, kept, self._lists, unkept)
+        self._listening = Listening(asking, kept, clock, limits)
+        self._named = Named(pipeline, kept, limits)
+        self._legacy = Legacy(
+            pipeline,
+            asking,
+            self._lists,
+            self._listening,
+            self._named,
+            sessions,
+            limits,
+            new_id,
+            about,
+            alone=alone,
+        )
+
+    async def handle(self, inbound: Inbound, among: Sequence[str] | None = None) -> Reply:
+        """As `Pipeline.handle`. among: the servers that are meant, where the address is that of all of them; None for each."""
+        if inbound.server:
+            return await self._pipeline.handle(inbound)
+        pipeline = self._pipeline
+        async with pipeline.recorder.open(inbound) as record:
+            caller = record.caller = await pipeline.identify(inbound)
+            record.until_end(pipeline.admission.enter(caller))
+            call = record.call = pipeline.decode(inbound, caller)
+            meant = tuple(pipeline.signers if among is None else among)
+            if call.era is Era.MODERN and names.names_one(call):
+                return await self._named.carry(record, call, names.for_one(call), inbound, meant)
+            outer = self._outer(record, caller, call, inbound, meant)
+            if call.era is Era.LEGACY:
+                return await self._legacy.handle(record, outer)
+            await record.gather()
+            return record.watch(await self._gather(outer))
+
+    async def identify(self, inbound: Inbound) -> Caller:
+        """As `Pipeline.identify`."""
+        return await self._pipeline.identify(inbound)
+
+    async def refuse(self, inbound: Inbound, error: CallError) -> NoReturn:
+        """As `Pipeline.refuse`."""
+        await self._pipeline.refuse(inbound, error)
+
+    async def close(self) -> None:
+        """End what is open beside calls."""
+        await self._legacy.close()
+
+    def _outer(self, record: OpenRecord, caller: Caller, call: Call, inbound: Inbound, meant: tuple[str, ...]) -> Outer:
+        """The call, with the servers of those that are meant that it may be asked of. Nobody else's name is told (A-10)."""
+        open_to = self._pipeline.policy.decide_operation
+        among = tuple(server for server in meant if isinstance(open_to(caller, server, call.method, None), Allowed))
+        until = asyncio.get_running_loop().time() + self._limits.gather_seconds
+        return Outer(record.id, caller, inbound, call, meant, among, until)
+
+    # ---- modern calls that are asked of all ----
+
+    async def _gather(self, outer: Outer) -> Reply:
+        call = outer.call
+        if call.shape is Shape.NOTIFICATION:
+            return Reply(202, (), b"", note="dropped: a notification that its revision does not carry")
+        if call.method == "subscriptions/listen":
+            return await self._listening.listen(outer)
+        if call.method == "server/discover":
+            return Reply(200, _JSON, await self._discover(outer), is_error=False)
+        return Reply(200, _JSON, await self._lists.page(outer), is_error=False)
+
+    async def _discover(self, outer: Outer) -> bytes:
+        answers = Answers()
+        found = await self._introductions.of_all(outer, answers)
+        said = {server: one for server, (one, _, _) in found.items()}
+
+        def is_open(server: str, method: str) -> bool:
+            return isinstance(self._pipeline.policy.decide_operation(found[server][2], server, method, None), Allowed)
+
+        ttl_ms = min((ttl for _, ttl, _ in found.values()), default=0)
+        most_ms = int(self._limits.kept_lists_seconds * 1000)
+        result: dict[str, Any] = {
+            "supportedVersions": list(SUPPORTED),
+            "capabilities": merged.capabilities(said, is_open, push=True),
+            "instructions": merged.instructions(said),
+            "ttlMs": 0 if answers.unavailable else min(ttl_ms, most_ms),
+            "cacheScope": "private",
+        }
+        return lists.write_result(outer.call, result, {SERVER_INFO: self._about, **answers.meta})
+
+
+class Described(Protocol):
+    """A server, as far as it is known what its tools mirror into headers."""
+
+    def schema(self, tool: str) -> Any: ...
+
+
+def schema_of_all(servers: Mapping[str, Described], tool: str) -> Any:
+    """What a tool mirrors into headers, by its name among all servers; None where no list has named it."""
+    found = names.parted(tool)
+    server = None if found is None else servers.get(found[0])
+    return None if server is None or found is None else server.schema(found[1])
