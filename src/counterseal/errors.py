@@ -117,6 +117,15 @@ _ROWS: Final = (
         "request, or an API key. It would be in the server's hands.",
         "Send there what the server itself issued, or leave the header out.",
     ),
+    Reason(
+        "revision_too_old",
+        400,
+        40004,
+        "caller",
+        "The server has revision 2026-07-28 alone, the caller an older one, and the answer is one that the older one has no "
+        "words for: a question to the caller, or a task.",
+        "Call this tool with a client of revision 2026-07-28.",
+    ),
     # 401
     Reason(
         "credential_missing",

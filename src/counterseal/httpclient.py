@@ -277,14 +277,14 @@ class _Connection(asyncio.Protocol):
         """The exchange is over: back to the pool after a whole answer, else closed."""
         if not self._busy:
             return
-        self._busy = False
         transport = self._transport
         clean = self._ended and self._keep and not self._chunks
         # A server may answer before it has read the whole request; what is left of that must not meet the next one.
         sent = transport is not None and not transport.is_closing() and not transport.get_write_buffer_size()
         if not (clean and sent and len(self._pool) < _IDLE_CONNECTIONS):
-            self.close()
+            self.close()  # whoever still waits for what comes hears of it
             return
+        self._busy = False
         self._idle_since = self._loop.time()
         while self._pool and not self._pool[0].usable(self._idle_since - _IDLE_SECONDS):
             self._pool.pop(0).close()

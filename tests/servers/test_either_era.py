@@ -42,7 +42,7 @@ async def room_of(
     http = HttpClient()
     destination = Destination("weather", server.url, "Authorization", (), "counterseal/test")
     inside = StreamableHttp(destination, ServerHttp(http, limits), SESSIONS, decide, limits)
-    room = EitherEra(inside, "weather", countersign or Countersign(), CLIENT, clock or FixedClock(), limits)
+    room = EitherEra(inside, "weather", countersign or Countersign(), SESSIONS, CLIENT, clock or FixedClock(), limits)
     try:
         yield room
     finally:

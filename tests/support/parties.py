@@ -24,6 +24,7 @@ OLDEST_NODE: Final = 22
 FROM_NPM: Final = {
     "conformance": "@modelcontextprotocol/conformance/dist/index.js",
     "typescript-client": "@modelcontextprotocol/client/package.json",
+    "typescript-v1-client": "@modelcontextprotocol/sdk/package.json",
     "server-everything": "@modelcontextprotocol/server-everything/dist/index.js",
     "server-filesystem": "@modelcontextprotocol/server-filesystem/dist/index.js",
     "jose": "jose/package.json",

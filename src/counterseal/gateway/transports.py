@@ -74,7 +74,7 @@ def open_server(parts: ServerParts, name: str) -> Server:
 
 def _streamable_http(parts: ServerParts, name: str) -> Server:
     http = StreamableHttp(_destination(parts, name), parts.http, parts.sessions, parts.decide, parts.limits)
-    return EitherEra(http, name, parts.countersign, _CLIENT, parts.clock, parts.limits)
+    return EitherEra(http, name, parts.countersign, parts.sessions, _CLIENT, parts.clock, parts.limits)
 
 
 def _sse(parts: ServerParts, name: str) -> Server:

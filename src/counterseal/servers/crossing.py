@@ -16,6 +16,11 @@ class Crossing(Protocol):
         """The call as the server gets it, in its own era."""
         ...
 
+    @property
+    def over(self) -> bool:
+        """Whether its caller has cancelled it, so that it ends without a response."""
+        ...
+
     def heard(self, text: bytes) -> bytes | None:
         """A message of the server's stream before it is read as part of the answer; None where it goes no further. Raises
         NotAnAnswer."""

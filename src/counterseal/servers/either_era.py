@@ -31,10 +31,12 @@ from counterseal.servers.crossing import Refusal
 from counterseal.servers.link import Countersign, refused
 from counterseal.servers.own_session import OwnSession, open_session
 from counterseal.servers.pool import Pool
+from counterseal.servers.session import Sessions
 from counterseal.servers.streamable_http import StreamableHttp
+from counterseal.servers.without_sessions import WithoutSessions
 from counterseal.wire import bridge, headers, jsonrpc
 
-_MAY_BE_OLD: Final = frozenset({400, 404, 405, 406, 415})
+_MAY_BE_ANOTHER: Final = frozenset({400, 404, 405, 406, 415})
 """What a server may answer to a request of an era that it does not know. Anything else says nothing of eras."""
 _EARLIER: Final = 1.0
 """Seconds by which a session ends before the credential that opened it, so that its end is still said in the caller's name."""
@@ -50,6 +52,7 @@ class EitherEra:
         http: StreamableHttp,
         server: str,
         countersign: Countersign,
+        sessions: Sessions,
         client: tuple[str, str],
         clock: Clock,
         limits: Limits,
@@ -63,6 +66,9 @@ class EitherEra:
         self._pool: Pool[OwnSession] = Pool(limits.own_session_count, limits.own_session_idle_seconds)
         self._modern: bool | None = None
         """Whether the server has revision 2026-07-28; None as long as nobody knows."""
+        self._legacy: bool | None = None
+        """Whether it has one of the revisions with sessions."""
+        self._without_sessions = WithoutSessions(http, server, countersign, sessions, client)
 
     def schema(self, tool: str) -> Mapping[headers.Path, str] | None:
         """What a tool mirrors into headers, as the server's lists showed it so far; None where no list named the tool."""
@@ -88,7 +94,9 @@ class EitherEra:
 
         The caller of this iterates or closes a stream in the reply, whatever happens.
         """
-        if permit.call.era is Era.LEGACY or permit.call.shape is Shape.NOTIFICATION:
+        if permit.call.era is Era.LEGACY:
+            return await self._send_legacy(permit)
+        if permit.call.shape is Shape.NOTIFICATION:
             return await self._http.send(permit)
         if self._modern is False:
             return await self._in_session(permit)
@@ -109,11 +117,11 @@ class EitherEra:
         error = bridge.error_of(refusal.body)
         if bridge.is_modern(refusal.status, error):
             self._modern = True
-        elif refusal.status in _MAY_BE_OLD and self._modern:
+        elif refusal.status in _MAY_BE_ANOTHER and self._modern:
             # What a server of this revision does say as well. One that says nothing of the kind may have changed: the next
             # refusal is looked at.
             self._modern = None if error is None else True
-        elif refusal.status in _MAY_BE_OLD:
+        elif refusal.status in _MAY_BE_ANOTHER:
             asked = refusal if call.method == "server/discover" else await self._ask(permit.caller)
             if asked is not None:
                 self._modern = False
@@ -137,11 +145,48 @@ class EitherEra:
             if isinstance(told, Refusal):
                 if bridge.is_modern(told.status, bridge.error_of(told.body)):
                     return None
-                if told.status not in _MAY_BE_OLD:
+                if told.status not in _MAY_BE_ANOTHER:
                     raise refused(told.status)
                 return told
             versions = _read_object(told.message).get("result", {}).get("supportedVersions")
             return None if isinstance(versions, list) and MODERN in versions else Refusal(200, told.message)
+
+    # ---- a legacy caller ----
+
+    async def _send_legacy(self, permit: Permit) -> Reply:
+        call = permit.call
+        if self._without_sessions.has(call):
+            if self._legacy:
+                raise BadCall("session_unknown", "the server has sessions of its own now: send `initialize` again")
+            outcome = await self._without_sessions.send(permit)
+            if isinstance(outcome, Reply):
+                return outcome
+            self._legacy = None
+            raise refused(outcome.status)
+        if call.method != "initialize":
+            return await self._http.send(permit)
+        return await self._initialize(permit)
+
+    async def _initialize(self, permit: Permit) -> Reply:
+        """It goes out as it is, unless the server is known to have no sessions; nothing comes of one that was refused."""
+        refusal = None
+        if self._legacy is not False:
+            outcome = await self._http.exchange(permit)
+            if isinstance(outcome, Reply):
+                if not outcome.is_error:
+                    self._legacy = True
+                return outcome
+            refusal = outcome
+            if refusal.status not in _MAY_BE_ANOTHER:
+                return self._http.refused(permit.call, refusal)
+        introduced = await self._without_sessions.introduce(permit)
+        if isinstance(introduced, Reply):
+            self._legacy, self._modern = False, True
+            return introduced
+        self._legacy = None
+        if refusal is None:
+            raise refused(introduced.status)
+        return self._http.refused(permit.call, refusal)
 
     # ---- a modern caller of a server without his revision ----
 

@@ -175,6 +175,10 @@ class _InSession:
         self._ended = False
         session.calls += 1
 
+    @property
+    def over(self) -> bool:
+        return False  # a caller of revision 2026-07-28 cancels by leaving
+
     def heard(self, text: bytes) -> bytes | None:
         heard = duplex.read(text)
         if heard.kind is duplex.Kind.RESPONSE:

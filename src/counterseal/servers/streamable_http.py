@@ -27,6 +27,7 @@ from counterseal.servers.session import Sessions
 from counterseal.wire import headers as wire_headers
 from counterseal.wire import jsonrpc
 from counterseal.wire.answer import Answer, NotAnAnswer
+from counterseal.wire.envelope import OURS
 from counterseal.wire.eventstream import KEEP_ALIVE, Event, EventTooLarge, Reader
 
 _log = logging.getLogger("counterseal.servers")
@@ -253,6 +254,8 @@ class StreamableHttp:
         server_id = response.header(b"mcp-session-id")
         if answer.revision is None or server_id is None:
             return self._session_header(permit.call)
+        if server_id.startswith(OURS):
+            raise NotAnAnswer("a session id that only the gateway gives")
         session = self._sessions.seal(permit.caller, permit.call.server, server_id, answer.revision)
         return ((b"mcp-session-id", session.sealed.encode()),)
 
@@ -342,6 +345,8 @@ class EventBody:
             if not (self._answer.ended or self._listens or self._resumable):
                 raise NotAnAnswer("the stream ended without a response")
         except ServerError as error:
+            if self._crossing is not None and self._crossing.over:
+                return
             if not (self._listens and error.reason.code == "server_timeout"):
                 raise
             # Its time is up, which is how a stream ends that nobody ended: the caller opens another, and is asked again who
@@ -349,12 +354,13 @@ class EventBody:
         except NotAnAnswer as error:
             raise _invalid(error) from None
         finally:
-            self._end()
+            self.end()
 
     async def aclose(self) -> None:
-        self._end()
+        self.end()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """End the server's request at once. Harmless after its end."""
         self._response.abort()
         if self._crossing is not None:
             self._crossing.end(answered=self._answer.ended)
@@ -379,7 +385,7 @@ class EventBody:
     def _event(self, event: Event) -> bytes:
         if event.event not in (None, b"message"):
             return b""  # MCP has no other events; nothing goes on that was not read
-        modern = self._answer.call.era is Era.MODERN
+        modern = self._answer.call.era is Era.MODERN or self._crossing is not None
         self._resumable |= event.id is not None and not modern
         data = event.data
         if data and self._crossing is not None:
