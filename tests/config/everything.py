@@ -53,6 +53,9 @@ EVERYTHING: dict[str, Any] = {
     "callers": {
         "api_keys": True,
         "anonymous": False,
+        "own_keys": [{"name": "root", "key": "env:ROOT_KEY", "subject": "alice"}],
+        "key_header": "x-litellm-api-key",
+        "tokens_need_key": True,
         "issuers": [
             {
                 "name": "corp",

@@ -364,3 +364,63 @@ def test_n_07_an_opaque_token_is_asked_about_at_one_place_alone(
 def test_a_prefix_is_none_that_an_api_key_has_and_one_that_a_token_can_have(prefix: str) -> None:
     written, problem = refused(**idp(introspection=asked(token_prefix=prefix)))
     assert problem.startswith(at(written, "callers", "issuers", 0, "introspection", "token_prefix"))
+
+
+# ---- keys that the operator brings ----
+
+OWN = {"name": "root", "key": "env:ROOT_KEY"}
+
+
+@pytest.fixture
+def root_key(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("ROOT_KEY", "sk-0123456789abcdef")
+    return "sk-0123456789abcdef"
+
+
+def test_a_key_of_the_operators_own_is_accepted_and_alone_lets_somebody_call(root_key: str) -> None:
+    callers = load(callers={"api_keys": False, "own_keys": [OWN]}).callers
+    assert callers.own_keys[0].key.resolve().reveal() == root_key
+    assert callers.own_keys[0].subject is None
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        ("sk-1234", "less than 16 characters"),
+        ("sk-0123456789abcde", None),
+        ("sk 0123456789abcdef", "no header carries"),
+        ("sk-0123456789abcdeä", "no header carries"),
+        ("csk_0123456789abcdef", "begins with `csk_`"),
+        ("", "is empty"),
+    ],
+)
+def test_a_key_that_is_guessed_or_cannot_be_sent_is_refused_without_quoting_it(
+    value: str, what: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROOT_KEY", value)
+    if what is None:
+        load(callers={"own_keys": [OWN]})
+        return
+    written, problem = refused(callers={"own_keys": [OWN]})
+    assert problem.startswith(at(written, "callers", "own_keys", 0, "key"))
+    assert what in problem
+    assert not value or value not in problem
+
+
+@pytest.mark.parametrize("name", ["", "with space", "k3m9x0a7q2fz", "-x", "a" * 65])
+def test_a_name_that_could_be_another_keys_or_nobodys_is_refused(name: str, root_key: str) -> None:
+    written, problem = refused(callers={"own_keys": [{**OWN, "name": name}]})
+    assert problem.startswith(at(written, "callers", "own_keys", 0, "name"))
+    load(callers={"own_keys": [{**OWN, "name": "k3m9x0a7q2f-"}]})
+
+
+def test_two_keys_of_one_name_are_refused(root_key: str) -> None:
+    written, problem = refused(callers={"own_keys": [OWN, OWN]})
+    assert problem.startswith(at(written, "callers", "own_keys", 1, "name"))
+    load(callers={"own_keys": [OWN, {**OWN, "name": "other"}]})
+
+
+def test_tokens_need_a_key_only_where_one_can_be_beside_them() -> None:
+    written, problem = refused(callers={"tokens_need_key": True})
+    assert problem.startswith(at(written, "callers", "tokens_need_key") + "callers.tokens_need_key: needs a header")
+    load(callers={"key_header": "x-litellm-api-key", "tokens_need_key": True})

@@ -29,6 +29,7 @@ NEEDED: dict[Steps, str | tuple[str, ...]] = {
     ("servers", "crm", "transport"): "is a key of `openapi` servers",
     ("servers", "crm", "url"): "is missing: add it",
     ("servers", "crm", "spec"): "is missing: add it",
+    ("callers", "key_header"): "needs a header for the key",
     ("callers", "issuers", 0, "issuer"): "is for an `issuer` that holds",
     ("callers", "issuers", 0, "discovery_uri"): "is for a `discovery_uri`",
     ("callers", "issuers", 0, "tenants"): "is missing: add it",
@@ -51,6 +52,7 @@ ITEMS = [steps for steps, _ in values(EVERYTHING) if isinstance(steps[-1], int) 
 @pytest.fixture(autouse=True)
 def _tenant_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENANT_KEY", "t-123")
+    monkeypatch.setenv("ROOT_KEY", "sk-0123456789abcdef")
 
 
 def name(steps: Steps) -> str:

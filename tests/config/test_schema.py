@@ -243,6 +243,7 @@ def test_what_is_not_built_yet_is_refused_at_its_place_with_what_to_do(
     path: str, value: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TENANT_KEY", "x")
+    monkeypatch.setenv("ROOT_KEY", "sk-0123456789abcdef")
     steps = tuple(path.split("."))
     written = write(changed(EVERYTHING, steps, value))
     (problem,) = problems(written.text)

@@ -67,7 +67,7 @@ def test_y_08_s18_there_is_one_place_for_it(name: str, files: set[str]) -> None:
 def test_a_caller_is_made_where_a_credential_was_checked_and_nowhere_else() -> None:
     """Invariant 3."""
     made_up_for_a_probe = {"gateway/probe/forge.py"}
-    of_a_credential = {"identity/api_key.py", "identity/identify.py", "identity/accept.py"}
+    of_a_credential = {"identity/api_key.py", "identity/own_keys.py", "identity/identify.py", "identity/accept.py"}
     assert callers_of("Caller") == of_a_credential | made_up_for_a_probe
 
 

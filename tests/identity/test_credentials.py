@@ -6,7 +6,7 @@ import pytest
 
 from counterseal.core.call import Inbound
 from counterseal.errors import BadCall, CallError, Unauthenticated
-from counterseal.identity.credentials import REFUSED, credential
+from counterseal.identity.credentials import REFUSED, Sent, credential, every
 
 AUTHORIZATION, KEY = b"authorization", b"x-api-key"
 
@@ -34,7 +34,7 @@ def refused(*headers: tuple[bytes, bytes]) -> CallError:
 def test_j_27_one_credential_is_taken_as_it_is_and_the_scheme_in_any_case(
     header: tuple[bytes, bytes], presented: bytes
 ) -> None:
-    assert credential(inbound(header)) == presented
+    assert credential(inbound(header)) == Sent(presented)
 
 
 @pytest.mark.parametrize(
@@ -101,14 +101,48 @@ def test_a_08_j_27_more_than_one_credential_is_400_whatever_they_hold(headers: l
         (b"authorization_", b"Bearer csk_abc"),
         (b"x_api_key", b"csk_abc"),
         (b"x-forwarded-user", b"alice"),
+        (b"x-litellm-api-key", b"sk-abc"),
         (b"x-original-url", b"/mcp/weather?access_token=csk_abc"),
     ],
 )
 def test_j_27_nothing_but_the_two_headers_counts(header: tuple[bytes, bytes]) -> None:
-    assert credential(inbound(header)) is None
-    assert credential(inbound(header, (KEY, b"csk_abc"))) == b"csk_abc"
+    assert credential(inbound(header)) == Sent(None)
+    assert credential(inbound(header, (KEY, b"csk_abc"))) == Sent(b"csk_abc")
 
 
 def test_a_refusal_quotes_nothing_of_what_was_sent() -> None:
     error = refused((AUTHORIZATION, b"Bearer secret-canary secret-canary"))
     assert "canary" not in f"{error!r} {error.message} {error.detail} {error.data} {error.headers}"
+
+
+BESIDE = b"x-litellm-api-key"
+
+
+@pytest.mark.parametrize("value", [b"sk-abc", b"Bearer sk-abc", b"bearer sk-abc"])
+def test_a_key_may_be_in_a_header_of_its_own_where_that_is_configured(value: bytes) -> None:
+    assert credential(inbound((BESIDE, value)), BESIDE) == Sent(b"sk-abc")
+    assert credential(inbound((BESIDE, value))) == Sent(None)
+
+
+def test_what_is_in_authorization_then_is_beside_the_key_and_the_same_key_again_is_nothing() -> None:
+    key, token = (BESIDE, b"sk-abc"), (AUTHORIZATION, b"Bearer a.b.c")
+    assert credential(inbound(key, token), BESIDE) == Sent(b"sk-abc", b"a.b.c")
+    assert credential(inbound(key, (AUTHORIZATION, b"Bearer sk-abc")), BESIDE) == Sent(b"sk-abc")
+    assert credential(inbound(token), BESIDE) == Sent(b"a.b.c")
+    assert list(every(inbound(key, token), BESIDE)) == [b"sk-abc", b"a.b.c"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        (((BESIDE, b"sk-abc"), (BESIDE, b"sk-abc")), "ambiguous_credentials"),
+        (((BESIDE, b"sk-abc"), (KEY, b"csk_abc")), "ambiguous_credentials"),
+        (((BESIDE, b"sk-abc"), (AUTHORIZATION, b"Bearer a"), (AUTHORIZATION, b"Bearer b")), "ambiguous_credentials"),
+        (((BESIDE, b"Basic sk-abc"),), "credential_invalid"),
+        (((BESIDE, b"sk-abc"), (AUTHORIZATION, b"Basic YTpi")), "credential_invalid"),
+    ],
+)
+def test_j_27_more_than_a_key_and_a_token_is_refused(headers: tuple[tuple[bytes, bytes], ...], reason: str) -> None:
+    with pytest.raises(CallError) as told:
+        credential(inbound(*headers), BESIDE)
+    assert told.value.reason.code == reason

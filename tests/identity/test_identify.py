@@ -10,6 +10,7 @@ import pytest
 from counterseal.core.call import Inbound
 from counterseal.core.caller import Caller
 from counterseal.core.limits import LIMITS
+from counterseal.core.patterns import Patterns
 from counterseal.errors import BadCall, CallError, CannotTell, Unauthenticated
 from counterseal.identity.accept import InsufficientScope
 from counterseal.identity.channel import Channels
@@ -251,3 +252,70 @@ async def test_a_403_for_scopes_names_all_of_them_and_who_lacks_them() -> None:
     assert name == b"www-authenticate"
     assert b'error="insufficient_scope", scope="read write"' in value
     assert refused.value.caller is BOB
+
+
+# ---- a key, and beside it the token of whom the call is for ----
+
+BESIDE = b"x-litellm-api-key"
+LIMITED = dataclasses.replace(ALICE, servers=Patterns.of(["weather"]), tools=Patterns.of(["get_*"]), expires=500.0)
+
+
+class Holder(Knows):
+    """Knows one credential."""
+
+    def __init__(self, presented: bytes, caller: Caller) -> None:
+        super().__init__(caller)
+        self._presented = presented
+
+    async def authenticate(self, presented: bytes, inbound: Inbound) -> Caller | None:
+        found = await super().authenticate(presented, inbound)
+        return found if presented == self._presented else None
+
+
+def beside(*, needed: bool = False, tokens: bool = True, key: Caller = ALICE) -> Identify:
+    return Identify(
+        [Holder(b"abc", key), Holder(b"a.b.c", BOB)],
+        anonymous=False,
+        issuer=ISSUER,
+        takes_tokens=tokens,
+        key_header=BESIDE,
+        tokens_need_key=needed,
+    )
+
+
+KEY_HEADER, TOKEN_HEADER = (BESIDE, b"Bearer abc"), (b"authorization", b"Bearer a.b.c")
+
+
+async def test_beside_a_key_the_token_says_who_calls_and_the_keys_restrictions_hold() -> None:
+    caller = await beside(needed=True, key=LIMITED)(inbound(KEY_HEADER, TOKEN_HEADER))
+    assert caller == dataclasses.replace(BOB, servers=LIMITED.servers, tools=LIMITED.tools, expires=500.0)
+    assert await beside()(inbound(KEY_HEADER)) is ALICE
+    assert await beside()(inbound(TOKEN_HEADER)) is BOB
+
+
+async def test_where_a_token_needs_a_key_it_is_nobodys_without() -> None:
+    with pytest.raises(Unauthenticated) as told:
+        await beside(needed=True)(inbound(TOKEN_HEADER))
+    assert (told.value.message, told.value.detail) == (REFUSED, "a token without an API key beside it")
+    assert await beside(needed=True)(inbound(KEY_HEADER)) is ALICE
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        ((BESIDE, b"abd"), TOKEN_HEADER),
+        (KEY_HEADER, (b"authorization", b"Bearer a.b.d")),
+        ((BESIDE, b"a.b.c"), (b"authorization", b"Bearer abc")),
+        ((BESIDE, b"a.b.c"), (b"authorization", b"Bearer x")),
+    ],
+)
+async def test_both_must_be_good_and_what_they_are(headers: tuple[tuple[bytes, bytes], ...]) -> None:
+    with pytest.raises(CallError) as told:
+        await beside(needed=True)(inbound(*headers))
+    assert told.value.reason.status in (400, 401)
+
+
+async def test_where_no_token_is_taken_what_is_beside_a_key_is_not_read() -> None:
+    assert await beside(tokens=False)(inbound(KEY_HEADER, (b"authorization", b"Bearer whatever"))) is ALICE
+    with pytest.raises(Unauthenticated):
+        await beside(tokens=False)(inbound((BESIDE, b"abd"), (b"authorization", b"Bearer whatever")))

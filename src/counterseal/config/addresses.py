@@ -169,7 +169,7 @@ Host = Annotated[StrictStr, AfterValidator(_host)]
 # headers
 
 HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_CREDENTIALS: Final = ("authorization", "x-api-key", "cookie")
+_CREDENTIALS: Final = ("authorization", "x-api-key", "x-litellm-api-key", "cookie")
 _REQUEST: Final = ("cache-control", "connection", "forwarded", "origin", "referer", "via", "traceparent", "tracestate")
 
 

@@ -21,6 +21,7 @@ from counterseal.config.addresses import (
 )
 from counterseal.config.part import Part
 from counterseal.config.problems import Faults, wrong
+from counterseal.config.secret import SecretReference
 from counterseal.config.values import (
     ClaimPath,
     HeldSecret,
@@ -28,6 +29,7 @@ from counterseal.config.values import (
     Life,
     PrivateKeyFile,
     ScopeToken,
+    Source,
     Text,
     TokenType,
     VerifyingAlgorithm,
@@ -42,6 +44,11 @@ DEFAULT_TYPES: Final = ("at+jwt", "JWT")
 _TENANT: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9])?")
 _TOKEN68: Final = re.compile(r"[A-Za-z0-9\-._~+/]{1,64}")
 _OUR_KEYS: Final = "csk_"
+_OWN_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MADE_ID: Final = re.compile(r"[a-z0-9]{12}")
+_OWN_KEY: Final = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+LEAST_KEY_LENGTH: Final = 16
+"""Characters of a key that the operator brings."""
 
 
 def _tenant(text: str) -> str:
@@ -56,6 +63,35 @@ def _token_prefix(text: str) -> str:
     if text.startswith(_OUR_KEYS) or _OUR_KEYS.startswith(text):
         raise wrong("is how API keys of this gateway begin: choose what only tokens of this IdP begin with")
     return text
+
+
+def _own_name(text: str) -> str:
+    if not _OWN_NAME.fullmatch(text) or _MADE_ID.fullmatch(text):
+        raise wrong(
+            "is no name for a key: use at most 64 letters, digits, `-`, `_` and `.`, and not just 12 small "
+            "letters and digits, which "
+            "is how keys of `counterseal apikey` are named"
+        )
+    return text
+
+
+def _own_key(reference: SecretReference, info: Info) -> SecretReference:
+    if not Source.of(info).with_secrets:
+        return reference
+    secret = reference.resolve().reveal()
+    if len(secret) < LEAST_KEY_LENGTH:
+        raise wrong(
+            f"leads to a key of less than {LEAST_KEY_LENGTH} characters, which can be guessed or stands in "
+            f"some example: make one "
+            "with `openssl rand -hex 32`"
+        )
+    if not _OWN_KEY.fullmatch(secret):
+        raise wrong(
+            "leads to a key that no header carries: it must be of letters, digits and `-._~+/`, with `=` at its end"
+        )
+    if secret.startswith(_OUR_KEYS):
+        raise wrong(f"leads to a key that begins with `{_OUR_KEYS}`, as those of `counterseal apikey` do: make another")
+    return reference
 
 
 class Introspection(Part):
@@ -214,12 +250,41 @@ class Issuer(Part):
         return self
 
 
+class OwnKey(Part):
+    """A key that the operator brings. name: what rules and records call whoever sends it. subject: None for the name."""
+
+    name: Annotated[Text, AfterValidator(_own_name)]
+    key: Annotated[HeldSecret, AfterValidator(_own_key)]
+    subject: Text | None = None
+
+
 class Callers(Part):
-    """Who may prove what."""
+    """Who may prove what. key_header: a further header for keys; what is then in `Authorization` is the token of whoever the call
+    is made for. tokens_need_key: such a token counts beside a key alone."""
 
     api_keys: bool = True
     anonymous: bool = False
+    own_keys: tuple[OwnKey, ...] = ()
+    key_header: Literal["x-litellm-api-key"] | None = None
+    tokens_need_key: bool = False
     issuers: tuple[Issuer, ...] = ()
+
+    @field_validator("own_keys")
+    @classmethod
+    def _names_once(cls, keys: tuple[OwnKey, ...]) -> tuple[OwnKey, ...]:
+        faults = Faults()
+        for index, key in enumerate(keys):
+            if key.name in [other.name for other in keys[:index]]:
+                faults.add("is the name of another key: choose one of its own", index, "name")
+        faults.check()
+        return keys
+
+    @field_validator("tokens_need_key")
+    @classmethod
+    def _where_keys_are_sent(cls, needed: bool, info: Info) -> bool:
+        if needed and info.data.get("key_header", "") is None:
+            raise wrong("needs a header for the key, because the token is in `Authorization`: add `key_header`")
+        return needed
 
     @field_validator("issuers")
     @classmethod
@@ -238,7 +303,7 @@ class Callers(Part):
 
     @model_validator(mode="after")
     def _somebody(self) -> Self:
-        if not (self.api_keys or self.anonymous or self.issuers):
+        if not (self.api_keys or self.anonymous or self.issuers or self.own_keys):
             raise wrong("lets nobody call: set `api_keys: true`, add an issuer, or set `anonymous: true`")
         return self
 

@@ -33,6 +33,7 @@ from counterseal.identity.headers import IdentityHeaders, IdentitySources
 from counterseal.identity.identify import Authenticator, Identify
 from counterseal.identity.idp_jwt import IdpTokens, TrustedIssuer
 from counterseal.identity.introspection import Endpoint, Introspection
+from counterseal.identity.own_keys import OwnKeys
 from counterseal.identity.provider import Provider
 from counterseal.issuer.keys import from_file
 from counterseal.store.port import API_KEY_PEPPER, Store
@@ -67,6 +68,11 @@ async def open_identify(
         stack.push_async_callback(_cancelled, asyncio.ensure_future(api_keys.run()))
         authenticators.append(api_keys)
         checks["store"] = api_keys.healthy
+    if configuration.callers.own_keys:
+        own = [
+            (one.name, one.key.resolve().reveal(), one.subject or one.name) for one in configuration.callers.own_keys
+        ]
+        authenticators.append(OwnKeys(own, await store.secret(API_KEY_PEPPER)))
     providers = Providers(clock, stack, checks, background=background)
     if configuration.callers.issuers:
         trusted, endpoints = [], []
@@ -89,11 +95,20 @@ async def open_identify(
     return Identify(
         authenticators,
         anonymous=configuration.callers.anonymous,
+        takes_tokens=bool(configuration.callers.issuers),
+        key_header=key_header(configuration),
+        tokens_need_key=configuration.callers.tokens_need_key,
         issuer=configuration.issuer,
         scopes=required_scopes(configuration),
         channels=Channels(rules, configuration.issuer, clock, LIMITS),
         headers=headers,
     )
+
+
+def key_header(configuration: Configuration) -> bytes | None:
+    """Where API keys may be beside tokens, in lower case; None: nowhere."""
+    name = configuration.callers.key_header
+    return None if name is None else name.encode()
 
 
 def identity_headers(configuration: Configuration) -> IdentityHeaders:

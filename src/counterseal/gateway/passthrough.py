@@ -13,7 +13,7 @@ from typing import Final
 
 from counterseal.core.call import Inbound
 from counterseal.errors import BadCall
-from counterseal.identity.credentials import credential
+from counterseal.identity.credentials import every
 from counterseal.identity.key_form import PREFIX
 from counterseal.wire.headers import single
 
@@ -23,10 +23,12 @@ _CREDENTIALS: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+ ([\x21-\x7e](?:[
 
 @dataclass(frozen=True, slots=True)
 class Passthrough:
-    """For one server. header: the caller's that holds it; channel: that of channel tokens; both in lower case."""
+    """For one server. header: the caller's that holds it; channel: that of channel tokens; key: that of API keys beside tokens,
+    None where there is none; all in lower case."""
 
     header: bytes
     channel: bytes
+    key: bytes | None = None
 
     def headers(self, inbound: Inbound) -> tuple[tuple[str, str], ...]:
         """`Authorization` for the server; nothing where the caller brings nothing.
@@ -41,9 +43,7 @@ class Passthrough:
         match = _CREDENTIALS.fullmatch(value)
         if match is None:
             raise BadCall("bad_header", f"the header {shown} is not a scheme and a credential, as `Bearer` and a token")
-        here = [_bare(sent) for sent in inbound.all(self.channel)]
-        if (presented := credential(inbound)) is not None:
-            here.append(presented)
+        here = [*every(inbound, self.key), *(_bare(sent) for sent in inbound.all(self.channel))]
         brought = match[1].encode()
         if brought.startswith(PREFIX) or any(one and one in brought for one in here):
             what = f"the header {shown} holds a credential for this gateway: send the server's own there"

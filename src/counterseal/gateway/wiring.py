@@ -31,7 +31,7 @@ from counterseal.gateway.admission import Admission
 from counterseal.gateway.aggregate.handler import Aggregate, schema_of_all
 from counterseal.gateway.batch import BatchHandler, Handler
 from counterseal.gateway.hook_wiring import Opened, open_hooks
-from counterseal.gateway.identity_wiring import Check, identity_headers, open_identify
+from counterseal.gateway.identity_wiring import Check, identity_headers, key_header, open_identify
 from counterseal.gateway.ids import Ids
 from counterseal.gateway.own_calls import OwnCalls
 from counterseal.gateway.passthrough import Passthrough
@@ -245,6 +245,7 @@ def _passthrough(configuration: Configuration) -> dict[str, Passthrough]:
         name: Passthrough(
             server.passthrough.header.lower().encode(),
             configuration.signer_of(name).channel_token_header.lower().encode(),
+            key_header(configuration),
         )
         for name, server in configuration.servers.items()
         if server.passthrough is not None

@@ -25,6 +25,7 @@ CREDENTIALS: Final = frozenset(
         "set-cookie",
         "txn-token",
         "x-api-key",
+        "x-litellm-api-key",
         "x-mcp-channel-token",
     ]
 )

@@ -1,8 +1,10 @@
-"""The one credential of a request."""
+"""The one credential of a request, or a key and the token of whom it calls for."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 from counterseal.core.call import Inbound
@@ -16,23 +18,50 @@ REFUSED: Final = "the credential was not accepted"
 """The one public text for every bad credential: which check failed is for the record alone (threats.md J-30)."""
 
 
-def credential(inbound: Inbound) -> bytes | None:
-    """What the caller proves itself with: a bearer token or an API key; None where the request holds neither.
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What a request holds to prove who calls. proof: a bearer token or an API key. beside: the bearer token in `Authorization`
+    where the key was sent in a header of its own, so that it is about whom the call is for. None: there is none."""
+
+    proof: bytes | None = field(repr=False)
+    beside: bytes | None = field(default=None, repr=False)
+
+
+def credential(inbound: Inbound, key_header: bytes | None = None) -> Sent:
+    """What the caller proves itself with. key_header: where a key may be beside a token, bare or after `Bearer`; None: nowhere.
 
     Only headers count, never the query or a cookie. Raises BadCall `ambiguous_credentials` for more than one (threats.md
     A-08, J-27) and Unauthenticated for one that is not of the form.
     """
     bearers = inbound.all(b"authorization")
     keys = inbound.all(b"x-api-key")
-    if len(bearers) + len(keys) > 1:
+    entries = inbound.all(key_header) if key_header is not None else ()
+    if len(bearers) + len(keys) > 1 or len(entries) > 1 or (entries and keys):
         raise BadCall("ambiguous_credentials", "send exactly one Authorization or X-API-Key header")
-    if bearers:
-        match = _BEARER.fullmatch(bearers[0])
-        if match is None:
-            raise Unauthenticated("credential_invalid", REFUSED, detail="Authorization is not `Bearer` and one token")
-        return match[1]
+    bearer = _bearer(bearers[0]) if bearers else None
+    if entries:
+        match = _BEARER.fullmatch(entries[0])
+        key = match[1] if match is not None else _key(entries[0])
+        return Sent(key, None if bearer == key else bearer)
     if keys:
-        if _KEY.fullmatch(keys[0]) is None:
-            raise Unauthenticated("credential_invalid", REFUSED, detail="X-API-Key holds characters that no key has")
-        return keys[0]
-    return None
+        return Sent(_key(keys[0]))
+    return Sent(bearer)
+
+
+def every(inbound: Inbound, key_header: bytes | None) -> Iterator[bytes]:
+    """Each credential for this gateway. Raises as `credential`."""
+    sent = credential(inbound, key_header)
+    return (one for one in (sent.proof, sent.beside) if one is not None)
+
+
+def _bearer(value: bytes) -> bytes:
+    match = _BEARER.fullmatch(value)
+    if match is None:
+        raise Unauthenticated("credential_invalid", REFUSED, detail="Authorization is not `Bearer` and one token")
+    return match[1]
+
+
+def _key(value: bytes) -> bytes:
+    if _KEY.fullmatch(value) is None:
+        raise Unauthenticated("credential_invalid", REFUSED, detail="X-API-Key holds characters that no key has")
+    return value

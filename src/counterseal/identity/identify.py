@@ -7,6 +7,7 @@ sent at all: a bad one never falls back to it (threats.md invariant 3).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from counterseal.core.actors import ActorRefused, check_actor
@@ -32,7 +33,9 @@ class Authenticator(Protocol):
 
 
 class Identify:
-    """issuer: our own, the base of every resource's address. scopes: those that a token needs, for the challenge; ValueError
+    """takes_tokens: whether some authenticator is for access tokens. key_header, tokens_need_key: those of `callers`.
+
+    issuer: our own, the base of every resource's address. scopes: those that a token needs, for the challenge; ValueError
     for what is none. channels, headers: None where nobody but the caller speaks for a call."""
 
     def __init__(
@@ -41,6 +44,9 @@ class Identify:
         *,
         anonymous: bool,
         issuer: str,
+        takes_tokens: bool = True,
+        key_header: bytes | None = None,
+        tokens_need_key: bool = False,
         scopes: Sequence[str] = (),
         channels: Channels | None = None,
         headers: IdentityHeaders | None = None,
@@ -49,6 +55,9 @@ class Identify:
         self._channels = channels
         self._headers = headers
         self._anonymous = anonymous
+        self._takes_tokens = takes_tokens
+        self._key_header = key_header
+        self._tokens_need_key = tokens_need_key
         self._issuer = issuer
         scope_value(scopes)
         self._scopes = tuple(scopes)
@@ -73,11 +82,29 @@ class Identify:
 
     async def _proven(self, inbound: Inbound) -> Caller:
         """Who proves to be calling, or nobody."""
-        presented = credential(inbound)
-        if presented is None:
+        sent = credential(inbound, self._key_header)
+        if sent.proof is None:
             if self._anonymous:
                 return ANONYMOUS
             raise Unauthenticated("credential_missing", "no credential was sent: send an API key or an access token")
+        caller = await self._holder(sent.proof, inbound)
+        if caller.kind == "token" and self._tokens_need_key:
+            raise Unauthenticated("credential_invalid", REFUSED, detail="a token without an API key beside it")
+        return caller if sent.beside is None else await self._for_whom(caller, sent.beside, inbound)
+
+    async def _for_whom(self, holder: Caller, token: bytes, inbound: Inbound) -> Caller:
+        """Whose token is beside a key: he is the caller, and where the key may not go he may not either."""
+        if holder.kind != "api_key":
+            raise BadCall("ambiguous_credentials", "send one access token, and an API key beside it at most")
+        if not self._takes_tokens:
+            return holder  # nobody here knows what it is: it is not read, and goes nowhere
+        caller = await self._holder(token, inbound)
+        if caller.kind != "token":
+            raise BadCall("ambiguous_credentials", "send one API key, and an access token beside it at most")
+        ends = [end for end in (caller.expires, holder.expires) if end is not None]
+        return replace(caller, servers=holder.servers, tools=holder.tools, expires=min(ends, default=None))
+
+    async def _holder(self, presented: bytes, inbound: Inbound) -> Caller:
         for authenticator in self._authenticators:
             caller = await authenticator.authenticate(presented, inbound)
             if caller is not None:
