@@ -124,3 +124,32 @@ def test_a_folder_is_no_secret(tmp_path: Path) -> None:
 def test_the_longest_secret_is_read(tmp_path: Path) -> None:
     (tmp_path / "token").write_bytes(b"x" * 65536)
     assert len(SecretReference("file", str(tmp_path / "token")).resolve().reveal()) == 65536
+
+
+@pytest.mark.parametrize(
+    ("text", "held", "sent"),
+    [
+        ("env:T", "Bearer x", "Bearer x"),
+        ("Bearer env:T", "x", "Bearer x"),
+        ("Bearer env:T", "bearer x", "Bearer x"),
+        ("token env:T", "x", "token x"),
+        ("Basic env:T", "alice:pw", "Basic YWxpY2U6cHc="),
+        ("Basic env:T", "Basic alice:pw", "Basic YWxpY2U6cHc="),
+        ("Basic env:T", "Basic YWxpY2U6cHc=", "Basic YWxpY2U6cHc="),
+        ("Basic env:T", "YWxpY2U6cHc=", "Basic WVd4cFkyVTZjSGM9"),
+    ],
+)
+def test_the_value_of_a_header_may_have_its_scheme_before_the_reference(
+    text: str, held: str, sent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("T", held)
+    reference = SecretReference.parse_header(text, Path("/"))
+    assert reference.resolve().reveal() == sent
+    assert "pw" not in repr(reference)
+
+
+@pytest.mark.parametrize("text", ["Bearer hunter2", "Digest env:T", "bearer env:T", "Bearer  env:T", "Bearer env:"])
+def test_what_is_no_scheme_and_reference_is_refused_without_quoting_it(text: str) -> None:
+    with pytest.raises(Unresolved) as told:
+        SecretReference.parse_header(text, Path("/"))
+    assert "hunter2" not in str(told.value)

@@ -10,6 +10,7 @@ import pytest
 
 from counterseal.config.compile import program, warnings
 from counterseal.config.compile_claims import signer_settings
+from counterseal.config.load import load_text
 from counterseal.config.schema import Configuration
 from counterseal.config.secret import Unresolved
 from counterseal.core.claims import SignerSettings
@@ -233,3 +234,35 @@ def test_what_goes_beside_the_call_token_cannot_reach_a_program(key: str, value:
     assert f"servers.files.signer.{key}: travels in a header, and a program over stdio has none" in problem
     inherited = load(signer={key: value}, **files())
     assert any(f"signer.{key} does not reach servers.files" in line for line in warnings(inherited, {}))
+
+
+def test_an_address_that_is_a_secret_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADDRESS", "https://weather.internal/sk-1234/mcp")
+    server = load(servers={"w": {"url": "env:ADDRESS"}}).servers["w"]
+    assert server.url == "https://weather.internal/sk-1234/mcp"
+    assert server.place == "env:ADDRESS"
+    monkeypatch.setenv("ADDRESS", "weather")
+    written, problem = refused(servers={"w": {"url": "env:ADDRESS"}})
+    assert problem == at(written, "servers", "w", "url") + (
+        "servers.w.url: must be an absolute address, https://HOST/PATH"
+    )
+    monkeypatch.delenv("ADDRESS")
+    written, problem = refused(servers={"w": {"url": "env:ADDRESS"}})
+    assert "the environment variable ADDRESS is not set" in problem
+    text = write(config(servers={"w": {"url": "env:ADDRESS"}, "v": {"url": "env:OTHER"}})).text
+    assert load_text(text, "c.yaml", Path("/"), with_secrets=False).servers["w"].place == "env:ADDRESS"
+
+
+@pytest.mark.parametrize("signer", [{}, {"profile": "litellm"}])
+def test_servers_share_an_audience_only_where_litellms_profile_and_the_audience_are_written(
+    signer: dict[str, Any],
+) -> None:
+    """A token for one of them works at the other, so it has to be meant."""
+    two = {"a": {"url": "https://x.internal"}, "b": {"url": "https://x.internal"}}
+    _, problem = refused(servers=two, signer=signer)
+    assert "has the same audience as `a`" in problem
+    both = {"audience": "mcp", "profile": "litellm"}
+    shared = load(servers=two, signer=both)
+    assert any("servers a, b have one audience, `mcp`" in line for line in warnings(shared, {}))
+    _, problem = refused(servers={**two, "b": {**two["b"], "signer": {"profile": None}}}, signer=both)
+    assert "has the same audience as `a`" in problem

@@ -114,6 +114,11 @@ class Configuration(Part):
         return self._signers[server_name]
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said at each start of a file that was LiteLLM's."""
+        return self._source.notes
+
+    @property
     def folder(self) -> Path:
         """What relative paths in the file start from."""
         return self._source.folder
@@ -168,7 +173,7 @@ class Configuration(Part):
             _check_carries(server, faults, name)
             _check_whole(server.signer, signer, info, faults, name)
             audience = signer.audience or server.audience(name)
-            if audience in audiences:
+            if audience in audiences and not _is_shared(signer):
                 faults.add(
                     f"has the same audience as `{audiences[audience]}`, so a token for one would work at the other: "
                     "give each server a `signer.audience` of its own",
@@ -193,6 +198,11 @@ class Configuration(Part):
                     faults.add(what, index, "deny" if rule.permit is None else "permit", "servers", position)
         faults.check()
         return policy
+
+
+def _is_shared(signer: Signer) -> bool:
+    """LiteLLM's tokens have one audience for all servers, which servers that were set up for them ask for."""
+    return signer.profile == "litellm" and signer.audience is not None
 
 
 def _check_algorithm(signer: Signer, info: Info, faults: Faults, *steps: str) -> None:

@@ -6,14 +6,17 @@ repr, format, pickle, copy or JSON of it holds the value (threats.md invariant 1
 
 from __future__ import annotations
 
+import base64
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Literal, NoReturn
+from typing import Any, Final, Literal, NoReturn
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _MOST_BYTES: Final = 64 * 1024
+_SCHEMES: Final = ("Bearer", "Basic", "token")
+"""What may stand before a reference where a header is written: `Bearer env:NAME`."""
 
 PLAIN_VALUE: Final = (
     "must be a reference to a secret, not the secret itself: write `env:NAME` for an environment variable or `file:PATH` for a "
@@ -49,10 +52,16 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class SecretReference:
-    """Where a secret is. place: the name of an environment variable, or the absolute path of a file."""
+    """Where a secret is. place: the name of an environment variable, or the absolute path of a file.
+
+    scheme: what the secret is a credential of, where the reference is to a header's value; empty for a secret that is the whole
+    value. held: the secret itself, of a LiteLLM file that has it in it; `place` is then the variable that it should be in.
+    """
 
     kind: Literal["env", "file"]
     place: str
+    scheme: str = ""
+    held: Any = field(default=None, repr=False, compare=False)  # a Secret, which pydantic must not look into
 
     @classmethod
     def parse(cls, text: str, folder: Path) -> SecretReference:
@@ -69,12 +78,24 @@ class SecretReference:
             return cls("file", str(folder / place))
         raise Unresolved(PLAIN_VALUE)
 
+    @classmethod
+    def parse_header(cls, text: str, folder: Path) -> SecretReference:
+        """A reference to the whole value of a header, or a scheme and a reference to the credential: `Bearer env:NAME`. For
+        `Basic` the secret is `user:password`. Raises Unresolved."""
+        scheme, space, rest = text.partition(" ")
+        if space and scheme in _SCHEMES and rest.startswith(("env:", "file:")):
+            return replace(cls.parse(rest, folder), scheme=scheme)
+        return cls.parse(text, folder)
+
     def resolve(self) -> Secret:
         """The secret as it is now; the last line break of a file is not part of it. Raises Unresolved."""
-        value = self._from_environment() if self.kind == "env" else self._from_file()
+        if self.held is not None:
+            value = self.held.reveal()
+        else:
+            value = self._from_environment() if self.kind == "env" else self._from_file()
         if not value:
             raise Unresolved(f"{self._say()} is empty: put the secret there")
-        return Secret(value)
+        return Secret(_in_scheme(self.scheme, value) if self.scheme else value)
 
     def _from_environment(self) -> str:
         value = os.environ.get(self.place)
@@ -104,3 +125,21 @@ class SecretReference:
 
     def _say(self) -> str:
         return f"the environment variable {self.place}" if self.kind == "env" else f"the file {self.place}"
+
+
+def _in_scheme(scheme: str, value: str) -> str:
+    """The value of a header. A credential that has its scheme before it already does not get it twice; one of `Basic` is encoded
+    unless it stands behind its scheme and is (RFC 7617 section 2)."""
+    before, _, rest = value.partition(" ")
+    credential = rest.strip() if rest and before.lower() == scheme.lower() else value
+    if scheme == "Basic" and (credential is value or not _is_base64(credential)):
+        credential = base64.b64encode(credential.encode()).decode()
+    return f"{scheme} {credential}"
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError:
+        return False
+    return True

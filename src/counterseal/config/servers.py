@@ -19,6 +19,8 @@ from pydantic import (
     Field,
     StrictInt,
     StrictStr,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
 )
 from pydantic import ValidationInfo as Info
@@ -33,6 +35,27 @@ from counterseal.config.values import Duration, HeaderSecret, Line, Source, Text
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _MOST_PROCESSES: Final = 1024
+
+
+class ReferredUrl(str):
+    """An address that is a secret, because who knows it may call. reference: what stands for it."""
+
+    reference: str
+
+
+def _referred(value: Any, checked: ValidatorFunctionWrapHandler, info: Info) -> Any:
+    """An address, or a reference to one."""
+    if not (isinstance(value, str) and value.startswith(("env:", "file:"))):
+        return checked(value)
+    source = Source.of(info)
+    try:
+        reference = source.reference(value)
+        text = reference.resolve().reveal() if source.with_secrets else f"https://{reference.place.strip('/')}.invalid"
+    except Unresolved as error:
+        raise wrong(str(error)) from None
+    url = ReferredUrl(checked(text) if source.with_secrets else text)
+    url.reference = value
+    return url
 
 
 def _argument(text: str) -> str:
@@ -76,7 +99,7 @@ def _variable(value: Any, info: Info) -> Any:
     """A text that begins as a reference is one."""
     if isinstance(value, str) and value.startswith(("env:", "file:")):
         try:
-            reference = SecretReference.parse(value, Source.of(info).folder)
+            reference = Source.of(info).reference(value)
             if Source.of(info).with_secrets and "\0" in reference.resolve().reveal():
                 raise wrong("leads to a secret with a NUL character, which no variable can hold")
         except Unresolved as error:
@@ -143,7 +166,7 @@ class Server(Part):
     """
 
     transport: Literal["streamable_http", "sse", "stdio", "openapi"] = "streamable_http"
-    url: ServerUrl | None = Field(default=None, validate_default=True)
+    url: Annotated[ServerUrl, WrapValidator(_referred)] | None = Field(default=None, validate_default=True)
     description: Line = ""
     headers: Annotated[Mapping[HeaderName, HeaderSecret], AfterValidator(frozen)] = Field(default_factory=nothing)
     passthrough: Passthrough | None = None
@@ -202,6 +225,8 @@ class Server(Part):
     @property
     def place(self) -> str:
         """Where it is, for people: its address or its program. Arguments may be nobody's business."""
+        if isinstance(self.url, ReferredUrl):
+            return self.url.reference
         return self.url or (self.command or ("",))[0]
 
     @property

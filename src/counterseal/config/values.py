@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, TypeVar
@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import AfterValidator, BeforeValidator, StrictInt, StrictStr, ValidationInfo
 
 from counterseal.config.problems import Faults, nearest, wrong
-from counterseal.config.secret import SecretReference, Unresolved
+from counterseal.config.secret import Secret, SecretReference, Unresolved
 from counterseal.core.methods import METHODS
 from counterseal.core.paths import steps_of
 from counterseal.core.policy import CALLER_FIELDS
@@ -30,17 +30,32 @@ MAX_TTL_SECONDS: Final = 900
 class Source:
     """Where a configuration comes from. name: what messages call the file. folder: what relative paths in it start from.
 
-    places: key path to line and column. with_secrets: see to it that every secret can be had.
+    places: key path to line and column. with_secrets: see to it that every secret can be had. held: secrets that stand in the
+    file itself, which a LiteLLM file may, by the reference that stands for them. notes: what is to be said at each start.
     """
 
     name: str = "configuration"
     folder: Path = field(default_factory=Path.cwd)
     places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     with_secrets: bool = True
+    held: Mapping[str, Secret] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, info: ValidationInfo) -> Source:
         return info.context if isinstance(info.context, Source) else cls()
+
+    def reference(self, text: str) -> SecretReference:
+        """The secret that a text refers to. Raises Unresolved."""
+        return self._with_held(SecretReference.parse(text, self.folder))
+
+    def header_reference(self, text: str) -> SecretReference:
+        """The same for the value of a header, which may have a scheme. Raises Unresolved."""
+        return self._with_held(SecretReference.parse_header(text, self.folder))
+
+    def _with_held(self, reference: SecretReference) -> SecretReference:
+        held = self.held.get(f"{reference.kind}:{reference.place}")
+        return reference if held is None else replace(reference, held=held)
 
 
 def one_of(names: Iterable[str]) -> AfterValidator:
@@ -266,7 +281,18 @@ def _reference(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, str):
         raise wrong("must be a reference to a secret: `env:NAME` or `file:PATH`")
     try:
-        return SecretReference.parse(value, Source.of(info).folder)
+        return Source.of(info).reference(value)
+    except Unresolved as error:
+        raise wrong(str(error)) from None
+
+
+def _header_reference(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, str):
+        raise wrong(
+            "must be a reference to a secret: `env:NAME`, `file:PATH`, or a scheme before one: `Bearer env:NAME`"
+        )
+    try:
+        return Source.of(info).header_reference(value)
     except Unresolved as error:
         raise wrong(str(error)) from None
 
@@ -341,7 +367,9 @@ def _folder(text: str, info: ValidationInfo) -> str:
 
 Reference = Annotated[SecretReference, BeforeValidator(_reference)]
 HeldSecret = Annotated[Reference, AfterValidator(_had)]
-HeaderSecret = Annotated[HeldSecret, AfterValidator(_header_secret)]
+HeaderSecret = Annotated[
+    SecretReference, BeforeValidator(_header_reference), AfterValidator(_had), AfterValidator(_header_secret)
+]
 PrivateKeyFile = Annotated[Reference, AfterValidator(_private_key)]
 KeySource = Annotated[StrictStr, AfterValidator(_key_source)]
 StoreAddress = Annotated[StrictStr, AfterValidator(_store)]
