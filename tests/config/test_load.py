@@ -81,17 +81,11 @@ def test_what_is_no_configuration_at_all_is_one_problem(text: str) -> None:
     assert len(problems(text)) == 1
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "mcp_servers:\n  github: {url: https://x}\n",
-        "model_list: []\nguardrails:\n  - {guardrail_name: x, litellm_params: {guardrail: mcp_jwt_signer}}\n",
-        "litellm_settings: {}\n",
-    ],
-)
-def test_a_litellm_file_is_one_problem_that_says_so(text: str) -> None:
-    (problem,) = problems(text)
-    assert "reading LiteLLM's configuration is not built yet" in problem
+def test_a_litellm_file_is_told_apart_and_read_as_one() -> None:
+    """tests/config/litellm has what it comes to."""
+    configuration = accepted("mcp_servers:\n  github: {url: https://x.example.com/mcp}\n")
+    assert configuration.signer_of("github").profile == "litellm"
+    assert configuration.source_of("servers.github.url") == "counterseal.yaml:2"
 
 
 def test_a_key_of_litellm_in_a_file_of_our_own_is_an_unknown_key() -> None:

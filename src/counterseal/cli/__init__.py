@@ -25,8 +25,6 @@ _COMMANDS: Final = {
     "explain": "What would be decided about a call, and why.",
     "probe": "Attack a server with bad tokens, and report which it takes.",
     "audit": "Read and check the records.",
-}
-_LATER: Final = {
     "migrate": "Turn a LiteLLM config.yaml into a native one.",
 }
 
@@ -35,11 +33,9 @@ class _Commands(click.Group):
     """Commands by name; each lives in a module of its name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*_COMMANDS, *_LATER]
+        return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name in _LATER:
-            return _not_built_yet(cmd_name)
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f"counterseal.cli.{cmd_name}")
@@ -48,18 +44,7 @@ class _Commands(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(
-                [*_COMMANDS.items(), *((name, f"{say} (not built yet)") for name, say in _LATER.items())]
-            )
-
-
-def _not_built_yet(name: str) -> click.Command:
-    @click.command(name, context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
-    def command() -> None:
-        raise click.UsageError(f"`counterseal {name}` is not built yet.")
-
-    command.help = f"{_LATER[name]} Not built yet."
-    return command
+            formatter.write_dl(list(_COMMANDS.items()))
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -107,7 +107,10 @@ def program(configuration: Configuration, server_name: str, inherited: Mapping[s
 
 
 def warnings(configuration: Configuration, environment: Mapping[str, str]) -> Iterator[str]:
-    """What is allowed and probably not meant. environment: the variables of the process."""
+    """What is allowed and probably not meant, and what is to be said of a LiteLLM file. environment: the variables of the
+    process."""
+    yield from configuration.notes
+    yield from _shared_audiences(configuration)
     keys = configuration.keys.source
     if "MCP_JWT_SIGNING_KEY" in environment and keys == "store":
         yield (
@@ -141,6 +144,21 @@ def warnings(configuration: Configuration, environment: Mapping[str, str]) -> It
     for index, rule in enumerate(configuration.policy):
         if rule.permit is not None and not rule.permit.model_fields_set:
             yield f"policy[{index}] ({configuration.source_of(f'policy[{index}]')}) permits every call to every caller"
+
+
+def _shared_audiences(configuration: Configuration) -> Iterator[str]:
+    """Where the profile of LiteLLM lets servers have one audience."""
+    by_audience: dict[str, list[str]] = {}
+    for name in configuration.servers:
+        if (audience := configuration.signer_of(name).audience) is not None:
+            by_audience.setdefault(audience, []).append(name)
+    for audience, names in by_audience.items():
+        if len(names) > 1:
+            yield (
+                f"servers {', '.join(names)} have one audience, `{audience}`, as with LiteLLM: a token for one "
+                f"of them works at the others; "
+                "once they ask for their own, give each `signer.audience`"
+            )
 
 
 def _trusting(configuration: Configuration) -> Iterator[str]:

@@ -6,13 +6,16 @@ another that is wrong itself is it looked at once that one is right.
 
 from __future__ import annotations
 
+import os
 import types
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from counterseal.config.litellm import Translated, is_litellm, translate
 from counterseal.config.problems import nearest
 from counterseal.config.reader import Document, Problem, Steps, path_text, read
 from counterseal.config.schema import Configuration
@@ -47,6 +50,26 @@ def load(path: Path | str, *, with_secrets: bool = True) -> Configuration:
     Raises ConfigError with all problems.
     """
     path = Path(path)
+    return load_text(_text(path), str(path), path.absolute().parent, with_secrets=with_secrets)
+
+
+def read_litellm(path: Path, environment: Mapping[str, str]) -> Translated:
+    """What a LiteLLM file means here, not held against the schema yet. environment: the variables of the process.
+
+    Raises ConfigError for a file that cannot be read, or is none of LiteLLM's.
+    """
+    document = read(_text(path))
+    if not is_litellm(document):
+        problems = document.problems or [Problem(1, 1, "the file", _NOT_LITELLM)]
+        raise ConfigError(*(f"{path}:{line}:{column}: {where}: {what}" for line, column, where, what in problems))
+    return translate(document, environment)
+
+
+_NOT_LITELLM: Final = "is no configuration of LiteLLM's: it has neither `mcp_servers` nor `guardrails`"
+
+
+def _text(path: Path) -> str:
+    """Raises ConfigError."""
     try:
         with path.open("rb") as file:
             content = file.read(_MOST_BYTES + 1)
@@ -60,24 +83,26 @@ def load(path: Path | str, *, with_secrets: bool = True) -> Configuration:
     if len(content) > _MOST_BYTES:
         raise ConfigError(f"{path}: it holds more than {_MOST_BYTES} bytes: name the file that holds the configuration")
     try:
-        text = content.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         before = content[: error.start].split(b"\n")
         column = len(before[-1].decode(errors="replace")) + 1
         raise ConfigError(f"{path}:{len(before)}:{column}: YAML: is not UTF-8: save the file as UTF-8") from None
-    return load_text(text, str(path), path.absolute().parent, with_secrets=with_secrets)
 
 
 def load_text(text: str, name: str, folder: Path, *, with_secrets: bool = True) -> Configuration:
     """The configuration in a text. name: what messages call it. folder: what relative paths start from. See `load`."""
-    document = read(text)
+    document, translated = read(text), None
+    if is_litellm(document):
+        translated = translate(document, os.environ)
+        document = translated.document
     problems = list(document.problems)
     configuration = None
-    if (litellm := _litellm(document)) is not None:
-        problems = [litellm]
-    elif () not in document.spoiled:
+    if () not in document.spoiled and (translated is None or not problems):
         places = {path_text(steps): document.place(steps) for steps in document.values}
         source = Source(name, folder, places, with_secrets)
+        if translated is not None:
+            source = replace(source, held=translated.held, notes=tuple(told(translated, name)))
         try:
             configuration = Configuration.model_validate(document.data, context=source)
         except ValidationError as error:
@@ -87,14 +112,10 @@ def load_text(text: str, name: str, folder: Path, *, with_secrets: bool = True) 
     return configuration
 
 
-def _litellm(document: Document) -> Problem | None:
-    if not isinstance(document.data, dict) or "issuer" in document.data:
-        return None
-    for key in ("mcp_servers", "guardrails", "litellm_settings", "model_list"):
-        if key in document.data:
-            what = "is LiteLLM's: reading LiteLLM's configuration is not built yet; write one of our own, docs/configuration.md"
-            return Problem(*document.place((key,)), key, what)
-    return None
+def told(translated: Translated, name: str) -> Iterator[str]:
+    """What there is to say about a LiteLLM file, one line each in its order. name: what messages call it."""
+    for note in sorted(translated.notes, key=lambda note: note.place):
+        yield f"{Path(name).name}:{note.place[0]}: {note.path}: {note.what}"
 
 
 def _problems(error: ValidationError, document: Document) -> Iterator[Problem]:
@@ -106,7 +127,7 @@ def _problems(error: ValidationError, document: Document) -> Iterator[Problem]:
             continue
         line, column = document.keys[steps] if is_key else document.place(steps)
         yield Problem(
-            line, column, path_text(steps), _say(one["type"], one["msg"], one.get("ctx", {}), steps, document)
+            line, column, document.path(steps), _say(one["type"], one["msg"], one.get("ctx", {}), steps, document)
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 import yaml
@@ -45,7 +45,8 @@ class Document:
     """A file that was read. data: of dict, tuple, str, int, float, bool and None; a bare object where it could not be read.
 
     values: where each value stands. keys: where the key before it stands, if it has one. spoiled: what could not be read; its
-    problem is told already. problems: what is wrong with the YAML itself.
+    problem is told already. problems: what is wrong with the YAML itself. paths: what messages call a value, where that is not
+    its own path.
     """
 
     data: Any
@@ -53,6 +54,13 @@ class Document:
     keys: Mapping[Steps, Place]
     spoiled: Set[Steps]
     problems: Sequence[Problem]
+    paths: Mapping[Steps, str] = field(default_factory=dict)
+
+    def path(self, steps: Steps) -> str:
+        """What messages call a value: for one that is not there, in a document that was made of another, what lacks it."""
+        while self.paths and steps and steps not in self.paths:
+            steps = steps[:-1]
+        return self.paths.get(steps) or path_text(steps)
 
     def place(self, steps: Steps) -> Place:
         """Where a message points: to a plain value itself, to the key of a mapping or list, and for what is not there to what

@@ -1,0 +1,174 @@
+"""The whole of LiteLLM's file: which parts of it count here, and what the rest of ours is.
+
+Callers are whoever has the master key, or a key that `counterseal apikey` made; with `access_token_discovery_uri` they must also
+send an access token, which says who they are. LiteLLM's virtual keys are in its database and are not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from counterseal.config.litellm.servers import Known, servers
+from counterseal.config.litellm.signer import GUARDRAIL, signer
+from counterseal.config.litellm.writing import Translated, Writing
+from counterseal.config.reader import Document, Steps
+
+PORT: Final = 4000
+"""Where LiteLLM listens unless it is told otherwise."""
+MASTER_KEY: Final = "litellm-master-key"
+"""What rules and records call whoever sends the master key."""
+MASTER_SUBJECT: Final = "default_user_id"
+"""Who that is to LiteLLM."""
+
+_SECTIONS: Final = ("mcp_servers", "guardrails", "litellm_settings", "general_settings", "model_list")
+_LOOKED_AT: Final = ("YAML", "the file", "mcp_servers", "guardrails", "litellm_settings", "general_settings")
+"""Parts whose YAML must be right; of others no value is read."""
+_RESTRICTING: Final = (
+    "allowed_ips",
+    "mcp_allowed_clients",
+    "custom_auth",
+    "allowed_routes",
+    "public_routes_block_list",
+)
+"""Settings that keep callers out. Without them more would come in, so they are no warning."""
+
+
+def is_litellm(document: Document) -> bool:
+    """Whether a file is LiteLLM's: it has a section of LiteLLM's and not `issuer`, which ours cannot do without."""
+    data = document.data
+    return isinstance(data, dict) and "issuer" not in data and any(key in data for key in _SECTIONS)
+
+
+def translate(litellm: Document, environment: Mapping[str, str]) -> Translated:
+    """Our document of LiteLLM's. Its problems are in the outcome. environment: the variables of the process."""
+    broken = [problem for problem in litellm.problems if problem.path.partition(".")[0].partition("[")[0] in _LOOKED_AT]
+    if broken:
+        return Writing(litellm, environment).broken(broken)
+    out = Writing(litellm, environment)
+    signing, at = _signing(out)
+    out.put(
+        ("listen",),
+        {"host": "127.0.0.1", "port": PORT},
+        comment="LiteLLM's port; `serve --host` for others than this machine",
+    )
+    out.put(("store",), "sqlite:counterseal.db", comment="API keys and signing keys, beside this file")
+    _keys(out)
+    has_key = _master_key(out)
+    signer(out, signing, at, has_key=has_key, port=PORT)
+    known = servers(out)
+    _policy(out, known)
+    out.put(("audit",), {"sink": "file:audit/"}, comment="one record for each call")
+    _rest(out)
+    return out.finished()
+
+
+def _signing(out: Writing) -> tuple[Mapping[str, Any] | None, Steps]:
+    """The signer's guardrail and where it stands; None where there is none."""
+    entries = out.at("guardrails")
+    if entries is not None and not isinstance(entries, tuple):
+        out.wrong(("guardrails",), "must be a list: write one a line after `-`")
+        return None, ("guardrails",)
+    found: list[int] = []
+    for index in range(len(entries or ())):
+        kind = out.mapping("guardrails", index, "litellm_params").get("guardrail")
+        if kind == GUARDRAIL:
+            found.append(index)
+        else:
+            what = "is a guardrail of LiteLLM's that does not run here: write a hook for what it did (docs/hooks.md)"
+            out.leave_out(("guardrails", index), what)
+    for index in found[1:]:
+        what = f"is the second `{GUARDRAIL}`, whose tokens would take the place of the first one's: keep one of them"
+        out.wrong(("guardrails", index), what)
+    if not found:
+        what = f"has no `guardrail: {GUARDRAIL}`: LiteLLM would sign nothing, here every call is signed"
+        out.safer(("guardrails",) if entries else (), what)
+        return None, ("guardrails",)
+    at = ("guardrails", found[0], "litellm_params")
+    params = out.mapping(*at)
+    if not out.at("guardrails", found[0], "guardrail_name"):
+        out.wrong(("guardrails", found[0]), "has no `guardrail_name`, without which LiteLLM does not start: add it")
+    if params.get("mode") != "pre_mcp_call":
+        out.wrong((*at, "mode"), "must be `pre_mcp_call`, as LiteLLM asks of this guardrail")
+    if params.get("default_on") is not True:
+        out.safer(
+            (*at, "default_on"), "is not true: LiteLLM would sign only what asks for it, here every call is signed"
+        )
+    return params, at
+
+
+def _keys(out: Writing) -> None:
+    if out.variable_of("MCP_JWT_SIGNING_KEY") is not None:
+        out.put(("keys", "source"), "env:MCP_JWT_SIGNING_KEY", comment="as LiteLLM reads it")
+        return
+    out.put(("keys", "source"), "store", comment="MCP_JWT_SIGNING_KEY is not set: made at the first start, and kept")
+    out.put(("keys", "algorithms"), ["RS256"], comment="LiteLLM's")
+
+
+def _master_key(out: Writing) -> bool:
+    """Whether there is one."""
+    out.put(
+        ("callers", "api_keys"),
+        True,
+        comment="`counterseal apikey create` makes one for each caller, as LiteLLM's virtual keys",
+    )
+    out.put(("callers", "key_header"), "x-litellm-api-key", comment="besides Authorization and X-API-Key")
+    at: Steps = ("general_settings", "master_key")
+    origin: Steps = at
+    settings = out.mapping("general_settings")
+    written = settings.get("master_key")
+    if written is not None and not isinstance(written, str):
+        out.text(*at)
+        return False
+    if written:
+        reference = out.secret(written, "LITELLM_MASTER_KEY", at)
+    elif out.variable_of("LITELLM_MASTER_KEY") is not None:
+        reference, origin = "env:LITELLM_MASTER_KEY", ("general_settings",) if settings else ()
+    else:
+        out.safer(
+            ("general_settings",) if settings else (),
+            "has no `master_key`: LiteLLM would let everybody in, here only who has a key of `counterseal apikey create`",
+        )
+        return False
+    key = {"name": MASTER_KEY, "key": reference, "subject": MASTER_SUBJECT}
+    out.put(("callers", "own_keys"), [key], origin, "the master key, good at every server")
+    return True
+
+
+def _policy(out: Writing, known: Known) -> None:
+    rules = [rule for rule, _ in known.denials]
+    if known.servers:
+        rules.append({"permit": {"callers": {"kind": ["api_key", "token"]}, "servers": list(known.servers)}})
+    origins: list[Mapping[str, Steps]] = [{"deny": origin} for _, origin in known.denials]
+    origins += [{"permit": ("mcp_servers",)}] if known.servers else []
+    out.put_list(("policy",), rules, (), origins)
+    if known.groups:
+        out.leave_out(
+            ("mcp_servers",), "has access groups, which virtual keys hold: here a key has `--servers` when it is made"
+        )
+
+
+def _rest(out: Writing) -> None:
+    """What has no meaning here, each told once."""
+    for key in out.at() if isinstance(out.at(), dict) else ():
+        if key in ("mcp_servers", "guardrails", "general_settings", "litellm_settings"):
+            continue
+        out.leave_out(
+            (key,),
+            "is not about MCP servers: Counterseal is no gateway for models"
+            if key == "model_list"
+            else "has no meaning here",
+        )
+    for key in out.mapping("general_settings"):
+        at = ("general_settings", key)
+        if key == "master_key":
+            continue
+        if key in _RESTRICTING:
+            out.wrong(
+                at, "keeps callers out, and nothing here does the same: remove it, and see to it before the gateway"
+            )
+        else:
+            out.leave_out(at, "has no meaning here")
+    for key in out.mapping("litellm_settings"):
+        if key != "mcp_aliases":
+            out.leave_out(("litellm_settings", key), "has no meaning here")

@@ -1,0 +1,132 @@
+"""The rest of LiteLLM's file: which files are LiteLLM's, the master key, and what has no meaning here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from counterseal.config.litellm import is_litellm
+from counterseal.config.reader import read
+from tests.config.litellm.reading import MASTER_KEY, SERVER, file, loaded, problems, told, translated
+
+
+@pytest.fixture(autouse=True)
+def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LITELLM_MASTER_KEY", raising=False)
+
+
+@pytest.mark.parametrize("key", ["mcp_servers", "guardrails", "litellm_settings", "general_settings", "model_list"])
+def test_a_file_with_a_section_of_litellms_is_litellms_unless_it_has_an_issuer(key: str) -> None:
+    assert is_litellm(read(f"{key}: {{}}\n"))
+    assert not is_litellm(read(f"issuer: https://a.example.com\n{key}: {{}}\n"))
+    assert not is_litellm(read("servers: {}\n"))
+    assert not is_litellm(read("- a\n"))
+
+
+def test_it_listens_where_litellm_does_and_on_this_machine_alone() -> None:
+    assert (loaded(file()).listen.host, loaded(file()).listen.port) == ("127.0.0.1", 4000)
+
+
+# ---- the master key ----
+
+
+def test_the_master_key_is_a_key_of_the_gateway_for_litellms_user() -> None:
+    (key,) = loaded(file()).callers.own_keys
+    assert (key.name, key.subject, key.key.resolve().reveal()) == ("litellm-master-key", "default_user_id", MASTER_KEY)
+    assert MASTER_KEY not in repr(key)
+
+
+def test_the_master_key_may_be_in_a_variable_named_or_litellms_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-fedcba9876543210")
+    named = loaded(file(general_settings={"master_key": "os.environ/MY_KEY"})).callers.own_keys
+    assert named[0].key.resolve().reveal() == "sk-fedcba9876543210"
+    monkeypatch.setenv("LITELLM_MASTER_KEY", "sk-aaaaaaaaaaaaaaaa")
+    own = loaded(file(general_settings={})).callers.own_keys
+    assert own[0].key.resolve().reveal() == "sk-aaaaaaaaaaaaaaaa"
+    # What the file says wins.
+    assert loaded(file()).callers.own_keys[0].key.resolve().reveal() == MASTER_KEY
+
+
+@pytest.mark.parametrize("settings", [{}, None, {"master_key": None}, {"master_key": ""}])
+def test_without_a_master_key_nobody_gets_in_by_that_and_each_start_says_so(settings: Any) -> None:
+    """LiteLLM lets everybody in."""
+    data = file(general_settings=settings)
+    assert loaded(data).callers.own_keys == ()
+    assert not loaded(data).callers.anonymous
+    lines = told(data, "general_settings" if settings else "the file")
+    assert any("LiteLLM would let everybody in" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("key", "what"),
+    [
+        ("sk-1234", "of less than 16 characters, which can be guessed or stands in some example"),
+        ("sk-with space in it", "no header carries"),
+        ("csk_0123456789abcdef", "begins with `csk_`"),
+        (12345, "must be a text"),
+    ],
+)
+def test_a_master_key_that_cannot_be_one_is_refused_without_quoting_it(key: Any, what: str) -> None:
+    (problem,) = problems(file(general_settings={"master_key": key}))
+    assert "general_settings.master_key: " in problem or "callers.own_keys" not in problem
+    assert what in problem
+    assert str(key) not in problem
+
+
+# ---- what is left out ----
+
+
+def test_every_part_without_a_meaning_is_told_once_with_its_line() -> None:
+    data = file(
+        model_list=[{"model_name": "gpt", "litellm_params": {"model": "x", "api_key": "sk-secret"}}],
+        litellm_settings={"drop_params": True, "mcp_aliases": {}},
+        router_settings={"a": 1},
+        general_settings={"master_key": MASTER_KEY, "database_url": "postgres://secret"},
+    )
+    notes = [(note.path, note.place[0]) for note in translated(data).notes if note.kind == "left out"]
+    assert [path for path, _ in notes] == [
+        "model_list",
+        "router_settings",
+        "general_settings.database_url",
+        "litellm_settings.drop_params",
+    ]
+    assert all(line > 1 for _, line in notes)
+    assert "postgres" not in str(translated(data).notes)
+    assert "sk-secret" not in str(translated(data).notes)
+
+
+def test_other_guardrails_are_told() -> None:
+    data = file()
+    data["guardrails"].insert(
+        0, {"guardrail_name": "pii", "litellm_params": {"guardrail": "presidio", "mode": "pre_call"}}
+    )
+    (line,) = told(data, "guardrails[0]")
+    assert "does not run here" in line
+    assert loaded(data).signer_of("weather").profile == "litellm"
+
+
+@pytest.mark.parametrize("key", ["allowed_ips", "mcp_allowed_clients", "custom_auth"])
+def test_what_keeps_callers_out_and_cannot_be_read_is_an_error_and_no_warning(key: str) -> None:
+    data = file(general_settings={"master_key": MASTER_KEY, key: ["10.0.0.1"]})
+    (problem,) = problems(data)
+    assert f"general_settings.{key}: keeps callers out" in problem
+
+
+def test_access_groups_are_told() -> None:
+    data = file(servers={"weather": {**SERVER["weather"], "access_groups": ["dev"]}})
+    assert any("access groups" in line for line in told(data, "mcp_servers"))
+
+
+# ---- the YAML ----
+
+
+def test_yaml_that_we_refuse_matters_only_where_it_is_read() -> None:
+    text = "model_list: [&x {rpm: 6e3, day: 2026-01-01}, *x]\nmcp_servers:\n  a: {url: https://a.internal/mcp}\n"
+    assert list(loaded(text).servers) == ["a"]
+    (problem,) = problems("mcp_servers:\n  a: &x {url: https://a.internal/mcp}\n")
+    assert problem.startswith("2:6: mcp_servers.a: has an anchor")
+    (problem,) = problems("mcp_servers:\n  a: {url: https://a}\n  a: {url: https://b}\n")
+    assert "is there twice" in problem
+    (problem,) = problems("mcp_servers:\n\ta: 1\n")
+    assert "a tab" in problem
