@@ -72,11 +72,12 @@ async def ask(
     type: str = "http",
     leave: bool = False,
     state: dict[str, Any] | None = None,
+    more: tuple[tuple[bytes, bytes], ...] = (),
 ) -> Answer:
-    """One request, in chunks if asked for. message: JSON, or the bytes of the body."""
+    """One request, in chunks if asked for. message: JSON, or the bytes of the body. more: headers beside the usual ones."""
     body = message if isinstance(message, bytes) else b"" if message is None else json.dumps(message).encode()
     values = authorization if isinstance(authorization, list) else [] if authorization is None else [authorization]
-    headers = [(b"content-type", b"application/json"), *((b"authorization", value.encode()) for value in values)]
+    headers = [(b"content-type", b"application/json"), *((b"authorization", value.encode()) for value in values), *more]
     parts = [body[at : at + chunk] for at in range(0, len(body), chunk)] if chunk and body else [body]
     events: list[dict[str, Any]] = [
         {"type": "http.request", "body": part, "more_body": leave or at < len(parts) - 1}

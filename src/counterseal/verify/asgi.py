@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any, Final
 
 from counterseal.core import strict_json
 from counterseal.core.limits import LIMITS, Limits
-from counterseal.core.methods import END_SESSION, STREAM
+from counterseal.core.methods import END_SESSION, METHODS, STREAM
 from counterseal.core.operation import NoOperation, Operation, operation_of
 from counterseal.verify.current import CURRENT
 from counterseal.verify.errors import NotVerified
-from counterseal.verify.refusals import Refused, bearer_token, by_table, refusal_of
+from counterseal.verify.refusals import Refused, bare_token, bearer_token, by_table, refusal_of
 from counterseal.verify.verifier import Verified, Verifier
 
 Scope = MutableMapping[str, Any]
@@ -31,6 +32,7 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _WITHOUT_BODY: Final = {"GET": STREAM, "DELETE": END_SESSION}
+_HEADER: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SAFE_INTEGER: Final = 2**53 - 1
 _log: Final = logging.getLogger("counterseal.verify")
 
@@ -39,6 +41,11 @@ class CountersealMiddleware:
     """app: the server. verifier: for this server's audience. paths: the addresses to guard, each with all below it, as
     `scope["path"]` has them; None guards everything. resource_metadata: the address of the server's RFC 9728 document, for
     the challenge. limits: of the body.
+
+    header: where the call token comes, as `signer.header` of the gateway; another one than `Authorization` holds it bare.
+    methods: those that need a call token, None: all. What asks for another goes on without a look at any token, so something
+    else has to say who may: this is for a server that is called by what can sign `tools/call` alone, as LiteLLM with our
+    guardrail.
 
     A refusal is an HTTP status with a JSON-RPC error that has the request's `id`, and in `data.reason` why: 401 for a
     missing or bad token, 403 for a token that is for another call, 503 where nobody can tell.
@@ -51,6 +58,8 @@ class CountersealMiddleware:
         *,
         paths: Collection[str] | None = None,
         resource_metadata: str | None = None,
+        header: str = "Authorization",
+        methods: Collection[str] | None = None,
         limits: Limits = LIMITS,
     ) -> None:
         # Read once: what can be read only once would be checked here, and guard nothing after.
@@ -61,6 +70,13 @@ class CountersealMiddleware:
             raise ValueError("paths is a collection of one or more paths that begin with a slash")
         if resource_metadata is not None and not _is_quotable(resource_metadata):
             raise ValueError("resource_metadata is the address of a document, in printable ASCII without quotes")
+        asked = methods if methods is None or isinstance(methods, str) else frozenset(methods)
+        if isinstance(asked, str) or (asked is not None and not (asked and asked <= METHODS.keys())):
+            raise ValueError("methods is a collection of one or more methods of MCP, such as `tools/call`")
+        if not _HEADER.fullmatch(header):
+            raise ValueError("header is the name of one header")
+        self._header = header.lower().encode("ascii")
+        self._methods = asked
         self._app = app
         self._verifier = verifier
         self._paths = None if guarded is None else tuple(path.rstrip("/") for path in guarded)
@@ -91,10 +107,16 @@ class CountersealMiddleware:
                 message = _parse(body, self._limits)
                 if isinstance(message, dict):
                     identity = _id_of(message)
-                token = _token(scope)  # before any word about the body, but with its id
+                if self._is_free(message):
+                    await self._app(scope, receive, send)
+                    return
+                token = self._token(scope)  # before any word about the body, but with its id
                 operation = _operation(message)
             else:
-                token = _token(scope)
+                if self._is_free_without_body(scope["method"]):
+                    await self._app(scope, receive, send)
+                    return
+                token = self._token(scope)
                 operation = _operation_without_body(scope["method"])
             verified = await self._verifier.averify(
                 token, method=operation.method, name=operation.name, arguments=operation.arguments
@@ -106,6 +128,22 @@ class CountersealMiddleware:
             await self._answer(send, refusal_of(error, operation, self._verifier.profile), identity)
         else:
             await self._pass_on(scope, receive, send, verified)
+
+    def _is_free(self, message: Any) -> bool:
+        """Whether a message needs no token. What has no one reading needs one, and is refused with one, too."""
+        if self._methods is None or isinstance(message, Refused):
+            return False
+        try:
+            return _operation(message).method not in self._methods
+        except Refused:
+            return False
+
+    def _is_free_without_body(self, verb: str) -> bool:
+        return self._methods is not None and _WITHOUT_BODY.get(verb, "") in METHODS.keys() - self._methods
+
+    def _token(self, scope: Scope) -> bytes:
+        values = [value for name, value in scope["headers"] if name.lower() == self._header]
+        return bearer_token(values) if self._header == b"authorization" else bare_token(self._header, values)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send, verified: Verified) -> None:
         state = {**(scope.get("state") or {}), "counterseal": verified}
@@ -139,10 +177,6 @@ def is_below(scope: Scope, paths: Collection[str]) -> bool:
 
 def _is_quotable(text: str) -> bool:
     return text.isascii() and text.isprintable() and not any(character in text for character in ' "\\')
-
-
-def _token(scope: Scope) -> bytes:
-    return bearer_token([value for name, value in scope["headers"] if name.lower() == b"authorization"])
 
 
 async def _read_body(receive: Receive, most: int) -> bytes | None:

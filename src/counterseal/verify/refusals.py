@@ -12,6 +12,7 @@ from counterseal.errors import REASONS
 from counterseal.verify.errors import NotVerified, VerificationError
 
 _BEARER: Final = re.compile(rb"bearer ([A-Za-z0-9._~+/=-]+)", re.IGNORECASE)
+_BARE: Final = re.compile(rb"[A-Za-z0-9._~+/=-]+")
 _OWN_CODE: Final = 50
 """Our JSON-RPC codes are the HTTP status times 100 plus this, so outside the reserved range."""
 _SCOPE_LENGTH: Final = 512
@@ -95,3 +96,15 @@ def bearer_token(values: Sequence[bytes]) -> bytes:
         text = "the Authorization header is not `Bearer`, one space and one token"
         raise by_table("credential_invalid", text, challenge='error="invalid_token"')
     return match[1]
+
+
+def bare_token(name: bytes, values: Sequence[bytes]) -> bytes:
+    """The one token of a header that holds nothing else. name: of the header. values: of all such headers. Raises Refused."""
+    shown = name.decode("ascii")
+    if len(values) > 1:
+        raise by_table("ambiguous_credentials", f"more than one {shown} header")
+    if not values or not values[0]:
+        raise missing_token(f"send it in the header {shown}")
+    if _BARE.fullmatch(values[0]) is None:
+        raise by_table("credential_invalid", f"the header {shown} is not one token", challenge='error="invalid_token"')
+    return values[0]
