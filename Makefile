@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: run test check bench flood attack parties lock clean
+.PHONY: run test check bench bench-litellm flood attack parties litellm-releases lock clean
 
 run: $(VENV)/.ready
 	$(BIN)/counterseal demo
@@ -21,6 +21,9 @@ check: $(VENV)/.ready
 bench: $(VENV)/.ready
 	$(BIN)/python -m bench
 
+bench-litellm: $(VENV)/.ready
+	$(BIN)/python -m bench.litellm
+
 flood: $(VENV)/.ready
 	$(BIN)/python -m bench.flood
 
@@ -36,6 +39,14 @@ parties: $(VENV)/.ready
 	$(VENV)-frameworks/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 	    --requirement tests/parties/frameworks/requirements.txt
 	PYTHON=$(BIN)/python sh tests/parties/languages.sh
+	PYTHON=$(BIN)/python sh tests/parties/litellm/install.sh
+
+# The guardrail in each LiteLLM that tests/parties/litellm/releases.txt names: three minutes more, so not in `make test`.
+litellm-releases: $(VENV)/.ready
+	for release in $$(sed -n 's/^litellm==\([^ ]*\).*/\1/p' tests/parties/litellm/releases.txt); do \
+	    PYTHON=$(BIN)/python sh tests/parties/litellm/install.sh $$release && \
+	    LITELLM_RELEASE=$$release $(BIN)/python -m pytest -q tests/flows/test_litellm_guardrail.py || exit 1; \
+	done
 
 # Every dependency at one version, by hash, without an address.
 lock: $(VENV)/.ready

@@ -19,6 +19,10 @@ FOLDER: Final = ROOT / "tests" / "parties"
 MODULES: Final = FOLDER / "node_modules"
 INSTALL: Final = "sh tests/parties/install.sh"
 OLDEST_NODE: Final = 22
+RELEASE: Final = os.environ.get("LITELLM_RELEASE", "")
+"""Another LiteLLM than the newest: `make litellm-releases` sets it."""
+LITELLM: Final = ROOT / f".litellm{'-' * bool(RELEASE)}{RELEASE}" / "bin" / "python"
+"""The interpreter of LiteLLM's own environment."""
 
 # name -> a file of the npm package, or the name of the Python package
 FROM_NPM: Final = {
@@ -75,6 +79,12 @@ def node() -> Path | None:
 
 def missing(name: str) -> str | None:
     """Why the party cannot be used, with the command that mends it; None if it can. KeyError for a name in no table."""
+    if name == "litellm":
+        return (
+            None
+            if (LITELLM.parent / "litellm").exists()
+            else f"party {name} is missing: sh tests/parties/litellm/install.sh"
+        )
     if name in FROM_PYPI:
         if importlib.util.find_spec(FROM_PYPI[name]) is None:
             command = "pip install --no-deps --require-hashes -r tests/parties/requirements.txt"

@@ -212,6 +212,10 @@ class OpenRecord:
             return reply
         return Reply(reply.status, reply.headers, _Watched(self, reply.status, reply.body))
 
+    def ended(self, how: entries.Outcome, *, status: int | None = None, detail: str | None = None) -> None:
+        """The end of a call that somebody else carried, as far as he tells it. Once, after the intent."""
+        self._end(how, status, None, detail, 0)
+
     def _over(self) -> None:
         if self._release is not None:
             self._release()

@@ -23,6 +23,8 @@ AUDIT_MAC: Final = "audit_mac"
 """The HMAC key under which arguments are recorded."""
 PAIRWISE: Final = "pairwise_subjects"
 """The HMAC key of pairwise subjects. With another one, everybody is somebody else at every server."""
+LITELLM_KEYS: Final = "litellm_keys"
+"""The HMAC key that makes ids of LiteLLM's keys."""
 
 ACTIVE: Final = "active"
 """The state of the one key of an algorithm that signs."""
