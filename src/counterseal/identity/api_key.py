@@ -214,9 +214,10 @@ class ApiKeys:
         )
 
     async def run(self, every: float = POLL_SECONDS) -> None:
-        """Refresh for ever, and note now and then which keys were used. Ends by being cancelled."""
+        """Refresh every so many seconds, and note now and then which keys were used. Ends by being cancelled."""
         failing = False
         while True:
+            await asyncio.sleep(every)  # first, because whoever opens has refreshed
             try:
                 await self.refresh()
                 await self._note_use()
@@ -226,7 +227,6 @@ class ApiKeys:
                 if not failing:
                     _log.warning("the store fails: %s", getattr(error, "detail", None) or type(error).__name__)
                 failing = True
-            await asyncio.sleep(every)
 
     async def _note_use(self) -> None:
         now = self._clock.monotonic()
