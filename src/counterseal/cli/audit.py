@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from counterseal.audit import reader
+from counterseal.cli.reconcile import reconcile
 
 _FOLLOW_SECONDS: Final = 0.5
 _UNENDED: Final = 10_000
@@ -29,6 +30,7 @@ def audit() -> None:
     Examples:
       counterseal audit tail audit/ -f
       counterseal audit verify audit/
+      counterseal audit reconcile --gateway audit/ --server receipts/
     """
 
 
@@ -109,6 +111,9 @@ def export() -> None:
     raise click.UsageError(
         "`counterseal audit export` is not built yet: `counterseal audit tail DIR --json -n N` prints them."
     )
+
+
+audit.add_command(reconcile)
 
 
 def _print(records: Iterable[Mapping[str, Any]], as_json: bool, intents: dict[str, Mapping[str, Any]]) -> None:

@@ -210,7 +210,7 @@ class OpenRecord:
             how: entries.Outcome = "error" if reply.is_error or reply.status >= 400 else "answered"
             self._end(how, reply.status, None, reply.note, len(reply.body))
             return reply
-        return Reply(reply.status, reply.headers, _Watched(self, reply.status, reply.body))
+        return Reply(reply.status, reply.headers, _Watched(self, reply.status, reply.body, reply.note))
 
     def ended(self, how: entries.Outcome, *, status: int | None = None, detail: str | None = None) -> None:
         """The end of a call that somebody else carried, as far as he tells it. Once, after the intent."""
@@ -265,12 +265,13 @@ class OpenRecord:
 class _Watched:
     """A stream whose end is recorded, however it ends."""
 
-    __slots__ = ("_body", "_ended", "_record", "_size", "_status")
+    __slots__ = ("_body", "_ended", "_note", "_record", "_size", "_status")
 
-    def __init__(self, record: OpenRecord, status: int, body: Stream) -> None:
+    def __init__(self, record: OpenRecord, status: int, body: Stream, note: str | None) -> None:
         self._record = record
         self._status = status
         self._body = body
+        self._note = note
         self._size = 0
         self._ended = False
 
@@ -289,11 +290,11 @@ class _Watched:
                 error.id = self._record.call.id
             self._end("failed", error.reason.code, error.detail)
             raise
-        self._end("error" if self._body.is_error else "answered", None, None)
+        self._end("error" if self._body.is_error else "answered", None, self._note)
 
     async def aclose(self) -> None:
         await self._body.aclose()
-        self._end("aborted", entries.CALLER_LEFT, None)
+        self._end("aborted", entries.CALLER_LEFT, self._note)
 
     def _end(self, how: entries.Outcome, reason: str | None, detail: str | None) -> None:
         if not self._ended:

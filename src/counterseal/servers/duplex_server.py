@@ -175,10 +175,10 @@ class DuplexServer:
             raise BadCall("session_unknown", _UNKNOWN)
         if call.shape is Shape.STREAM:
             stream = conversation.follow(permit, stream_seconds(permit, self._limits))
-            return Reply(200, (*EVENTS, *headers), Events(stream))
+            return Reply(200, (*EVENTS, *headers), Events(stream), note="answered by the gateway")
         if call.shape is Shape.END:
             self._pool.drop(key, conversation)
-            return Reply(200, headers, b"")
+            return Reply(200, headers, b"", note="answered by the gateway")
         if call.shape is Shape.REQUEST:
             return await (await conversation.ask(permit)).reply(headers)
         message = call.message

@@ -94,14 +94,14 @@ class OpenApi:
         if call.shape in (Shape.STREAM, Shape.END):
             raise BadCall("http_method_refused", "this server has no sessions and no stream of its own", headers=_ALLOW)
         if call.shape is not Shape.REQUEST:
-            return Reply(202, (), b"")
+            return Reply(202, (), b"", note="dropped: an HTTP API takes no notifications")
         if call.method != "tools/call":
             body = self._hosted.answer(
                 call,
                 lambda name: call.whole or self._decide(permit.caller, call.server, "tools/call", name),
                 self._limits,
             )
-            return Reply(200, _JSON, body, is_error=False)
+            return Reply(200, _JSON, body, is_error=False, note="answered by the gateway")
         tool = self._tools.get(call.name or "")
         if tool is None:
             raise BadCall("invalid_params", f"there is no tool {call.name!r}")

@@ -17,12 +17,14 @@ from counterseal.clock import Clock, SystemClock
 from counterseal.core.limits import LIMITS, Limits
 from counterseal.core.operation import Operation
 from counterseal.core.profiles import COUNTERSEAL, PROFILES
+from counterseal.core.receipt import Receipt
 from counterseal.core.value import Value
 from counterseal.jose import claims, jws, strict
 from counterseal.jose.refusal import TokenRefused
 from counterseal.verify import call
 from counterseal.verify.errors import CannotVerify, VerificationError
 from counterseal.verify.keys import keys_from
+from counterseal.verify.receipts import Receipts
 from counterseal.verify.required import Path, RequiredClaims
 from counterseal.verify.single_use import MemorySingleUse, SingleUse
 
@@ -65,6 +67,7 @@ class Verifier:
     must say, see `verify.required`. require_arguments: a token for a method with arguments must bind them; False takes
     tokens of a gateway with `bind_arguments: false`. profile: "litellm" for a server whose tokens the gateway gives LiteLLM's
     shape (`signer.profile`), and no others. allow_insecure: keys over http from other hosts than this machine.
+    receipts: where each verdict about a token that this gateway signed is noted down before it is told, see `verify.receipts`.
 
     Raises ValueError for settings that cannot work. Nothing is fetched before the first token.
     """
@@ -82,6 +85,7 @@ class Verifier:
         require_arguments: bool = True,
         profile: str = COUNTERSEAL.name,
         allow_insecure: bool = False,
+        receipts: Receipts | None = None,
         clock: Clock | None = None,
         limits: Limits = LIMITS,
     ) -> None:
@@ -112,6 +116,9 @@ class Verifier:
         self._single_use: SingleUse | None = None
         if single_use is not False:
             self._single_use = MemorySingleUse(self._clock) if single_use is True else single_use
+        if receipts is not None and not callable(getattr(receipts, "write", None)):
+            raise ValueError("receipts is a place with a `write`, such as FileReceipts(FOLDER), or None")
+        self._receipts = receipts
         place = f"{issuer.rstrip('/')}/.well-known/jwks.json" if jwks is None else jwks
         self._keys = keys_from(place, allow_insecure=allow_insecure, clock=self._clock, limits=limits)
         self._patience = limits.fetch_connect_seconds + limits.fetch_seconds + 1.0
@@ -152,10 +159,59 @@ class Verifier:
 
     def _flow(self, token: str | bytes, operation: Operation | None, *, bound: bool = True) -> Flow:
         """bound: the arguments are those of the operation."""
+        if self._receipts is None:
+            return self._checked(token, operation, bound)
+        return self._received(self._receipts, token, operation, bound)
+
+    def _received(self, receipts: Receipts, token: str | bytes, operation: Operation | None, bound: bool) -> Flow:
+        """The same, with its verdict noted down. A token that is looked at without a call is not used up, so that it is taken is
+        noted when the call comes; that it is refused is noted now, because then none comes."""
+        signed: list[Mapping[str, Any]] = []
+        try:
+            verified = yield from self._checked(token, operation, bound, signed)
+        except VerificationError as error:
+            for held in signed:
+                yield from self._note(receipts, held, operation, error.code)
+            raise
+        if operation is not None:
+            yield from self._note(receipts, verified.claims, operation, None)
+        return verified
+
+    def _note(
+        self, receipts: Receipts, held: Mapping[str, Any], operation: Operation | None, reason: str | None
+    ) -> Generator[Future[Any], bool, None]:
+        method, name = (None, None) if operation is None else (operation.method, operation.name)
+        receipt = Receipt.of(
+            held, time=self._clock.wall(), server=self.audience, reason=reason, method=method, name=name
+        )
+        try:
+            answer: object = receipts.write(receipt)
+            if isinstance(answer, Future):
+                answer = _written(answer, in_time=(yield answer))
+        except CannotVerify:
+            raise
+        except Exception as error:
+            raise CannotVerify(f"the receipt cannot be written: {type(error).__name__}") from None
+        if answer is not None:
+            kind = type(answer).__name__
+            raise CannotVerify(
+                f"the receipts answered with {kind}: `write` is no coroutine and returns None or a Future"
+            )
+
+    def _checked(
+        self,
+        token: str | bytes,
+        operation: Operation | None,
+        bound: bool,
+        signed: list[Mapping[str, Any]] | None = None,
+    ) -> Flow:
+        """signed: gets the claims as soon as the gateway's signature holds."""
         try:
             unverified = strict.read(token, self._limits)
             key = self._keys.at_hand(unverified) or (yield from self._keys.find(unverified))
             verified = jws.verify(unverified, key)
+            if signed is not None:
+                signed.append(verified.claims)
             claims.check(verified, self._rules, self._clock.wall())
         except TokenRefused as refused:
             raise VerificationError(refused.code, refused.detail) from None
@@ -206,6 +262,12 @@ class Verifier:
                 flight = flow.send(flight.done())
         except StopIteration as finished:
             return _result(finished)
+
+
+def _written(receipt: Future[Any], *, in_time: bool) -> Any:
+    if not in_time:
+        raise CannotVerify("the receipt was not written in time")
+    return receipt.result()
 
 
 def _answer(claimed: Future[bool], *, in_time: bool) -> bool:
