@@ -56,7 +56,7 @@ class Unreadable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Minted:
+class Signed:
     """One token by the gateway's records. event: intent or mint. outcome: the entry of its end; None where there is none."""
 
     event: str
@@ -144,9 +144,9 @@ def reconcile(
     return found
 
 
-def mints(files: Iterable[Path]) -> tuple[dict[str, Minted], frozenset[str]]:
+def mints(files: Iterable[Path]) -> tuple[dict[str, Signed], frozenset[str]]:
     """Every token by its `jti`, and the `jti` of those that went beside them. Raises Unreadable, OSError."""
-    tokens: dict[str, Minted] = {}
+    tokens: dict[str, Signed] = {}
     outcomes: dict[str, Mapping[str, Any]] = {}
     beside: set[str] = set()
     for path in files:
@@ -157,12 +157,12 @@ def mints(files: Iterable[Path]) -> tuple[dict[str, Minted], frozenset[str]]:
         for entry in _entries(path, report.lines):
             match entry.get("event"):
                 case "intent" | "mint":
-                    tokens[str(entry["jti"])] = Minted(str(entry["event"]), entry)
+                    tokens[str(entry["jti"])] = Signed(str(entry["event"]), entry)
                     beside.update(str(other["jti"]) for other in entry.get("beside") or ())
                 case "outcome":
                     outcomes[str(entry["record"])] = entry
     return {
-        jti: Minted(one.event, one.entry, outcomes.get(str(one.entry["record"]))) for jti, one in tokens.items()
+        jti: Signed(one.event, one.entry, outcomes.get(str(one.entry["record"]))) for jti, one in tokens.items()
     }, frozenset(beside)
 
 
@@ -189,7 +189,7 @@ def receipts(files: Iterable[Path]) -> Taken:
 def _judge_receipts(
     found: Found,
     taken: Taken,
-    minted: Mapping[str, Minted],
+    minted: Mapping[str, Signed],
     beside: frozenset[str],
     in_time: Callable[[str], bool],
 ) -> None:
@@ -212,7 +212,7 @@ def _judge_receipts(
             found.differences.append(_of_receipt("refused_not_minted", receipt, where))
 
 
-def _wrong(receipt: Receipt, one: Minted | None, beside: frozenset[str]) -> Kind | None:
+def _wrong(receipt: Receipt, one: Signed | None, beside: frozenset[str]) -> Kind | None:
     """What is wrong with a token that was verified."""
     if one is None:
         return None if receipt.jti in beside and receipt.jti is not None else "not_minted"
@@ -231,7 +231,7 @@ _PRESENTABLE: Final = frozenset({_PROBE_GOOD, f"{PROBE}[replayed]"})
 """Tokens of a probe that a server should take, once."""
 
 
-def _judge_mints(found: Found, taken: Taken, minted: Mapping[str, Minted], in_time: Callable[[str], bool]) -> None:
+def _judge_mints(found: Found, taken: Taken, minted: Mapping[str, Signed], in_time: Callable[[str], bool]) -> None:
     for jti, one in minted.items():
         if not in_time(str(one.entry["time"])):
             continue
@@ -248,7 +248,7 @@ def _judge_mints(found: Found, taken: Taken, minted: Mapping[str, Minted], in_ti
             found.explained[why] = found.explained.get(why, 0) + 1
 
 
-def _why_not_verified(one: Minted, refused: list[Receipt]) -> str | Difference:
+def _why_not_verified(one: Signed, refused: list[Receipt]) -> str | Difference:
     """In words, or the difference that it is."""
     if one.attack is not None:
         return "a probe, which the server refused or never saw"
@@ -287,7 +287,7 @@ def _of_receipt(kind: Kind, receipt: Receipt, where: str) -> Difference:
     )
 
 
-def _of_mint(kind: Kind, one: Minted, detail: str | None) -> Difference:
+def _of_mint(kind: Kind, one: Signed, detail: str | None) -> Difference:
     entry = one.entry
     told = {key: None if entry.get(key) is None else str(entry[key]) for key in ("method", "name", "sub", "aud")}
     return Difference(kind, str(entry["jti"]), str(entry["record"]), str(entry["time"]), **told, detail=detail)
