@@ -1,6 +1,6 @@
 // One visit of the official TypeScript client, told as JSON on standard output.
 //
-//   node typescript_client.mjs URL ERA TOKEN      ERA: modern | legacy
+//   node typescript_client.mjs URL ERA TOKEN [SERVER]      ERA: modern | legacy; SERVER: which one, where URL is that of all servers
 //
 // It connects, lists, calls, reads, and then calls a tool that it may not call. Every step is {"value": ...} or
 // {"error": message, "body": text}, as a program that catches the exception can read them: `message` is the exception's, and
@@ -8,7 +8,9 @@
 
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 
-const [url, era, token] = process.argv.slice(2);
+const [url, era, token, server] = process.argv.slice(2);
+const named = name => (server ? `${server}__${name}` : name);
+const spelled = uri => (server ? `counterseal:${server}/${uri}` : uri);
 const mode = era === 'modern' ? { pin: '2026-07-28' } : 'legacy';
 const client = new Client({ name: 'counterseal-tests', version: '1' }, { versionNegotiation: { mode } });
 const transport = new StreamableHTTPClientTransport(new URL(url), {
@@ -18,12 +20,12 @@ const transport = new StreamableHTTPClientTransport(new URL(url), {
 const steps = {
   connect: async () => { await client.connect(transport); return client.getNegotiatedProtocolVersion?.() ?? null; },
   tools: async () => (await client.listTools()).tools.map(tool => tool.name),
-  call: async () => (await client.callTool({ name: 'echo', arguments: { message: 'from TypeScript' } })).content[0].text,
+  call: async () => (await client.callTool({ name: named('echo'), arguments: { message: 'from TypeScript' } })).content[0].text,
   prompts: async () => (await client.listPrompts()).prompts.map(prompt => prompt.name),
-  prompt: async () => (await client.getPrompt({ name: 'test_simple_prompt' })).messages[0].content.text,
+  prompt: async () => (await client.getPrompt({ name: named('test_simple_prompt') })).messages[0].content.text,
   resources: async () => (await client.listResources()).resources.map(resource => resource.uri),
-  resource: async () => (await client.readResource({ uri: 'test://static-text' })).contents[0].text,
-  forbidden: async () => (await client.callTool({ name: 'forbidden', arguments: { message: 'x' } })).content[0].text,
+  resource: async () => (await client.readResource({ uri: spelled('test://static-text') })).contents[0].text,
+  forbidden: async () => (await client.callTool({ name: named('forbidden'), arguments: { message: 'x' } })).content[0].text,
 };
 
 const told = {};
