@@ -235,6 +235,14 @@ async def test_j_17_a_token_for_one_server_is_not_good_at_another() -> None:
     assert await who(token(claims(aud=f"{OURS}/mcp/files")), inbound=files) is not None
 
 
+async def test_j_17_a_token_for_all_servers_is_good_at_no_single_one_and_the_other_way_round() -> None:
+    of_all = Inbound("POST", "", (), b"", "192.0.2.7")
+    assert (await refusal(token(claims()), inbound=of_all)).startswith("audience")
+    assert (await refusal(token(claims(aud=f"{OURS}/mcp")))).startswith("audience")
+    assert await who(token(claims(aud=f"{OURS}/mcp")), inbound=of_all) is not None
+    assert await who(token(claims(aud=[CALLED, f"{OURS}/mcp"])), inbound=of_all) is not None
+
+
 async def test_j_17_a_configured_audience_takes_the_place_of_the_address() -> None:
     issuer = trusted(audiences=("api://gateway", "api://old"))
     assert await who(token(claims(aud="api://old")), issuer) is not None

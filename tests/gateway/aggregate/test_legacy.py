@@ -445,3 +445,34 @@ async def test_a_session_that_is_used_at_this_moment_does_not_make_room() -> Non
         there.servers["weather"].answer._heard.set()  # type: ignore[attr-defined]
         there.servers["weather"].answer.answers.append({"result": {}})  # type: ignore[attr-defined]
         await there.open()
+
+
+async def test_a_second_stream_takes_the_place_of_the_first() -> None:
+    async with world() as there:
+        session, _ = await there.open()
+        first = await there.reply(legacy(STREAM, session=session, server=ALL))
+        ended = asyncio.ensure_future(read(first))
+        await until(lambda: there.calls()["weather"] == 3)
+        second = await there.reply(legacy(STREAM, session=session, server=ALL))
+        await asyncio.wait_for(ended, 5)
+        assert not isinstance(second.body, bytes)
+        await second.body.aclose()
+        await until(lambda: len(there.entries("outcome")) == len(there.entries("intent") + there.entries("gather")))
+
+
+async def test_a_session_that_ends_while_a_server_is_still_silent_is_unknown_to_who_waits() -> None:
+    waiting = threading.Event()
+
+    def slow(heard: Heard, line: Line) -> None:
+        waiting.wait(10)
+        listing("a")(heard, line)
+
+    async with world({"slow": slow}, limits=replace(LIMITS, gather_seconds=0.2)) as there:
+        session, result = await there.open()
+        assert [each["server"] for each in result["_meta"][UNAVAILABLE]] == ["slow"]
+        call = asyncio.ensure_future(there.reply(tool("slow__a", session)))
+        await asyncio.sleep(0)
+        await there.reply(legacy(END_SESSION, session=session, server=ALL))
+        with pytest.raises(Exception, match="there is no such session"):
+            await asyncio.wait_for(call, 5)
+        waiting.set()

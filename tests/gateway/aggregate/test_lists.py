@@ -387,7 +387,9 @@ async def test_what_a_hook_denies_is_denied_although_it_is_kept() -> None:
         there.servers["weather"].answer = listing("w", **PUBLIC)
         assert named(await listed(there, 2)) == ["weather__w"]
         made.said = Deny("not now")
-        assert named(await listed(there)) == []
+        denied = await listed(there)
+        assert named(denied) == []
+        assert denied["_meta"][UNAVAILABLE] == [{"server": "weather", "reason": "hook_denied"}]
         assert there.calls() == {"weather": 1}
         assert len(made.seen) == 3
 

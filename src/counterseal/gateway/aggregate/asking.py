@@ -22,7 +22,6 @@ from counterseal.core.reply import Headers, Reply
 from counterseal.errors import CallError, ServerError
 from counterseal.gateway.own_calls import PEER
 from counterseal.gateway.pipeline import Pipeline
-from counterseal.gateway.recorder import Denied
 from counterseal.wire.aggregate.lists import told
 from counterseal.wire.answer import NotAnAnswer
 from counterseal.wire.envelope import CAPABILITIES, VERSION
@@ -120,8 +119,8 @@ class Asking:
     async def of_each(
         self, servers: Iterable[str], ask: Callable[[str], Awaitable[T]], answers: Answers
     ) -> dict[str, T]:
-        """What each says, in the order of `servers`. Not there: what the caller may not ask, what has no such method, and what
-        failed, which is named in `answers`."""
+        """What each says, in the order of `servers`. Not there: what has no such method, and what refused or failed, which is
+        named in `answers`. servers: those that policy lets the caller ask, so that no other one is named."""
         tasks = {server: asyncio.ensure_future(ask(server)) for server in servers}
         try:
             if tasks:
@@ -134,7 +133,7 @@ class Asking:
         for server, task in tasks.items():
             try:
                 found[server] = task.result()
-            except (Denied, NoMethod):
+            except NoMethod:
                 continue
             except CallError as error:
                 if error.reason.code in _NO_METHOD:

@@ -59,11 +59,16 @@ class _Entry(Generic[T]):
 
 @dataclass(slots=True)
 class Listed:
-    """A whole list of one server, in its order."""
+    """A whole list of one server, in its order. text_bytes: of all its items."""
 
     items: tuple[Item, ...]
-    size: int
+    text_bytes: int
     _seen: list[tuple[Caller, Sequence[Item]]] = field(default_factory=list, repr=False)
+
+    @property
+    def size(self) -> int:
+        """With what is remembered of callers, at most."""
+        return self.text_bytes + 8 * _CALLERS * len(self.items)
 
     def visible(self, caller: Caller, may: Callable[[str], bool]) -> Sequence[Item]:
         """Those that this caller may use. may: the policy's word about a name, which is the same for the same caller."""

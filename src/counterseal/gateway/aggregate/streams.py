@@ -149,7 +149,7 @@ class Gathered:
         try:
             if self._first:
                 yield self._first
-            while (left := self._until - loop.time()) > 0:
+            while not self._closed and (left := self._until - loop.time()) > 0:
                 if not self._tasks and not self.lasting and self._queue.empty():
                     break
                 try:
@@ -160,7 +160,7 @@ class Gathered:
                     continue
                 if piece is not None:
                     yield piece
-            if self._last:
+            if self._last and not self._closed:
                 yield self._last
         finally:
             await self.aclose()
@@ -169,6 +169,8 @@ class Gathered:
         if self._closed:
             return
         self._closed = True
+        with contextlib.suppress(asyncio.QueueFull):
+            self._queue.put_nowait(None)  # whoever waits for a piece
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

@@ -87,6 +87,10 @@ class Visit:
             task.add_done_callback(lambda ended: self._look(place, ended))
         try:
             return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if not task.cancelled():
+                raise
+            raise _unknown() from None  # the visit has ended meanwhile
         except CallError as error:
             raise fresh(error) from None
 
@@ -208,7 +212,7 @@ class Visits:
         visit = self._visits.get(key)
         if visit is None:
             if self.alone:
-                raise BadCall("session_unknown", "there is no such session: send `initialize` again")
+                raise _unknown()
             visit = self._visits[key] = Visit(session.revision, None, self._new_id)
             if len(self._visits) > self._limits.visit_count:
                 self._end(next(iter(self._visits)))
@@ -259,3 +263,7 @@ class Visits:
 
 def _same(one: Id, other: Id) -> bool:
     return type(one) is type(other) and one == other
+
+
+def _unknown() -> BadCall:
+    return BadCall("session_unknown", "there is no such session: send `initialize` again")
