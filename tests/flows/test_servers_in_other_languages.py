@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,6 +78,12 @@ async def test_the_official_client_lists_and_calls_through_the_gateway(
             assert isinstance(content, TextContent)
             assert content.text == f"{city} for alice"
     language.program.wait_for(language.called_by("alice"), 5)
+
+
+def test_the_probe_finds_nothing_that_it_takes(language: Guarded, gateway: Gateway) -> None:
+    name = language.through.rpartition("/")[2]
+    told = json.loads(gateway.run("probe", name, "--tool", "get_weather", "--args", '{"city": "Oslo"}', "--json"))
+    assert told
 
 
 @pytest.mark.parametrize("mode", [REVISION, "legacy"])

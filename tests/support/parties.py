@@ -57,6 +57,7 @@ BUILD: Final = "sh tests/parties/languages.sh"
 # name -> the file below docs/verify/ that is there once the server is built
 BUILT: Final = {
     "server-in-typescript": "typescript/node_modules/.installed",
+    "server-in-go": "go/build/weather",
 }
 OF_THE_PROJECT: Final = ("python-client", "fastmcp", "pyjwt", "redis-client")
 """Those that come with what the tests need anyway; the others are installed beside."""

@@ -35,7 +35,11 @@ class Language:
         return [str(program), *arguments]
 
 
-ALL: Final = (Language("typescript", "server.ts"),)
+_NO_ML_DSA: Final = frozenset({"ML-DSA-44"})
+ALL: Final = (
+    Language("typescript", "server.ts"),
+    Language("go", "build/weather", without=_NO_ML_DSA),
+)
 
 parametrized = pytest.mark.parametrize(
     "language",
