@@ -248,6 +248,35 @@ _ROWS: Final = (
         "A hook of the gateway denies this call. The message is the hook's; the record says which one it is.",
         "Do what the message says, or ask the gateway's owner about the hook.",
     ),
+    Reason(
+        "tool_changed",
+        403,
+        40313,
+        "server",
+        "The server shows this tool in another form than the approved one, or `counterseal.lock` does not have it, so it is "
+        "neither listed nor called.",
+        "Read `counterseal servers diff SERVER`, then `counterseal servers approve SERVER TOOL`, or `counterseal servers lock` "
+        "where there is a lock file.",
+    ),
+    Reason(
+        "server_changed",
+        403,
+        40314,
+        "server",
+        "The server shows a tool in another form than the approved one, and `on_tool_change` is `refuse`: nothing of this server "
+        "is used until that is settled.",
+        "Read `counterseal servers diff SERVER`, then `counterseal servers approve SERVER`, or `counterseal servers lock` where "
+        "there is a lock file.",
+    ),
+    Reason(
+        "tool_unlisted",
+        403,
+        40315,
+        "server",
+        "The tool is pinned, no list has shown it since the gateway started, and the list that the gateway asked for does not "
+        "have it, or this caller may not list. Whether it is still the approved tool cannot be told.",
+        "Let the policy permit `tools/list` to whoever may call tools; else see whether the server still has the tool.",
+    ),
     # 404 and the other statuses of the address itself
     Reason(
         "server_unknown",
@@ -365,6 +394,15 @@ _ROWS: Final = (
         "Mend the server, or page its results.",
     ),
     Reason(
+        "server_failing",
+        502,
+        50205,
+        "server",
+        "The server could not be reached, or did not answer in time, several times in a row, so it is left alone for a while. "
+        "Nothing was sent.",
+        "Wait for `Retry-After` seconds; `/readyz` says what is wrong, `counterseal servers check` asks the server now.",
+    ),
+    Reason(
         "server_timeout",
         504,
         50401,
@@ -413,6 +451,14 @@ _ROWS: Final = (
         "us",
         "The gateway carries as many calls as it may.",
         "Wait for `Retry-After` seconds.",
+    ),
+    Reason(
+        "server_busy",
+        503,
+        50307,
+        "server",
+        "As many calls to this server are in flight as one server may have; those to other servers go on.",
+        "Wait for `Retry-After` seconds; mend the server if it hangs.",
     ),
     Reason(
         "hook_failed",

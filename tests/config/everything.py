@@ -103,6 +103,7 @@ EVERYTHING: dict[str, Any] = {
         ],
     },
     "signer": SIGNER,
+    "on_tool_change": "hold",
     "servers": {
         "weather": {
             "url": "http://127.0.0.1:8000/mcp",
@@ -110,6 +111,7 @@ EVERYTHING: dict[str, Any] = {
             "description": "Forecasts",
             "headers": {"X-Tenant-Key": "env:TENANT_KEY"},
             "passthrough": {"header": "X-Server-Authorization"},
+            "on_tool_change": "refuse",
             "signer": SIGNER | {"header": "X-Call-Token", "on_conflict": "replace"},
         },
         "files": {

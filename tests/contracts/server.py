@@ -75,7 +75,7 @@ class Countersign:
         yield made
 
 
-def decide(_caller: Caller, _server: str, _method: str, name: str) -> bool:
+def decide(_caller: Caller, _call: Call, _method: str, name: str, _item: object) -> bool:
     return name != "delete_all"
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from typing import Literal
 
 import pytest
 
 from counterseal.errors import ConfigError
-from counterseal.store.port import ApiKeyRow, SigningKeyRow, Store
+from counterseal.store.port import ApiKeyRow, Sighting, SigningKeyRow, Store, ToolPin
 
 NOW = 1_800_000_500.0
 FULL = ApiKeyRow(
@@ -31,6 +32,16 @@ BARE = ApiKeyRow(id="mnopqrstuvwx", mac=b"other", subject="bob", created=1_800_0
 
 def signing_key(kid: str, algorithm: str = "ES256", created: float = 1.0) -> SigningKeyRow:
     return SigningKeyRow(kid=kid, algorithm=algorithm, pem=f"the private key {kid}".encode(), created=created)
+
+
+def sighting(
+    tool: str,
+    digest: str,
+    kind: Literal["first", "changed", "approved"] = "first",
+    when: float = 1.0,
+    server: str = "weather",
+) -> Sighting:
+    return Sighting(server=server, tool=tool, kind=kind, digest=digest, definition=f"the text of {digest}", when=when)
 
 
 class StoreContract:
@@ -202,3 +213,89 @@ class StoreContract:
         assert "the private key" not in printed
         assert "xffmac" not in printed
         assert "abcdefghijkl" in printed
+
+    async def test_what_is_seen_of_a_tool_first_is_approved(self, store: Store, another: Store) -> None:
+        await store.note_tools([sighting("b", "B"), sighting("a", "A", when=2.0), sighting("a", "C", server="crm")])
+        generation, bare = await another.tool_pins()
+        assert generation == await store.pin_generation() > 0
+        assert [(pin.server, pin.tool, pin.approved, pin.seen) for pin in bare] == [
+            ("crm", "a", "C", None),
+            ("weather", "a", "A", None),
+            ("weather", "b", "B", None),
+        ]
+        assert all(pin.approved_definition is None for pin in bare)  # which whoever decides need not read
+        found = await another.tool_definitions("weather")
+        assert found[0] == ToolPin(
+            server="weather",
+            tool="a",
+            approved="A",
+            approved_definition="the text of A",
+            approved_at=2.0,
+            approved_by="first sight",
+        )
+        assert len(found) == 2
+        assert len(await store.tool_definitions()) == 3
+
+    async def test_of_two_who_see_a_tool_first_the_later_one_has_seen_a_change(
+        self, store: Store, another: Store
+    ) -> None:
+        await store.note_tools([sighting("a", "A")])
+        await another.note_tools([sighting("a", "B", when=5.0)])
+        (pin,) = await store.tool_definitions("weather")
+        assert (pin.approved, pin.seen, pin.seen_definition, pin.seen_at) == ("A", "B", "the text of B", 5.0)
+
+    async def test_a_change_stays_until_it_is_approved_or_gone(self, store: Store, another: Store) -> None:
+        await store.note_tools([sighting("a", "A"), sighting("a", "B", "changed", 2.0)])
+        await another.note_tools([sighting("a", "B", "changed", 3.0)])
+        assert [(pin.seen, pin.seen_at) for pin in (await store.tool_pins())[1]] == [("B", 2.0)]
+        await another.note_tools([sighting("a", "A", "approved", 4.0)])
+        (pin,) = await store.tool_definitions()
+        assert (pin.approved, pin.seen, pin.seen_definition, pin.seen_at) == ("A", None, None, None)
+
+    async def test_what_was_seen_last_can_be_approved_and_nothing_else(self, store: Store, another: Store) -> None:
+        await store.note_tools([sighting("a", "A"), sighting("b", "A"), sighting("c", "C", "changed")])
+        await store.note_tools([sighting("a", "B", "changed"), sighting("b", "B", "changed")])
+        seen = {"a": "B", "b": "an earlier one", "c": "C", "d": "B"}
+        assert await another.approve_tools("crm", seen, 9.0) == frozenset()
+        assert await another.approve_tools("weather", seen, 9.0) == {"a", "c"}
+        a, b, c = await store.tool_definitions("weather")
+        assert (a.approved, a.approved_definition, a.approved_at, a.approved_by) == (
+            "B",
+            "the text of B",
+            9.0,
+            "command",
+        )
+        assert (a.seen, a.seen_definition) == (None, None)
+        assert (b.approved, b.seen) == ("A", "B")
+        assert (c.approved, c.seen) == ("C", None)
+
+    async def test_what_nobody_approved_is_not_approved_by_being_seen_as_changed(self, store: Store) -> None:
+        """A lock file decides there, which the store knows nothing of."""
+        await store.note_tools([sighting("a", "B", "changed")])
+        assert [(pin.approved, pin.seen) for pin in (await store.tool_pins())[1]] == [(None, "B")]
+
+    async def test_every_change_of_what_is_known_of_tools_moves_their_generation_on_and_no_other(
+        self, store: Store, another: Store
+    ) -> None:
+        keys = await store.generation()
+        moves: list[int] = [await another.pin_generation()]
+        for noted in ([sighting("a", "A")], [sighting("a", "B", "changed")], [sighting("a", "A", "approved")]):
+            await store.note_tools(noted)
+            moves.append(await another.pin_generation())
+            await store.note_tools(noted)
+            assert await another.pin_generation() == moves[-1]
+        await store.note_tools([sighting("a", "B", "changed")])
+        before = await store.pin_generation()
+        await store.approve_tools("weather", {"a": "C"}, 9.0)
+        assert await store.pin_generation() == before
+        await store.approve_tools("weather", {"a": "B"}, 9.0)
+        moves += [before, await store.pin_generation()]
+        assert moves == sorted(set(moves))
+        assert await store.generation() == keys
+
+    @pytest.mark.parametrize("tool", ["' OR 1=1 --", "%", "", "a\x00", "A", "\N{SNOWMAN}" * 100])
+    async def test_a_03_only_the_very_name_is_a_tools(self, store: Store, tool: str) -> None:
+        await store.note_tools([sighting("a", "A"), sighting("a", "B", "changed")])
+        assert await store.approve_tools("weather", {tool: "B"}, 9.0) == frozenset()
+        await store.note_tools([sighting(tool, "T")])
+        assert {pin.tool: pin.approved for pin in (await store.tool_pins())[1]} == {"a": "A", tool: "T"}

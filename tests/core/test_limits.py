@@ -59,7 +59,19 @@ def test_the_defaults_are_the_published_ones(name: str, value: float) -> None:
 
 
 def test_every_ceiling_is_a_positive_number_with_its_unit_in_its_name() -> None:
-    units = ("bytes", "count", "seconds", "depth", "members", "messages", "keys", "events", "per_caller", "per_worker")
+    units = (
+        "bytes",
+        "count",
+        "seconds",
+        "depth",
+        "members",
+        "messages",
+        "keys",
+        "events",
+        "per_caller",
+        "per_worker",
+        "per_server",
+    )
     for limit in dataclasses.fields(Limits):
         assert getattr(LIMITS, limit.name) > 0
         assert limit.name.endswith(units), limit.name

@@ -14,7 +14,7 @@ from typing import Any, Final
 import jwt
 
 from counterseal.audit.sinks import MemorySink
-from counterseal.core.call import Era, Inbound
+from counterseal.core.call import Call, Era, Inbound
 from counterseal.core.caller import Caller
 from counterseal.core.claims import SignerSettings
 from counterseal.core.limits import LIMITS, Limits
@@ -131,8 +131,8 @@ async def built(
     http = ServerHttp(client, limits)
     destinations = {"weather": Destination("weather", server.url, header, static, "counterseal/test"), **(others or {})}
 
-    def may(caller: Caller, name: str, method: str, item: str) -> bool:
-        return isinstance(policy.decide_operation(caller, name, method, item), Allowed)
+    def may(caller: Caller, call: Call, method: str, item: str, _: object) -> bool:
+        return call.whole or isinstance(policy.decide_operation(caller, call.server, method, item), Allowed)
 
     servers = {name: StreamableHttp(one, http, sessions, may, limits) for name, one in destinations.items()}
 

@@ -85,7 +85,7 @@ def rows(era: Era) -> list[str]:
     return [name for name, row in METHODS.items() if (row.modern if era is Era.MODERN else row.legacy)]
 
 
-def everything(_caller: Caller, _server: str, _method: str, _name: str) -> bool:
+def everything(_caller: Caller, _call: Call, _method: str, _name: str, _item: object) -> bool:
     return True
 
 

@@ -65,7 +65,7 @@ async def test_m_16_a_list_teaches_what_a_tool_takes(server: HostileServer) -> N
 
 
 async def test_a_list_of_somebody_who_may_see_less_teaches_less(server: HostileServer) -> None:
-    async with sending(server, decide=lambda caller, name, method, item: item == "get_weather") as room:
+    async with sending(server, decide=lambda caller, name, method, item, text: item == "get_weather") as room:
         await read(await room.send(permit(method="tools/list")))
         assert room.input_schema("get_weather") == b'{"type": "object"}'
         assert room.input_schema("delete_all") is None

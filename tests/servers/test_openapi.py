@@ -212,7 +212,7 @@ async def test_a_tool_that_there_is_not_is_an_error_of_the_protocol(server: Host
 
 
 async def test_mcp_itself_is_answered_without_a_request(server: HostileServer) -> None:
-    async with sending(server, decide=lambda caller, name, method, tool: tool != "delete_things") as room:
+    async with sending(server, decide=lambda caller, name, method, tool, item: tool != "delete_things") as room:
         for method, era in (("server/discover", Era.MODERN), ("initialize", Era.LEGACY), ("ping", Era.LEGACY)):
             assert (await room.send(permit(method=method, era=era))).status == 200
         listed = json.loads(await read(await room.send(permit(method="tools/list"))))["result"]

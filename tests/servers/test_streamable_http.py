@@ -330,8 +330,8 @@ def tool(name: str, **properties: Any) -> dict[str, Any]:
 async def test_m_17_a_list_shows_what_may_be_used_and_no_more(server: HostileServer, streams: bool) -> None:
     asked: list[tuple[str, str, str]] = []
 
-    def decide(_: Any, server_name: str, method: str, name: str) -> bool:
-        asked.append((server_name, method, name))
+    def decide(_: Any, call: Any, method: str, name: str, item: Any) -> bool:
+        asked.append((call.server, method, name))
         return name.startswith("get_")
 
     server.answer = listing(tool("get_a"), tool("delete_b"), tool("get_c"), streams=streams)

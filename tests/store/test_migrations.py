@@ -11,7 +11,7 @@ import pytest
 
 from counterseal.errors import ConfigError
 from counterseal.store.migrations import STEPS
-from counterseal.store.port import ApiKeyRow, SigningKeyRow
+from counterseal.store.port import ApiKeyRow, Sighting, SigningKeyRow
 from counterseal.store.schema import VERSION
 from counterseal.store.sqlite import open_sqlite
 from tests.store.migrating import killed, opened
@@ -149,6 +149,15 @@ async def test_what_version_2_is_for_can_be_done_with_it(old: Path) -> None:
     await store.close()
 
 
+async def test_what_version_3_is_for_can_be_done_with_it(old: Path) -> None:
+    store = await open_sqlite(old)
+    assert await store.tool_pins() == (0, ())
+    sighting = Sighting(server="a", tool="b", kind="first", digest="sha-256:x", definition="{}", when=1.0)
+    await store.note_tools([sighting])
+    assert [(pin.tool, pin.approved) for pin in (await store.tool_pins())[1]] == [("b", "sha-256:x")]
+    await store.close()
+
+
 async def test_it_is_migrated_once(old: Path) -> None:
     await (await open_sqlite(old)).close()
     migrated = dump(old)
@@ -163,11 +172,17 @@ def test_every_version_before_this_one_has_a_step() -> None:
 def test_processes_that_migrate_at_once_migrate_once(old: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(4) as processes:
         assert processes.map(opened, [str(old)] * 8, chunksize=1) == [(3, 2)] * 8
-    assert dump(old).count("INSERT INTO \"counterseal\" VALUES(1,2,3,'https://gateway.example.com');") == 1
+    assert dump(old).count("INSERT INTO \"counterseal\" VALUES(1,3,3,'https://gateway.example.com',0);") == 1
 
 
 @pytest.mark.parametrize(
-    "after", ["ALTER TABLE api_keys ADD COLUMN previous_mac", "ALTER TABLE api_keys ADD COLUMN previous_ends", "UPDATE"]
+    "after",
+    [
+        "ALTER TABLE api_keys ADD COLUMN previous_mac",
+        "ALTER TABLE api_keys ADD COLUMN previous_ends",
+        "CREATE TABLE",
+        "UPDATE",
+    ],
 )
 def test_a_migration_that_is_killed_never_began(old: Path, after: str) -> None:
     """After its first statement, its last one, and with the new version written but not yet for good."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any, Final
 
 import pytest
+from msgspec import Raw
 
 from counterseal.core.call import Call, Era, Shape
 from counterseal.core.methods import LEGACY, MODERN, STREAM
-from counterseal.wire.answer import Answer, NotAnAnswer
+from counterseal.wire.answer import Answer, NotAnAnswer, Visible
 
 SENT: Final = "0123456789abcdef"
 """The id that a modern request goes out under."""
@@ -23,31 +23,27 @@ LISTS: Final = [
 ]
 
 
-def everything(use: str, name: str) -> bool:
+def everything(use: str, name: str, item: Raw) -> bool:
     return True
 
 
-def only(*names: str) -> Callable[[str, str], bool]:
-    return lambda use, name: name in names
+def only(*names: str) -> Visible:
+    return lambda use, name, item: name in names
 
 
-def answer(
-    method: str = "tools/call", *, visible: Callable[[str, str], bool] = everything, id: str | int = 7
-) -> Answer:
+def answer(method: str = "tools/call", *, visible: Visible = everything, id: str | int = 7) -> Answer:
     """Reads the answer to one request of revision 2026-07-28."""
     call = Call(server="s", era=Era.MODERN, revision=MODERN, shape=Shape.REQUEST, method=method, id=id)
     return Answer(call, SENT, visible)
 
 
-def legacy(
-    method: str = "tools/call", *, id: str | int = 7, visible: Callable[[str, str], bool] = everything
-) -> Answer:
+def legacy(method: str = "tools/call", *, id: str | int = 7, visible: Visible = everything) -> Answer:
     """Reads the answer to one request with a session, whose id goes to the server as it is."""
     call = Call(server="s", era=Era.LEGACY, revision=LEGACY[-1], shape=Shape.REQUEST, method=method, id=id)
     return Answer(call, id, visible)
 
 
-def stream(*, last_event_id: str | None = None, visible: Callable[[str, str], bool] = everything) -> Answer:
+def stream(*, last_event_id: str | None = None, visible: Visible = everything) -> Answer:
     """Reads what comes on a `GET`."""
     call = Call(
         server="s",

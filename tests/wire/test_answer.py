@@ -71,7 +71,7 @@ def test_a_second_response_is_refused(second: bytes) -> None:
 def test_what_asks_for_nothing_is_answered_by_nothing() -> None:
     """M-24: a message that went out without an id has no response, not even one without an id."""
     call = Call(server="s", era=Era.LEGACY, revision=LEGACY[-1], shape=Shape.NOTIFICATION, method="notifications/x")
-    refuses(Answer(call, None, lambda use, name: True), result({}, None))
+    refuses(Answer(call, None, lambda *_: True), result({}, None))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec import Raw
 
 from tests.wire.answers import LISTS, SENT, answer, legacy, only, refuses, result, stream, text
 
@@ -15,16 +16,16 @@ from tests.wire.answers import LISTS, SENT, answer, legacy, only, refuses, resul
 @pytest.mark.parametrize(("method", "member", "use", "field"), LISTS)
 def test_a_list_shows_what_may_be_used_and_no_more(method: str, member: str, use: str, field: str) -> None:
     """S-08, M-17: asked item by item, by the method that uses it."""
-    asked: list[tuple[str, str]] = []
+    asked: list[tuple[str, str, Any]] = []
 
-    def visible(method: str, name: str) -> bool:
-        asked.append((method, name))
+    def visible(method: str, name: str, item: Raw) -> bool:
+        asked.append((method, name, json.loads(bytes(item))))
         return name in ("b", "d")
 
     items = [{field: name, "description": name * 2} for name in "abcd"]
     passed = json.loads(answer(method, visible=visible).message(result({member: items, "nextCursor": "n", "ttlMs": 5})))
     assert passed["result"] == {member: [items[1], items[3]], "nextCursor": "n", "ttlMs": 5}
-    assert asked == [(use, name) for name in "abcd"]
+    assert asked == [(use, item[field], item) for item in items]
 
 
 @pytest.mark.parametrize(("method", "member", "use", "field"), LISTS)
@@ -181,7 +182,7 @@ def test_a_resumed_stream_keeps_the_ids_of_its_responses() -> None:
 @pytest.mark.parametrize(("method", "member", "use", "field"), LISTS)
 def test_a_resumed_list_is_filtered_by_its_shape(method: str, member: str, use: str, field: str) -> None:
     """M-17: nobody knows any more what was asked, so whatever looks like a list is one."""
-    reader = stream(last_event_id="e", visible=lambda how, name: (how, name) == (use, "a"))
+    reader = stream(last_event_id="e", visible=lambda how, name, item: (how, name) == (use, "a"))
     passed = json.loads(reader.message(result({member: [{field: "a"}, {field: "b"}], "cacheScope": "public"}, 7)))
     assert passed["result"] == {member: [{field: "a"}], "cacheScope": "private"}
     refuses(reader, result({member: {"a": 1}}, 7))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
 import pytest
@@ -16,7 +16,7 @@ from counterseal.core.call import Era
 from counterseal.core.limits import LIMITS, Limits
 from counterseal.core.methods import LEGACY, METHODS, MODERN
 from counterseal.errors import BadCall
-from counterseal.wire.hosted import Hosted
+from counterseal.wire.hosted import Hosted, Visible
 from tests.servers.permits import call, rows
 
 INFORMATION: Final = {"name": "crm", "version": "7", "title": "Customers"}
@@ -29,20 +29,18 @@ def hosted(names: Iterable[str] = NAMES, instructions: str = "All about customer
     return Hosted(INFORMATION, instructions, tools)
 
 
-def everything(_: str) -> bool:
+def everything(_: str, __: Raw) -> bool:
     return True
 
 
-def result(
-    server: Hosted, visible: Callable[[str], bool] = everything, limits: Limits = LIMITS, **changes: Any
-) -> dict[str, Any]:
+def result(server: Hosted, visible: Visible = everything, limits: Limits = LIMITS, **changes: Any) -> dict[str, Any]:
     answered = json.loads(server.answer(call(**changes), visible, limits))
     assert answered.keys() == {"jsonrpc", "id", "result"}
     found: dict[str, Any] = answered["result"]
     return found
 
 
-def refused(server: Hosted, visible: Callable[[str], bool] = everything, **changes: Any) -> BadCall:
+def refused(server: Hosted, visible: Visible = everything, **changes: Any) -> BadCall:
     with pytest.raises(BadCall) as caught:
         server.answer(call(**changes), visible, LIMITS)
     return caught.value
@@ -113,7 +111,7 @@ def test_a_list_is_private_and_in_its_order(era: Era) -> None:
         assert set(found) == {"tools"}
 
 
-def pages(visible: Callable[[str], bool] = everything, limits: Limits = LIMITS) -> list[list[str]]:
+def pages(visible: Visible = everything, limits: Limits = LIMITS) -> list[list[str]]:
     found = []
     params: dict[str, Any] = {}
     while True:
@@ -142,7 +140,7 @@ def test_m_24_a_page_has_a_ceiling_in_bytes_and_never_less_than_one_tool() -> No
 
 def test_m_17_a_list_shows_what_the_caller_may_use_on_every_page() -> None:
     allowed = {"tool_1", "tool_4", "tool_9"}
-    found = pages(allowed.__contains__, dataclasses.replace(LIMITS, openapi_page_count=2))
+    found = pages(lambda name, _: name in allowed, dataclasses.replace(LIMITS, openapi_page_count=2))
     assert found == [["tool_1", "tool_4"], ["tool_9"]]
 
 
@@ -174,10 +172,12 @@ def test_a_cursor_that_nobody_gave_is_refused(value: Any) -> None:
 
 
 def test_m_17_a_cursor_says_nothing_of_a_tool_that_the_caller_may_not_see() -> None:
-    hidden = refused(hosted(), lambda name: name != "tool_3", method="tools/list", params={"cursor": cursor("tool_3")})
+    hidden = refused(
+        hosted(), lambda name, _: name != "tool_3", method="tools/list", params={"cursor": cursor("tool_3")}
+    )
     unknown = refused(hosted(), method="tools/list", params={"cursor": cursor("tool_99")})
     assert (hidden.reason, hidden.message) == (unknown.reason, unknown.message)
 
 
 def test_nothing_to_see_is_an_empty_list() -> None:
-    assert result(hosted(), lambda _: False, method="tools/list")["tools"] == []
+    assert result(hosted(), lambda *_: False, method="tools/list")["tools"] == []

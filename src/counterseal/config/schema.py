@@ -21,7 +21,7 @@ from counterseal.config.hooks import Hooks
 from counterseal.config.part import Part, nothing
 from counterseal.config.policy import Rule
 from counterseal.config.problems import Faults, later, nearest, wrong
-from counterseal.config.servers import Server
+from counterseal.config.servers import OnToolChange, Server
 from counterseal.config.signer import Signer, beside_in_headers, plain
 from counterseal.config.signer import faults as faults_of
 from counterseal.config.values import (
@@ -96,6 +96,7 @@ class Configuration(Part):
     keys: Keys = Field(default_factory=Keys)
     callers: Callers = Field(default_factory=Callers)
     signer: Signer = Field(default_factory=Signer)
+    on_tool_change: OnToolChange = "hold"
     servers: Annotated[Mapping[ServerName, Server], AfterValidator(frozen)] = Field(default_factory=nothing)
     policy: tuple[Rule, ...] = ()
     hooks: Hooks = ()
@@ -112,6 +113,10 @@ class Configuration(Part):
     def signer_of(self, server_name: str) -> Signer:
         """How call tokens for this server are made. Raises KeyError for a server that is not configured."""
         return self._signers[server_name]
+
+    def on_tool_change_of(self, server_name: str) -> OnToolChange:
+        """Raises KeyError for a server that is not configured."""
+        return self.servers[server_name].on_tool_change or self.on_tool_change
 
     @property
     def notes(self) -> tuple[str, ...]:

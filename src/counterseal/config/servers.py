@@ -130,6 +130,9 @@ def _idle(value: int) -> int:
     return value
 
 
+OnToolChange = Literal["allow", "hold", "refuse"]
+"""What becomes of a tool whose definition is not the approved one, or of its whole server."""
+
 Command = Annotated[
     tuple[Annotated[StrictStr, AfterValidator(_argument)], ...], AfterValidator(some), AfterValidator(_command)
 ]
@@ -162,7 +165,7 @@ class Server(Part):
     headers: its own static credentials. passthrough: None passes nothing of the caller's on. command: a program, by its path, and
     its arguments. env: texts and references, besides what is inherited. isolation: one process for all callers, or one for each.
     max_processes and idle_timeout are for the latter. send_token: the program takes the call token in `_meta`. spec: an OpenAPI
-    document, by its path. openapi: what of it is offered.
+    document, by its path. openapi: what of it is offered. on_tool_change: None takes what stands at the top of the file.
     """
 
     transport: Literal["streamable_http", "sse", "stdio", "openapi"] = "streamable_http"
@@ -180,6 +183,7 @@ class Server(Part):
     send_token: bool = False
     spec: DocumentPath | None = Field(default=None, validate_default=True)
     openapi: OpenApi = Field(default_factory=OpenApi)
+    on_tool_change: OnToolChange | None = None
 
     @field_validator(*_TRANSPORTS, mode="before")
     @classmethod

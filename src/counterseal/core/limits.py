@@ -65,9 +65,17 @@ class Limits:
     server_answer_bytes: int = 16 * 1024 * 1024
     server_event_bytes: int = 16 * 1024 * 1024
     server_events: int = 100_000
+    calls_per_server: int = 2048
+    server_failure_count: int = 5
+    server_rest_seconds: float = 60.0
     # sessions that the gateway opens at streamable HTTP servers
     own_session_count: int = 1024
     own_session_idle_seconds: float = 600.0
+    # the definitions of a server's tools
+    pinned_tool_count: int = 2000
+    pinned_name_bytes: int = 256
+    pinned_definition_bytes: int = 64 * 1024
+    tool_change_count: int = 1000
     # servers over stdio and HTTP+SSE
     process_start_seconds: float = 60.0
     process_grace_seconds: float = 2.0

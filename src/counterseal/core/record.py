@@ -1,5 +1,6 @@
 """What one call leaves behind: an intent before it leaves, an outcome after it ended, or a refusal; a gather in place of
-the intent, where it is asked of several servers; and a mint, where somebody made a token by hand."""
+the intent, where it is asked of several servers; a mint, where somebody made a token by hand; and a tool change, where a list
+showed a tool that is not the approved one."""
 
 from __future__ import annotations
 
@@ -143,6 +144,24 @@ def outcome(
 
 def _part(part_of: str | None) -> dict[str, Any]:
     return {} if part_of is None else {"part_of": part_of}
+
+
+def tool_change(
+    record: str, server: str, tool: str, caller: Caller, *, approved: str | None, seen: str | None, action: str
+) -> dict[str, Any]:
+    """The entry of a tool that is not as it was approved. caller: whose list showed it. approved, seen: digests of definitions,
+    None where there is none. action: what `on_tool_change` says."""
+    return {
+        "event": "tool_change",
+        "record": record,
+        "server": server,
+        "method": "tools/list",
+        "name": tool,
+        **_who(caller),
+        "approved": approved,
+        "seen": seen,
+        "action": action,
+    }
 
 
 def _what(inbound: Inbound, call: Call | None) -> dict[str, Any]:

@@ -48,7 +48,7 @@ async def mint(configuration: Configuration, asked: Asked, clock: Clock, *, ttl:
 
 
 async def _mint(parts: Parts, asked: Asked, clock: Clock, ttl: int | None) -> ByHand:
-    pipeline = parts.pipeline
+    pipeline = replace(parts.pipeline, pins=parts.pins.remembered)  # nothing is sent to a server
     if ttl is not None:
         signer = replace(pipeline.signers[asked.server], ttl_seconds=ttl)
         pipeline = replace(pipeline, signers={**pipeline.signers, asked.server: signer})

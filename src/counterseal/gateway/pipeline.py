@@ -8,7 +8,7 @@ answer (errors.py); a denial is a value. Nothing else belongs here: a change of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
@@ -43,7 +43,8 @@ class Server(Protocol):
 @dataclass(frozen=True, slots=True)
 class Pipeline:
     """One gateway. decode: the wire room, given what opens sessions. new_id: 128 random bits as text, new at each call. hooks:
-    gates and claim sources; None where there are none. passthrough: of the servers that get a credential of the caller's."""
+    gates and claim sources; None where there are none. passthrough: of the servers that get a credential of the caller's. pins:
+    why a call that policy permits is refused, because a tool is not as it was approved; None where nothing is pinned."""
 
     identify: Identify
     admission: Admission
@@ -57,6 +58,7 @@ class Pipeline:
     new_id: Callable[[], str]
     hooks: Hooks | None = None
     passthrough: Mapping[str, Passthrough] = field(default_factory=dict)
+    pins: Callable[[Caller, Call], Awaitable[Denial | None]] | None = None
 
     async def handle(self, inbound: Inbound) -> Reply:
         """The reply to one request. Raises errors.CallError, recorded, for the web room to write down."""
@@ -116,10 +118,12 @@ class Pipeline:
         return await self._countersign(caller, passed.call, allowed, signer, added, tuple(own), origins, again)
 
     async def decide(self, caller: Caller, call: Call, inbound: Inbound | None) -> tuple[Allowed, Passed] | Denial:
-        """Policy, then the gates; and policy again about other arguments, which are another call (threats.md P-03)."""
+        """Policy, pins, then the gates; and policy again about other arguments, which are another call (threats.md P-03)."""
         allowed = self.policy.decide(caller, call)
         if isinstance(allowed, Denial):
             return allowed
+        if self.pins is not None and (changed := await self.pins(caller, call)) is not None:
+            return changed
         if self.hooks is None:
             return allowed, Passed(call)
         passed = await self.hooks.pass_gates(caller, call, inbound)

@@ -6,35 +6,43 @@ Nothing is looked up by name after this, nothing is parsed again, and nothing he
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from counterseal import __version__
+from counterseal.audit.sink import Sink
 from counterseal.audit.sinks import FileSink, MemorySink
 from counterseal.clock import Clock, SystemClock
 from counterseal.config.callers import DEFAULT_ALGORITHMS
 from counterseal.config.compile import compile_policy, required_scopes, signing_algorithm
 from counterseal.config.compile_claims import signer_settings
 from counterseal.config.load import load
+from counterseal.config.lock import read_lock
 from counterseal.config.schema import Configuration
 from counterseal.core.call import Call, Inbound
 from counterseal.core.caller import Caller
 from counterseal.core.limits import LIMITS
 from counterseal.core.permit import Allowed
 from counterseal.core.policy import Policy
+from counterseal.errors import CannotTell
 from counterseal.gateway.admission import Admission
 from counterseal.gateway.aggregate.handler import Aggregate, schema_of_all
 from counterseal.gateway.batch import BatchHandler, Handler
 from counterseal.gateway.hook_wiring import Opened, open_hooks
 from counterseal.gateway.identity_wiring import Check, identity_headers, key_header, open_identify
 from counterseal.gateway.ids import Ids
+from counterseal.gateway.listing import Listing
 from counterseal.gateway.own_calls import OwnCalls
 from counterseal.gateway.passthrough import Passthrough
+from counterseal.gateway.pin_keeping import PinKeeping
+from counterseal.gateway.pins import Pins
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Recorder
 from counterseal.gateway.transports import Server, ServerParts, open_server
@@ -84,6 +92,7 @@ class Parts:
     checks: Mapping[str, Check]
     identity_headers: IdentityHeaders
     new_id: Callable[[], str]
+    pins: Pins
 
 
 async def prepare(config: Path) -> None:
@@ -131,7 +140,7 @@ async def open_gateway(
             documents=_documents(configuration, parts.ring, required_scopes(configuration)),
             checks=parts.checks,
             identity_headers=parts.identity_headers,
-            servers={name: server.healthy for name, server in parts.servers.items()},
+            servers={name: partial(_healthy, name, server, parts.pins) for name, server in parts.servers.items()},
             origins=configuration.listen.origins,
         )
 
@@ -167,9 +176,16 @@ async def open_parts(
     recorder: Recorder
     pipeline: Pipeline  # made below, from the servers that these calls are for
     own_calls = OwnCalls(lambda: recorder, lambda caller, call, *, again: pipeline.permit(caller, call, again=again))
-    server_parts = ServerParts(configuration, http, sessions, partial(_may, policy), own_calls, LIMITS, new_id, clock)
-    servers = {name: open_server(server_parts, name) for name in configuration.servers}
+    servers: dict[str, Server] = {}
+    listing = Listing(servers, own_calls, new_id, LIMITS)
+    pins = Pins(configuration, read_lock(configuration.folder), clock, LIMITS, partial(_post, sink), new_id, listing)
+    await _keep_pins(pins, store, stack, background=background and not dry)
+    server_parts = ServerParts(
+        configuration, http, sessions, partial(_may, policy, pins), own_calls, LIMITS, new_id, clock
+    )
+    servers |= {name: open_server(server_parts, name) for name in configuration.servers}
     stack.push_async_callback(_close, servers)
+    stack.push_async_callback(pins.close)
     hooks = open_hooks(configuration, clock, servers, stack, asked) if with_hooks else Opened(None, None)
     recorder = Recorder(sink, clock, await store.secret(AUDIT_MAC), new_id, hooks.observe)
     headers = identity_headers(configuration)
@@ -198,10 +214,11 @@ async def open_parts(
         new_id=new_id,
         hooks=hooks.calls,
         passthrough=_passthrough(configuration),
+        pins=pins.remembered if dry else pins.denial,
     )
     for settings in pipeline.signers.values():
         ring.signer(settings.algorithm)
-    return Parts(configuration, store, ring, sessions, servers, pipeline, checks, headers, new_id)
+    return Parts(configuration, store, ring, sessions, servers, pipeline, checks, headers, new_id, pins)
 
 
 async def _open_sink(configuration: Configuration, clock: Clock, stack: AsyncExitStack) -> FileSink:
@@ -235,6 +252,10 @@ def _new_key(algorithm: str, clock: Clock) -> SigningKeyRow:
     )
 
 
+def _healthy(name: str, server: Server, pins: Pins) -> str | None:
+    return "; ".join(problem for problem in (server.healthy(), pins.healthy(name)) if problem) or None
+
+
 async def _close(servers: Mapping[str, Server]) -> None:
     """End what the servers run on, all at once."""
     await asyncio.gather(*(server.close() for server in servers.values()))
@@ -252,9 +273,34 @@ def _passthrough(configuration: Configuration) -> dict[str, Passthrough]:
     }
 
 
-def _may(policy: Policy, caller: Caller, server: str, method: str, name: str) -> bool:
-    """The decision that filters lists: the same one as for calls."""
-    return isinstance(policy.decide_operation(caller, server, method, name), Allowed)
+async def _keep_pins(pins: Pins, store: Store, stack: AsyncExitStack, *, background: bool) -> None:
+    """What was approved is known before the first call."""
+    keeping = PinKeeping(store, pins.servers)
+    await keeping.refresh()
+    if background:
+        stack.push_async_callback(keeping.close)
+        keeping.start()
+
+
+def _post(sink: Sink, entry: dict[str, Any]) -> None:
+    """For what leaves a record and is no call."""
+    try:
+        sink.post(entry)
+    except CannotTell as error:
+        logging.getLogger("counterseal.gateway").warning("a %s was not recorded: %s", entry["event"], error.detail)
+
+
+def _may(
+    policy: Policy, pins: Pins, caller: Caller, call: Call, method: str, name: str, item: bytes | memoryview
+) -> bool:
+    """The decision that filters lists: the same one as for calls, and whether a tool is the one that was approved.
+
+    A whole list is one for the gateway itself, which decides about what it shows of it.
+    """
+    approved = method != "tools/call" or pins.vet(caller, call.server, name, item)
+    return approved and (
+        call.whole or isinstance(policy.decide_operation(caller, call.server, method, name), Allowed)
+    )
 
 
 def _decode(sessions: Sessions, servers: Mapping[str, Server], inbound: Inbound, caller: Caller) -> Call:

@@ -199,8 +199,7 @@ class Conversation:
         await self._link.write(permit, message)
 
     def _answer(self, permit: Permit, our_id: str | None) -> Answer:
-        caller, server = permit.caller, permit.call.server
-        return Answer(permit.call, our_id, lambda use, name: self._decide(caller, server, use, name))
+        return Answer(permit.call, our_id, partial(self._decide, permit.caller, permit.call))
 
     # ---- callers who go ----
 

@@ -9,6 +9,7 @@ copied.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -97,9 +98,7 @@ class OpenApi:
             return Reply(202, (), b"", note="dropped: an HTTP API takes no notifications")
         if call.method != "tools/call":
             body = self._hosted.answer(
-                call,
-                lambda name: call.whole or self._decide(permit.caller, call.server, "tools/call", name),
-                self._limits,
+                call, partial(self._decide, permit.caller, call, "tools/call"), self._limits
             )
             return Reply(200, _JSON, body, is_error=False, note="answered by the gateway")
         tool = self._tools.get(call.name or "")

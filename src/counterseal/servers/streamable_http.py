@@ -10,7 +10,10 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
+
+from msgspec import Raw
 
 from counterseal.core.call import Call, Era, Shape
 from counterseal.core.caller import Caller
@@ -42,8 +45,8 @@ _EVENTS: Final = (
 _UNREAD: Final = frozenset({401, 403, 407})
 _UNANSWERED: Final = frozenset({Shape.NOTIFICATION, Shape.REPLY, Shape.END})
 
-Decide = Callable[[Caller, str, str, str], bool]
-"""Whether this caller may, on this server, use by this method an item of this name."""
+Decide = Callable[[Caller, Call, str, str, bytes | Raw], bool]
+"""Whether this caller is shown, by this call, an item that is used by this method, of this name, with this JSON text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +169,7 @@ class StreamableHttp:
         return events.response
 
     def _answer(self, permit: Permit, sent_id: str | int | None) -> Answer:
-        server = permit.call.server
-        return Answer(permit.call, sent_id, lambda use, name: self._decide(permit.caller, server, use, name))
+        return Answer(permit.call, sent_id, partial(self._decide, permit.caller, permit.call))
 
     def request_headers(self, permit: Permit) -> Sequence[tuple[str, str]]:
         """The headers that `send` would send, in their order. It sends nothing, and they hold the token and the server's own

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from counterseal.errors import ConfigError
-from counterseal.store.port import ACTIVE, ApiKeyRow, SigningKeyRow, other_issuer
+from counterseal.store.port import ACTIVE, ApiKeyRow, Sighting, SigningKeyRow, ToolPin, approved, other_issuer, sighted
 
 
 class MemoryStore:
@@ -20,6 +20,8 @@ class MemoryStore:
         self._signing_keys: dict[str, SigningKeyRow] = {}
         self._secrets: dict[str, bytes] = {}
         self._issuer: str | None = None
+        self._pin_generation = 0
+        self._pins: dict[tuple[str, str], ToolPin] = {}
 
     async def generation(self) -> int:
         return self._generation
@@ -81,6 +83,38 @@ class MemoryStore:
             self._issuer = issuer
         if self._issuer != issuer:
             raise ConfigError(other_issuer(self._issuer, issuer))
+
+    async def pin_generation(self) -> int:
+        return self._pin_generation
+
+    async def tool_pins(self) -> tuple[int, tuple[ToolPin, ...]]:
+        bare = [dataclasses.replace(pin, approved_definition=None, seen_definition=None) for pin in self._sorted()]
+        return self._pin_generation, tuple(bare)
+
+    async def tool_definitions(self, server: str | None = None) -> tuple[ToolPin, ...]:
+        return tuple(pin for pin in self._sorted() if server in (None, pin.server))
+
+    async def note_tools(self, sightings: Sequence[Sighting]) -> None:
+        for sighting in sightings:
+            self._put(sighted(self._pins.get((sighting.server, sighting.tool)), sighting))
+
+    async def approve_tools(self, server: str, seen: Mapping[str, str], when: float) -> frozenset[str]:
+        done = set()
+        for tool, digest in seen.items():
+            pin = self._pins.get((server, tool))
+            if pin is not None and pin.seen == digest:
+                self._put(approved(pin, when))
+                done.add(tool)
+        return frozenset(done)
+
+    def _put(self, pin: ToolPin) -> None:
+        key = (pin.server, pin.tool)
+        if self._pins.get(key) != pin:
+            self._pins[key] = pin
+            self._pin_generation += 1
+
+    def _sorted(self) -> list[ToolPin]:
+        return [self._pins[key] for key in sorted(self._pins)]
 
     async def close(self) -> None:
         """Nothing to let go of."""

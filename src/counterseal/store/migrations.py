@@ -22,6 +22,12 @@ STEPS: Final[Mapping[int, tuple[str, ...]]] = {
         "ALTER TABLE api_keys ADD COLUMN previous_mac BLOB",
         "ALTER TABLE api_keys ADD COLUMN previous_ends DOUBLE",
     ),
+    # the definitions of tools
+    2: (
+        "ALTER TABLE counterseal ADD COLUMN pin_generation INTEGER DEFAULT '0' NOT NULL",
+        "CREATE TABLE tool_pins (server TEXT NOT NULL, tool TEXT NOT NULL, approved TEXT, approved_definition TEXT, "
+        "approved_at DOUBLE, approved_by TEXT, seen TEXT, seen_definition TEXT, seen_at DOUBLE, PRIMARY KEY (server, tool))",
+    ),
 }
 """The version that a step starts from, and its statements."""
 

@@ -11,9 +11,9 @@ Rules that every store keeps (tests/contracts/store.py holds them):
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 API_KEY_PEPPER: Final = "api_key_pepper"
 """The HMAC key under which API keys are stored."""
@@ -25,6 +25,10 @@ PAIRWISE: Final = "pairwise_subjects"
 """The HMAC key of pairwise subjects. With another one, everybody is somebody else at every server."""
 LITELLM_KEYS: Final = "litellm_keys"
 """The HMAC key that makes ids of LiteLLM's keys."""
+
+FIRST_SIGHT: Final = "first sight"
+BY_COMMAND: Final = "command"
+"""Who approved a tool's definition."""
 
 ACTIVE: Final = "active"
 """The state of the one key of an algorithm that signs."""
@@ -75,6 +79,64 @@ class SigningKeyRow:
     pem: bytes = field(repr=False)
     created: float
     state: str = ACTIVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolPin:
+    """What is known of one tool of one server. Digests as core/definition.py makes them; definitions are JSON texts, None where
+    one was too long to keep.
+
+    approved: None where nobody approved any. approved_by: `first sight` or `command`. seen: what was shown since in its place
+    and nobody approved yet; None where that is nothing else.
+    """
+
+    server: str
+    tool: str
+    approved: str | None = None
+    approved_definition: str | None = None
+    approved_at: float | None = None
+    approved_by: str | None = None
+    seen: str | None = None
+    seen_definition: str | None = None
+    seen_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """A tool as a list showed it. kind: `first`, which approves it unless somebody was first; `changed`: it is not the approved
+    one; `approved`: it is again."""
+
+    server: str
+    tool: str
+    kind: Literal["first", "changed", "approved"]
+    digest: str
+    definition: str | None
+    when: float
+
+
+class PinStore(Protocol):
+    """The definitions of tools, with a counter that tells readers cheaply whether to read again."""
+
+    async def pin_generation(self) -> int:
+        """A number that grows with every change of what is approved, or seen in its place."""
+        ...
+
+    async def tool_pins(self) -> tuple[int, tuple[ToolPin, ...]]:
+        """All tools without their definitions, by server and tool, and the generation that they are: one snapshot."""
+        ...
+
+    async def tool_definitions(self, server: str | None = None) -> tuple[ToolPin, ...]:
+        """The tools of one server, or of all, with their definitions, by server and tool."""
+        ...
+
+    async def note_tools(self, sightings: Sequence[Sighting]) -> None:
+        """Note what lists have shown, in this order. What was approved before stays approved."""
+        ...
+
+    async def approve_tools(self, server: str, seen: Mapping[str, str], when: float) -> frozenset[str]:
+        """Approve what was seen of tools, by name and digest. Returns the names of those of which that is still what was seen
+        last; the others stay as they are."""
+        ...
 
 
 class ApiKeyStore(Protocol):
@@ -140,7 +202,7 @@ class IssuerStore(Protocol):
         ...
 
 
-class Store(ApiKeyStore, SigningKeyStore, SecretStore, IssuerStore, Protocol):
+class Store(ApiKeyStore, SigningKeyStore, SecretStore, IssuerStore, PinStore, Protocol):
     """The whole store, for the composition root and the command line; everybody else asks for a part of it."""
 
     async def close(self) -> None: ...
@@ -151,4 +213,41 @@ def other_issuer(stored: str, configured: str) -> str:
     return (
         f"issuer: the store belongs to {stored!r} and the configuration says {configured!r}. "
         f"Set `issuer: {stored}` again, or name a new `store:` to start {configured!r} with keys of its own."
+    )
+
+
+def sighted(pin: ToolPin | None, sighting: Sighting) -> ToolPin:
+    """What is known of a tool after a list showed it. pin: what was known before; None for nothing."""
+    if pin is None:
+        pin = ToolPin(server=sighting.server, tool=sighting.tool)
+    kind = sighting.kind
+    if kind == "first" and pin.approved is None:
+        return dataclasses.replace(
+            pin,
+            approved=sighting.digest,
+            approved_definition=sighting.definition,
+            approved_at=sighting.when,
+            approved_by=FIRST_SIGHT,
+            seen=None,
+            seen_definition=None,
+            seen_at=None,
+        )
+    if kind == "approved" or (kind == "first" and pin.approved == sighting.digest):
+        return dataclasses.replace(pin, seen=None, seen_definition=None, seen_at=None)
+    if pin.seen == sighting.digest:
+        return pin
+    return dataclasses.replace(pin, seen=sighting.digest, seen_definition=sighting.definition, seen_at=sighting.when)
+
+
+def approved(pin: ToolPin, when: float) -> ToolPin:
+    """The same tool with what was seen approved."""
+    return dataclasses.replace(
+        pin,
+        approved=pin.seen,
+        approved_definition=pin.seen_definition,
+        approved_at=when,
+        approved_by=BY_COMMAND,
+        seen=None,
+        seen_definition=None,
+        seen_at=None,
     )

@@ -8,7 +8,7 @@ from sqlalchemy import JSON, Column, Double, Index, Integer, LargeBinary, MetaDa
 
 from counterseal.store.port import ACTIVE
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 METADATA: Final = MetaData()
 
@@ -19,6 +19,8 @@ about: Final = Table(
     Column("schema_version", Integer, nullable=False),
     Column("generation", Integer, nullable=False),
     Column("issuer", Text),
+    # since version 3
+    Column("pin_generation", Integer, nullable=False, server_default="0"),
 )
 """One row, of id 1: what this store is."""
 
@@ -71,3 +73,18 @@ stored_secrets: Final = Table(
     Column("name", Text, primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
+
+tool_pins: Final = Table(
+    "tool_pins",
+    METADATA,
+    Column("server", Text, primary_key=True),
+    Column("tool", Text, primary_key=True),
+    Column("approved", Text),
+    Column("approved_definition", Text),
+    Column("approved_at", Double),
+    Column("approved_by", Text),
+    Column("seen", Text),
+    Column("seen_definition", Text),
+    Column("seen_at", Double),
+)
+"""Since version 3. What is approved of each tool, and what was seen in its place since."""

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlalchemy import RowMapping, insert, or_, select, update
+from sqlalchemy import RowMapping, and_, insert, or_, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from counterseal.errors import CannotTell, ConfigError
 from counterseal.store.migrations import STEPS, migrate
-from counterseal.store.port import ACTIVE, ApiKeyRow, SigningKeyRow, other_issuer
-from counterseal.store.schema import METADATA, VERSION, about, api_keys, signing_keys, stored_secrets
+from counterseal.store.port import ACTIVE, ApiKeyRow, Sighting, SigningKeyRow, ToolPin, approved, other_issuer, sighted
+from counterseal.store.schema import METADATA, VERSION, about, api_keys, signing_keys, stored_secrets, tool_pins
 
 
 class SqlStore:
@@ -137,6 +137,45 @@ class SqlStore:
         if stored != issuer:
             raise ConfigError(other_issuer(str(stored), issuer))
 
+    async def pin_generation(self) -> int:
+        async with self._transaction(self._engine) as connection:
+            return await _pin_generation(connection)
+
+    async def tool_pins(self) -> tuple[int, tuple[ToolPin, ...]]:
+        bare = [column for column in tool_pins.columns if not column.name.endswith("_definition")]
+        async with self._transaction(self._engine) as connection:
+            generation = await _pin_generation(connection)
+            rows = await connection.execute(select(*bare).order_by(tool_pins.c.server, tool_pins.c.tool))
+            return generation, tuple(ToolPin(**row) for row in rows.mappings())
+
+    async def tool_definitions(self, server: str | None = None) -> tuple[ToolPin, ...]:
+        wanted = select(tool_pins).order_by(tool_pins.c.server, tool_pins.c.tool)
+        if server is not None:
+            wanted = wanted.where(tool_pins.c.server == server)
+        async with self._transaction(self._engine) as connection:
+            return tuple(ToolPin(**row) for row in (await connection.execute(wanted)).mappings())
+
+    async def note_tools(self, sightings: Sequence[Sighting]) -> None:
+        async with self._transaction(self._for_writing) as connection:
+            moved = False
+            for sighting in sightings:
+                before = await _tool_pin(connection, sighting.server, sighting.tool)
+                moved |= await _put(connection, before, sighted(before, sighting))
+            if moved:
+                await connection.execute(_next_pin_generation())
+
+    async def approve_tools(self, server: str, seen: Mapping[str, str], when: float) -> frozenset[str]:
+        done = set()
+        async with self._transaction(self._for_writing) as connection:
+            for tool, digest in seen.items():
+                before = await _tool_pin(connection, server, tool)
+                if before is not None and before.seen == digest:
+                    await _put(connection, before, approved(before, when))
+                    done.add(tool)
+            if done:
+                await connection.execute(_next_pin_generation())
+        return frozenset(done)
+
     async def close(self) -> None:
         await self._engine.dispose()
 
@@ -186,6 +225,36 @@ async def _generation(connection: AsyncConnection) -> int:
 
 def _next_generation() -> Any:
     return update(about).values(generation=about.c.generation + 1)
+
+
+async def _pin_generation(connection: AsyncConnection) -> int:
+    generation: int = (await connection.execute(select(about.c.pin_generation))).scalar_one()
+    return generation
+
+
+def _next_pin_generation() -> Any:
+    return update(about).values(pin_generation=about.c.pin_generation + 1)
+
+
+def _this_tool(server: str, tool: str) -> Any:
+    return and_(tool_pins.c.server == server, tool_pins.c.tool == tool)
+
+
+async def _tool_pin(connection: AsyncConnection, server: str, tool: str) -> ToolPin | None:
+    row = (await connection.execute(select(tool_pins).where(_this_tool(server, tool)))).mappings().first()
+    return None if row is None else ToolPin(**row)
+
+
+async def _put(connection: AsyncConnection, before: ToolPin | None, pin: ToolPin) -> bool:
+    """Whether that changed anything."""
+    if pin == before:
+        return False
+    values = {column.name: getattr(pin, column.name) for column in tool_pins.columns}
+    if before is None:
+        await connection.execute(insert(tool_pins).values(values))
+    else:
+        await connection.execute(update(tool_pins).where(_this_tool(pin.server, pin.tool)).values(values))
+    return True
 
 
 def _api_key(row: RowMapping) -> ApiKeyRow:

@@ -49,8 +49,8 @@ _write: Final = msgspec.json.Encoder().encode
 _NULL: Final = Raw(b"null")
 _LISTS: Final = {row.lists[0]: row for row in METHODS.values() if row.lists is not None}
 
-Visible = Callable[[str, str], bool]
-"""Whether the caller may use an item: (method by which it is used, its name)."""
+Visible = Callable[[str, str, Raw], bool]
+"""Whether an item of a list goes to the caller: (method by which it is used, its name, its JSON text)."""
 
 
 def _split(text: bytes) -> _Message:
@@ -181,7 +181,7 @@ class Answer:
         for text in _read_items(members.get(member, Raw(b"[]"))):
             item = _read_members(text)
             name = msgspec.json.decode(item.get(name_field, Raw(b"null")))
-            if not isinstance(name, str) or not (self.call.whole or self.visible(use, name)):
+            if not isinstance(name, str) or not self.visible(use, name, text):
                 continue
             if name_field == "name" and not unicodedata.is_normalized("NFC", name):
                 self.left_out[name] = "the name is not in Unicode's normal form C, so a call of it is refused"

@@ -26,8 +26,8 @@ _TTL_MS: Final = 300_000
 """How long a client may keep what changes only when the gateway is started again."""
 _CACHED: Final = {"ttlMs": _TTL_MS, "cacheScope": "private"}
 
-Visible = Callable[[str], bool]
-"""Whether the caller may use a tool of this name."""
+Visible = Callable[[str, Raw], bool]
+"""Whether a list shows the caller a tool: (its name, its definition)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Hosted:
         for name, definition in self.tools.items():
             if not is_open:
                 is_open = name == after
-            elif visible(name):
+            elif visible(name, definition):
                 size += len(memoryview(definition))
                 if page and (size > limits.openapi_page_bytes or len(page) == limits.openapi_page_count):
                     return {"tools": page, "nextCursor": _cursor(last or ""), **self._kept(call)}
@@ -85,7 +85,7 @@ class Hosted:
         if cursor is None:
             return None
         name = _name(cursor) if isinstance(cursor, str) else None
-        if name is None or name not in self.tools or not visible(name):
+        if name is None or name not in self.tools or not visible(name, self.tools[name]):
             raise BadCall("invalid_params", "there is no such cursor: begin the list again, without one")
         return name
 
