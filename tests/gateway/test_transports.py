@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import Any
 import pytest
 import yaml
 
+from counterseal.core.limits import LIMITS
 from counterseal.errors import CallError
+from counterseal.gateway import wiring
 from counterseal.gateway.transports import _TRANSPORTS
 from counterseal.gateway.wiring import Gateway, open_gateway
+from tests.contracts.http import until
 from tests.contracts.server import messages
 from tests.gateway.building import modern, read
 from tests.servers.duplexes import PROGRAM
@@ -88,3 +92,48 @@ async def test_a_call_that_cannot_be_made_leaves_its_record_and_the_gateway_read
     assert {entry["method"] for entry in own} >= {"initialize", "server/discover"}
     intents = {entry["record"] for entry in records if entry["event"] == "intent"}
     assert intents == {entry["record"] for entry in records if entry["event"] == "outcome"}
+
+
+async def reason(gateway: Gateway, server: str, tool: str = "echo") -> str:
+    try:
+        await call(gateway, server, tool)
+    except CallError as error:
+        return error.reason.code
+    return "ok"
+
+
+async def test_a_server_that_cannot_be_reached_is_left_alone_and_the_others_go_on(tmp_path: Path) -> None:
+    (tmp_path / "api.yaml").write_text(DOCUMENT)
+    with HostileServer(lambda heard, line: line.reset()) as dead, HostileServer() as fine:
+        servers = {
+            "web": {"url": dead.url},
+            "api": {"transport": "openapi", "url": dead.url.replace("127.0.0.1", "localhost"), "spec": "api.yaml"},
+            "old": {"transport": "sse", "url": f"{dead.url}/sse"},
+            "fine": {"url": fine.url},
+        }
+        async with open_gateway(written(tmp_path, servers)) as gateway:
+            for name in ("web", "api", "old"):
+                before = dead.calls
+                tool = "get_thing" if name == "api" else "echo"
+                found = [await reason(gateway, name, tool) for _ in range(LIMITS.server_failure_count + 2)]
+                assert found == ["server_unreachable"] * 5 + ["server_failing"] * 2, name
+                assert dead.calls == before + 5
+                assert "not reached 5 times in a row" in str(gateway.servers[name]())
+            assert await reason(gateway, "fine") == "ok"
+            assert gateway.servers["fine"]() is None
+
+
+async def test_a_server_that_hangs_takes_no_place_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wiring, "LIMITS", dataclasses.replace(LIMITS, calls_per_server=3, calls_per_caller=10))
+    with HostileServer(lambda heard, line: line.gone() and None) as hung, HostileServer() as fine:
+        async with open_gateway(written(tmp_path, {"hung": {"url": hung.url}, "fine": {"url": fine.url}})) as gateway:
+            waiting = [asyncio.ensure_future(reason(gateway, "hung")) for _ in range(3)]
+            assert await until(lambda: hung.calls == 3)
+            assert await reason(gateway, "hung") == "server_busy"
+            assert await reason(gateway, "fine") == "ok"
+            for one in waiting:
+                one.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+    assert hung.calls == 3

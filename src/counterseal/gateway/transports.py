@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from counterseal import __version__
@@ -16,6 +16,8 @@ from counterseal.core.limits import Limits
 from counterseal.core.permit import Permit
 from counterseal.core.reply import Reply
 from counterseal.servers.back_off import BackOff
+from counterseal.servers.bounded import Bounded
+from counterseal.servers.breaker import Breaker, GuardedHttp
 from counterseal.servers.duplex_server import DuplexServer, Spoken
 from counterseal.servers.either_era import EitherEra
 from counterseal.servers.http import Http
@@ -69,7 +71,11 @@ def open_server(parts: ServerParts, name: str) -> Server:
 
     Raises ConfigError for an OpenAPI document that cannot be used.
     """
-    return _TRANSPORTS[parts.configuration.servers[name].transport](parts, name)
+    transport = parts.configuration.servers[name].transport
+    # Programs have a wait of their own, for each who starts one (servers/back_off.py).
+    breaker = Breaker(parts.limits, asyncio.get_running_loop().time)
+    guarded = parts if transport == "stdio" else replace(parts, http=GuardedHttp(parts.http, breaker))
+    return Bounded(_TRANSPORTS[transport](guarded, name), parts.limits.calls_per_server, breaker.healthy)
 
 
 def _streamable_http(parts: ServerParts, name: str) -> Server:

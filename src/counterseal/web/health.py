@@ -1,6 +1,7 @@
 """`/healthz`: the process is up. `/readyz`: it can do its work, with a reason for each part that cannot.
 
-A server that keeps failing is named there, and the gateway is ready nevertheless: calls to other servers go on.
+Each server is named there with what is wrong with it, and the gateway is ready nevertheless: calls to other servers go on, and a
+gateway that a load balancer takes away makes no server better.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ Check = Callable[[], str | None]
 
 
 def routes(checks: Mapping[str, Check], servers: Mapping[str, Check]) -> list[Route]:
-    """checks: the name of each part and how to ask it. servers: likewise; only those with a problem are told."""
+    """checks: the name of each part and how to ask it. servers: likewise."""
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "up"}, headers={"cache-control": "no-store"})
@@ -26,9 +27,8 @@ def routes(checks: Mapping[str, Check], servers: Mapping[str, Check]) -> list[Ro
         parts = {name: check() for name, check in checks.items()}
         ready = not any(parts.values())
         body: dict[str, Any] = {"ready": ready, "parts": {name: problem or "ok" for name, problem in parts.items()}}
-        failing = {name: problem for name, check in servers.items() if (problem := check()) is not None}
-        if failing:
-            body["servers"] = failing
+        if servers:
+            body["servers"] = {name: check() or "ok" for name, check in servers.items()}
         headers = {"cache-control": "no-store"} | ({} if ready else {"retry-after": "2"})
         return JSONResponse(body, status_code=200 if ready else 503, headers=headers)
 

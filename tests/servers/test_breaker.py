@@ -1,0 +1,170 @@
+"""When a server that cannot be reached is left alone, and how it is found again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+from typing import Any
+
+import pytest
+
+from counterseal.core.limits import LIMITS
+from counterseal.errors import ServerError
+from counterseal.httpclient import Client, Target
+from counterseal.servers.breaker import Breaker, GuardedHttp
+from counterseal.servers.http import Request, ServerHttp
+from tests.support.hostile import HostileServer, whole
+from tests.support.tokens import FixedClock
+
+N = LIMITS.server_failure_count
+
+
+class Guarded:
+    """A breaker, and what one call would notice of it."""
+
+    def __init__(self) -> None:
+        self.clock = FixedClock()
+        self.breaker = Breaker(LIMITS, self.clock.monotonic)
+
+    def fail(self) -> int:
+        """A call that reaches nothing. The seconds of Retry-After where it was not even tried, 0 where it was."""
+        try:
+            trial = self.breaker.enter()
+        except ServerError as error:
+            refused = error
+        else:
+            self.breaker.failed("no connection", trial)
+            return 0
+        assert refused.reason.code == "server_failing"
+        seconds = dict(refused.headers)[b"retry-after"].decode()
+        assert f"left alone for {seconds} s" in refused.message
+        return int(seconds)
+
+    def open(self) -> None:
+        for _ in range(N):
+            assert self.fail() == 0
+
+
+def test_so_many_failures_in_a_row_and_calls_are_refused_at_once() -> None:
+    one = Guarded()
+    assert [one.fail() for _ in range(N + 1)] == [0] * N + [1]
+    assert "not reached 5 times in a row, tried again in 1 s: no connection" in str(one.breaker.healthy())
+
+
+def test_an_answer_in_between_begins_the_count_anew() -> None:
+    one = Guarded()
+    for _ in range(3):
+        for _ in range(N - 1):
+            assert one.fail() == 0
+        one.breaker.enter()
+        one.breaker.worked()
+    assert one.fail() == 0
+    assert one.breaker.healthy() is None
+
+
+def test_each_rest_is_twice_as_long_up_to_a_ceiling_and_one_call_tries_after_it() -> None:
+    one = Guarded()
+    one.open()
+    rests = []
+    for _ in range(9):
+        rests.append(one.fail())
+        one.clock.advance(rests[-1])
+        assert one.fail() == 0
+    assert rests == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_while_one_call_tries_the_others_are_refused() -> None:
+    one = Guarded()
+    one.open()
+    one.clock.advance(1)
+    assert one.breaker.enter()
+    assert one.fail() == 1
+    one.breaker.worked()
+    assert not one.breaker.enter()
+    assert one.breaker.healthy() is None
+    one.open()  # and the next rest is a short one again
+    assert one.fail() == 1
+
+
+def test_a_trial_that_nobody_waited_for_is_tried_by_the_next_call() -> None:
+    one = Guarded()
+    one.open()
+    one.clock.advance(1)
+    one.breaker.given_up(one.breaker.enter())
+    assert one.breaker.enter()
+
+
+def test_calls_that_began_before_the_rest_make_it_no_longer() -> None:
+    one = Guarded()
+    trials = [one.breaker.enter() for _ in range(100)]
+    for trial in trials:
+        one.breaker.failed("no connection", trial)
+    assert one.fail() == 1
+
+
+def test_one_that_began_before_and_is_answered_ends_the_rest() -> None:
+    one = Guarded()
+    one.breaker.enter()
+    one.open()
+    one.breaker.worked()
+    assert one.fail() == 0
+
+
+async def send(http: GuardedHttp, url: str) -> str:
+    """`ok`, or the reason why not."""
+    try:
+        response = await http.send(Request("POST", Target(url), (), b"{}", None))
+    except ServerError as error:
+        return error.reason.code
+    response.abort()
+    return "ok"
+
+
+@contextlib.asynccontextmanager
+async def guarded(clock: FixedClock, **limits: Any) -> Any:
+
+    client = Client()
+    changed = dataclasses.replace(LIMITS, **limits)
+    try:
+        yield GuardedHttp(ServerHttp(client, changed), Breaker(changed, clock.monotonic))
+    finally:
+        await client.close()
+
+
+async def test_a_dead_server_is_not_connected_to_any_more_and_is_found_when_it_is_back() -> None:
+    clock = FixedClock()
+    with HostileServer(lambda heard, line: line.reset()) as server:
+        async with guarded(clock) as http:
+            assert [await send(http, server.url) for _ in range(N + 3)] == ["server_unreachable"] * N + [
+                "server_failing"
+            ] * 3
+            assert server.calls == N  # nothing was sent again, and nothing more
+            server.answer = lambda heard, line: line.send(whole(b"{}"))
+            clock.advance(1)
+            assert [await send(http, server.url) for _ in range(3)] == ["ok"] * 3
+
+
+async def test_a_server_that_hangs_counts_and_one_that_refuses_does_not() -> None:
+    with HostileServer(lambda heard, line: line.gone() and None) as server:
+        async with guarded(FixedClock(), server_idle_seconds=0.05) as http:
+            assert [await send(http, server.url) for _ in range(N + 1)] == ["server_timeout"] * N + ["server_failing"]
+        server.answer = lambda heard, line: line.send(whole(b"", "500 Internal Server Error"))
+        async with guarded(FixedClock()) as http:
+            assert {await send(http, server.url) for _ in range(N * 3)} == {"ok"}
+
+
+async def test_a_caller_who_leaves_says_nothing_about_the_server() -> None:
+    with HostileServer(lambda heard, line: line.gone() and None) as server:
+        async with guarded(FixedClock()) as http:
+            for _ in range(N + 1):
+                task = asyncio.ensure_future(send(http, server.url))
+                seen = server.calls
+                while server.calls == seen:
+                    await asyncio.sleep(0)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+            server.answer = lambda heard, line: line.send(whole(b"{}"))
+            assert await send(http, server.url) == "ok"
