@@ -22,6 +22,7 @@ _COMMANDS: Final = {
     "apikey": "Create, list, rotate, revoke and recognise API keys.",
     "keys": "The signing keys.",
     "token": "Look into a call token, verify one, or mint one by hand.",
+    "servers": "The servers: ask them, and see and approve changes of their tools.",
     "explain": "What would be decided about a call, and why.",
     "probe": "Attack a server with bad tokens, and report which it takes.",
     "audit": "Read and check the records.",

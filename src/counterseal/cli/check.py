@@ -11,22 +11,20 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import click
 
+from counterseal.cli import judgements
 from counterseal.clock import SystemClock
 from counterseal.config.compile import signing_algorithm, warnings
 from counterseal.config.load import load
 from counterseal.config.schema import Configuration
 from counterseal.errors import ConfigError
 from counterseal.gateway.hook_wiring import try_hooks
-from counterseal.gateway.judged import Judged, Level
 from counterseal.gateway.online import ask
 from counterseal.issuer.keys import from_file, from_text
 from counterseal.issuer.ring import KeyRing
-
-_COLOURS: Final[dict[Level, str | None]] = {"ok": "green", "note": None, "warning": "yellow", "problem": "red"}
 
 
 @click.command()
@@ -70,9 +68,9 @@ def check(config: Path, as_json: bool, online: bool) -> None:
     problems = sum(line.level == "problem" for one in judged for line in one.lines)
     if as_json:
         document = {"config": str(config), "ok": not problems, **summary, "warnings": noted}
-        click.echo(json.dumps(document | ({"online": [_plain(one) for one in judged]} if online else {})))
+        click.echo(json.dumps(document | ({"online": [judgements.plain(one) for one in judged]} if online else {})))
     elif online:
-        _show_online(judged)
+        judgements.show(judged, "online")
     sys.exit(1 if problems else 0)
 
 
@@ -142,26 +140,3 @@ def _plainly(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} ({place})" for name, place in value.items()) or "none"
     return (", ".join(value) or "none") if isinstance(value, list) else str(value)
-
-
-def _show_online(judged: Sequence[Judged]) -> None:
-    for one in judged:
-        click.echo(f"\n{one.kind} {one.name}")
-        for line in one.lines:
-            level = click.style(
-                f"{line.level:7}", fg=_COLOURS[line.level], bold=True if line.level == "problem" else None
-            )
-            click.echo(f"  {level}  {line.about:10}  {line.text}")
-    levels = [line.level for one in judged for line in one.lines]
-    counts = [_counted(levels.count(level), level) for level in ("problem", "warning") if level in levels]
-    told = ", ".join(counts) or ("ok" if judged else "nobody to ask")
-    click.echo(f"\nonline: {told}")
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}" + ("" if count == 1 else "s")
-
-
-def _plain(one: Judged) -> dict[str, Any]:
-    lines = [{"level": line.level, "about": line.about, "text": line.text, **line.facts} for line in one.lines]
-    return {"kind": one.kind, "name": one.name, "level": one.level, "lines": lines}

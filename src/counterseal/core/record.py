@@ -1,6 +1,7 @@
 """What one call leaves behind: an intent before it leaves, an outcome after it ended, or a refusal; a gather in place of
-the intent, where it is asked of several servers; a mint, where somebody made a token by hand; and a tool change, where a list
-showed a tool that is not the approved one."""
+the intent, where it is asked of several servers; and a mint, where somebody made a token by hand.
+
+Tools leave a change, where a list showed one that is not the approved one, and an approval, where somebody approved it."""
 
 from __future__ import annotations
 
@@ -161,6 +162,18 @@ def tool_change(
         "approved": approved,
         "seen": seen,
         "action": action,
+    }
+
+
+def tool_approval(record: str, server: str, tool: str, *, before: str | None, approved: str) -> dict[str, Any]:
+    """The entry of a definition that somebody approved by hand. Both are digests; before: None where none was approved."""
+    return {
+        "event": "tool_approval",
+        "record": record,
+        "server": server,
+        "name": tool,
+        "before": before,
+        "approved": approved,
     }
 
 

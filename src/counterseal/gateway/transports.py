@@ -79,7 +79,7 @@ def open_server(parts: ServerParts, name: str) -> Server:
 
 
 def _streamable_http(parts: ServerParts, name: str) -> Server:
-    http = StreamableHttp(_destination(parts, name), parts.http, parts.sessions, parts.decide, parts.limits)
+    http = StreamableHttp(destination(parts, name), parts.http, parts.sessions, parts.decide, parts.limits)
     return EitherEra(http, name, parts.countersign, parts.sessions, _CLIENT, parts.clock, parts.limits)
 
 
@@ -93,7 +93,7 @@ def _sse(parts: ServerParts, name: str) -> Server:
         most=limits.sse_session_count,
         idle_seconds=limits.sse_idle_seconds,
     )
-    connect = OpenStream(_destination(parts, name), parts.http, parts.countersign, limits)
+    connect = OpenStream(destination(parts, name), parts.http, parts.countersign, limits)
     return DuplexServer(spoken, connect, parts.sessions, parts.decide, parts.countersign, limits, parts.new_id)
 
 
@@ -125,7 +125,7 @@ def _openapi(parts: ServerParts, name: str) -> Server:
     # It brings a checker of schemas, which a gateway without such servers need not carry.
     from counterseal.gateway import openapi_wiring  # noqa: PLC0415
 
-    return openapi_wiring.open_server(parts.configuration, name, _destination(parts, name), parts.http, parts.decide)
+    return openapi_wiring.open_server(parts.configuration, name, destination(parts, name), parts.http, parts.decide)
 
 
 _TRANSPORTS: Final[Mapping[str, Callable[[ServerParts, str], Server]]] = {
@@ -136,7 +136,8 @@ _TRANSPORTS: Final[Mapping[str, Callable[[ServerParts, str], Server]]] = {
 }
 
 
-def _destination(parts: ServerParts, name: str) -> Destination:
+def destination(parts: ServerParts, name: str) -> Destination:
+    """Where a server with an address is. Raises secret.Unresolved where a secret has gone since the file was read."""
     configuration = parts.configuration
     static = tuple((header, secret.reveal()) for header, secret in static_headers(configuration, name))
     url = configuration.servers[name].url
