@@ -89,7 +89,7 @@ def list_servers(config: Path, as_json: bool) -> None:
     if not rows:
         click.echo("No servers. Write one under `servers:`; docs/configuration.md begins with an example.")
         return
-    lines = [("NAME", "TRANSPORT", "ADDRESS", "TOOLS", "ON CHANGE", "SIGNED", "AUDIENCE")]
+    lines: list[tuple[str, ...]] = [("NAME", "TRANSPORT", "ADDRESS", "TOOLS", "ON CHANGE", "SIGNED", "AUDIENCE")]
     for row in rows:
         tools = f"{row['pinned']} {'locked' if row['locked'] else 'pinned'}"
         tools += f", {row['changed']} changed" if row["changed"] else ""

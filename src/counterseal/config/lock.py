@@ -61,11 +61,12 @@ def write_lock(locked: Locked) -> str:
     servers = {
         server: {
             tool: {"digest": definition_digest(definition), "definition": definition}
-            for tool, definition in sorted(tools.items())
+            for tool, definition in tools.items()
         }
-        for server, tools in sorted(locked.items())
+        for server, tools in locked.items()
     }
-    return visible(json.dumps({"lock": _FORM, "servers": servers}, indent=2, ensure_ascii=False)) + "\n"
+    text = json.dumps({"lock": _FORM, "servers": servers}, indent=2, sort_keys=True, ensure_ascii=False)
+    return visible(text) + "\n"
 
 
 def _locked(value: Any) -> tuple[Locked, Sequence[tuple[Pointer, str]]]:

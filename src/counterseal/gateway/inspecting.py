@@ -55,6 +55,8 @@ _MAY: Final = (
     "tools/list",
     "io.counterseal/*",
 )
+_OVER: Final = frozenset({"server_refused", "server_unreachable", "server_timeout"})
+"""After these a handshake in another revision says nothing new."""
 _OWN_ANSWER: Final = "answered by the gateway"
 _SECONDS: Final = 10.0
 _LONGEST: Final = 800
@@ -156,7 +158,7 @@ class _Asking:
         started = perf_counter()
         modern, why = await self._try(_discovery(name))
         is_modern = modern is not None and _OWN_ANSWER not in (modern[0].note or "") and "result" in modern[1]
-        if isinstance(why, Denied) or _told(why) == "server_refused":
+        if isinstance(why, Denied) or _told(why) in _OVER:
             found.lines.append(self._problem(name, why))
             return
         legacy, why_legacy = None, None

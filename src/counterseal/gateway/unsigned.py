@@ -6,7 +6,7 @@ but a list, holds no credential of a caller's, and what comes back is not kept. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -25,7 +25,7 @@ from counterseal.wire.eventstream import Reader
 _ABOUT: Final = "unsigned"
 _REFUSED: Final = frozenset({401, 403, 407})
 _READ_BYTES: Final = 1024 * 1024
-_EVENTS_SECONDS: Final = 5.0
+_EVENTS_SECONDS: Final = 20.0
 _BOTH: Final = "application/json, text/event-stream"
 _MEND: Final = "whoever reaches it can call it: let it verify call tokens (docs/verifying.md)"
 
@@ -82,7 +82,8 @@ class Unsigned:
             try:
                 if stream.status in _REFUSED:
                     return _refuses(stream.status)
-                named = await self._named(stream) if stream.status == 200 else None
+                chunks = stream.chunks()  # held on to, because the stream ends with it
+                named = await self._named(chunks) if stream.status == 200 else None
                 if named is None:
                     return Line("note", _ABOUT, f"it answers {stream.status} to a request without a call token")
                 message = {**bridge.initialize(LEGACY[0], *self._client), "id": 1}
@@ -146,9 +147,9 @@ class Unsigned:
             response.abort()
         return last
 
-    async def _named(self, stream: Response) -> Target | None:
+    async def _named(self, chunks: AsyncIterator[bytes]) -> Target | None:
         reader = Reader(self._limits.server_event_bytes)
-        async for chunk in stream.chunks():
+        async for chunk in chunks:
             for event in reader.feed(chunk):
                 if event.event == b"endpoint" and event.data is not None:
                     try:
