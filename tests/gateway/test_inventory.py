@@ -50,7 +50,7 @@ def importers_of(name: str) -> set[str]:
         ("Contained", {"gateway/hook_wiring.py"}),
         ("Verified", {"jose/jws.py", "verify/verifier.py"}),
         ("ANONYMOUS", set()),
-        ("ServerHttp", {"gateway/wiring.py"}),
+        ("ServerHttp", {"gateway/wiring.py", "gateway/inspecting.py"}),
         ("StreamableHttp", {"gateway/transports.py"}),
         ("DuplexServer", {"gateway/transports.py"}),
         ("OpenApi", {"gateway/openapi_wiring.py"}),
@@ -69,16 +69,16 @@ def test_a_caller_is_made_where_a_credential_was_checked_and_nowhere_else() -> N
     made_up_for_a_probe = {"gateway/probe/forge.py"}
     of_a_credential = {"identity/api_key.py", "identity/own_keys.py", "identity/identify.py", "identity/accept.py"}
     whom_litellm_let_in = {"integrations/litellm/callers.py"}  # where its configuration says that its word counts
-    assert callers_of("Caller") == of_a_credential | made_up_for_a_probe | whom_litellm_let_in
+    the_gateway_itself = {"gateway/inspecting.py"}
+    assert callers_of("Caller") == of_a_credential | made_up_for_a_probe | whom_litellm_let_in | the_gateway_itself
 
 
 def test_a_request_to_a_server_is_made_in_one_place_for_each_transport_from_a_permit() -> None:
-    """Invariant 5, S6."""
-    assert {file for file in callers_of("Request") if file.startswith(("servers", "gateway"))} == {
-        "servers/openapi.py",
-        "servers/streamable_http.py",
-        "servers/sse.py",
-    }
+    """Invariant 5, S6. The one without is for a command that looks whether a server refuses it, and no part of a gateway."""
+    from_a_permit = {"servers/openapi.py", "servers/streamable_http.py", "servers/sse.py"}
+    found = {file for file in callers_of("Request") if file.startswith(("servers", "gateway"))}
+    assert found == from_a_permit | {"gateway/unsigned.py"}
+    assert importers_of("Unsigned") == {"gateway/inspecting.py"}
 
 
 def test_m_28_a_program_is_started_from_the_configuration_alone() -> None:

@@ -32,7 +32,7 @@ def check_keys_are_shared(configuration: Configuration) -> None:
     if configuration.store == "memory:" and configuration.keys.source == "store":
         raise ConfigError(
             f"{configuration.place_of('store')}: store: `memory:` keeps the signing keys in the process that serves, so no "
-            "server would accept this token; use `sqlite:PATH`"
+            "server would accept a token of this command; use `sqlite:PATH`"
         )
 
 

@@ -13,7 +13,6 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from time import perf_counter
 from typing import Any, Final
 
 from msgspec.structs import replace as changed
@@ -28,7 +27,8 @@ from counterseal.core.methods import END_SESSION, LEGACY, MODERN
 from counterseal.core.patterns import Patterns
 from counterseal.core.policy import Rule
 from counterseal.core.reply import Reply
-from counterseal.errors import CallError, ConfigError, ServerError
+from counterseal.errors import CallError, ServerError
+from counterseal.gateway.by_hand import check_keys_are_shared
 from counterseal.gateway.ids import Ids
 from counterseal.gateway.judged import Judged, Line
 from counterseal.gateway.listing import Listing, response_of, whole
@@ -82,11 +82,7 @@ async def inspect(
     configuration: Configuration, names: Sequence[str], clock: Clock, *, limits: Limits = LIMITS
 ) -> tuple[Inspected, ...]:
     """Ask the servers of these names, which are configured. Raises ConfigError."""
-    if configuration.store == "memory:" and configuration.keys.source == "store":
-        raise ConfigError(
-            f"{configuration.place_of('store')}: store: `memory:` keeps the signing keys in the process that serves, so no "
-            "server would accept a token of this command; use `sqlite:PATH`"
-        )
+    check_keys_are_shared(configuration)
     patient = replace(
         limits,
         server_idle_seconds=min(_SECONDS, limits.server_idle_seconds),
@@ -117,7 +113,14 @@ class _Asking:
         pipeline = replace(parts.pipeline, policy=policy, pins=None)
         self._countersign = OwnCalls(lambda: pipeline.recorder, pipeline.permit)
         server_parts = ServerParts(
-            parts.configuration, http, parts.sessions, self._see, self._countersign, limits, self._new_id
+            parts.configuration,
+            http,
+            parts.sessions,
+            self._see,
+            self._countersign,
+            limits,
+            self._new_id,
+            parts.pipeline.clock,
         )
         self._servers: dict[str, Server] = {
             name: open_server(server_parts, name) for name in parts.configuration.servers
@@ -155,7 +158,8 @@ class _Asking:
     # ---- with a token ----
 
     async def _signed(self, name: str, found: Inspected) -> None:
-        started = perf_counter()
+        now = asyncio.get_running_loop().time
+        started = now()
         modern, why = await self._try(_discovery(name))
         is_modern = modern is not None and _OWN_ANSWER not in (modern[0].note or "") and "result" in modern[1]
         if isinstance(why, Denied) or _told(why) in _OVER:
@@ -165,7 +169,7 @@ class _Asking:
         if not is_modern:
             legacy, why_legacy = await self._try(_handshake(name))
         shaken = legacy if legacy is not None and "result" in legacy[1] else None
-        took = round((perf_counter() - started) * 1000)
+        took = round((now() - started) * 1000)
         if not is_modern and shaken is None:
             answered = (legacy or modern or (None, {}))[1]
             found.lines.append(self._problem(name, why_legacy or why, answered))
