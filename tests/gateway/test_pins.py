@@ -89,6 +89,24 @@ async def test_m_14_the_answer_that_shows_a_change_already_holds_it_back(
     assert "'get_a' changed; on_tool_change is hold; `counterseal servers diff weather`" in warning.message
 
 
+async def test_the_address_of_all_servers_shows_and_calls_no_changed_tool_either(
+    server: HostileServer, folder: Path, tools: Tools
+) -> None:
+    async with open_gateway(written(folder, server)) as gateway:
+        assert await names(gateway, server="") == ["weather__get_a", "weather__get_b"]
+        assert await called(gateway, "weather__get_a", server="") == "ok"
+        tools.tools[0] = tool("get_a", EVIL)
+        assert await names(gateway, server="") == ["weather__get_b"]
+        before = tools.heard("tools/call")
+        assert await called(gateway, "weather__get_a", server="") == "tool_changed"
+        assert await called(gateway, "get_a") == "tool_changed"
+        assert tools.heard("tools/call") == before
+        assert await called(gateway, "weather__get_b", server="") == "ok"
+    async with open_gateway(written(folder, server)) as gateway:  # and after a start
+        assert await called(gateway, "weather__get_b", server="") == "ok"
+        assert await called(gateway, "weather__get_a", server="") == "tool_changed"
+
+
 @pytest.mark.parametrize(
     "change",
     [

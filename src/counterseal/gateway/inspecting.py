@@ -150,9 +150,9 @@ class _Asking:
             found.lines.append(Line("warning", "pins", waiting))
         return found
 
-    def _see(self, _: Caller, server: str, use: str, name: str, item: bytes | memoryview) -> bool:
+    def _see(self, _: Caller, call: Call, use: str, name: str, item: bytes | memoryview) -> bool:
         if use == "tools/call":
-            self._found[server].definitions[name] = bytes(item)
+            self._found[call.server].definitions[name] = bytes(item)
         return True
 
     # ---- with a token ----

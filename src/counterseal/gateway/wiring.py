@@ -298,9 +298,7 @@ def _may(
     A whole list is one for the gateway itself, which decides about what it shows of it.
     """
     approved = method != "tools/call" or pins.vet(caller, call.server, name, item)
-    return approved and (
-        call.whole or isinstance(policy.decide_operation(caller, call.server, method, name), Allowed)
-    )
+    return approved and (call.whole or isinstance(policy.decide_operation(caller, call.server, method, name), Allowed))
 
 
 def _decode(sessions: Sessions, servers: Mapping[str, Server], inbound: Inbound, caller: Caller) -> Call:

@@ -97,9 +97,7 @@ class OpenApi:
         if call.shape is not Shape.REQUEST:
             return Reply(202, (), b"", note="dropped: an HTTP API takes no notifications")
         if call.method != "tools/call":
-            body = self._hosted.answer(
-                call, partial(self._decide, permit.caller, call, "tools/call"), self._limits
-            )
+            body = self._hosted.answer(call, partial(self._decide, permit.caller, call, "tools/call"), self._limits)
             return Reply(200, _JSON, body, is_error=False, note="answered by the gateway")
         tool = self._tools.get(call.name or "")
         if tool is None:
