@@ -57,12 +57,12 @@ class ServerPins:
         return len(self._changed)
 
     def unlike(self, tool: str) -> bool:
-        """Whether what was shown last is not what is approved."""
-        return tool in self._changed
+        """Whether what was shown last is not what is approved, or nothing of this name could be."""
+        return tool in self._changed or (self.locked and tool not in self._approved)
 
     def unknown(self, tool: str) -> bool:
         """Whether something is approved, and nothing was shown since the start."""
-        return tool not in self._seen and (self.locked or tool in self._approved)
+        return tool not in self._seen and tool in self._approved
 
     def vet(self, caller: Caller, tool: str, text: bytes, now: float) -> bool:
         """Take note of a definition that a list shows to this caller. Whether it may stand in that list."""

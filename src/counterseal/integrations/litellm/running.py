@@ -11,7 +11,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from counterseal.clock import Clock, SystemClock
@@ -62,6 +62,8 @@ class Running:
         try:
             async with AsyncExitStack() as stack:
                 parts = await open_parts(self._configuration, self._clock, stack, background=True)
+                # LiteLLM speaks to the servers, so nothing is asked of them from here: what is known of their tools decides.
+                parts = replace(parts, pipeline=replace(parts.pipeline, pins=parts.pins.remembered))
                 stack.callback(self._closing)
                 opened.set_result(Opened(parts, await parts.store.secret(LITELLM_KEYS)))
                 await asyncio.Event().wait()
