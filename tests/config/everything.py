@@ -140,6 +140,7 @@ EVERYTHING: dict[str, Any] = {
             "signer": {"channel_token_discovery_uri": SIGNER["channel_token_discovery_uri"]},
         },
     },
+    "litellm": {"names": {"forecasts": "weather"}, "groups": {"dev": ["weather", "files"]}, "separator": "-"},
     "policy": [
         {
             "permit": {
@@ -222,6 +223,8 @@ def general(steps: tuple[str | int, ...]) -> tuple[str, ...]:
         ("policy", "[]", "permit", "callers"),
         *((*signer, f"{operation}_claims") for signer in _SIGNERS for operation in ("add", "set")),
         ("hooks", "[]", "with"),
+        ("litellm", "names"),
+        ("litellm", "groups"),
     )
     for index in range(1, len(text)):
         if text[:index] in free:

@@ -43,4 +43,4 @@ def test_the_warning_that_is_shown_is_one_that_check_tells(folder: Path, monkeyp
 def test_every_parameter_and_every_key_of_a_server_is_in_a_table() -> None:
     told = {word for cells in pages.rows(PAGE) for word in re.findall(r"`([a-z_]+)(?:: [^`]*)?`", cells[0])}
     assert set(parameters.READ) <= told
-    assert set(servers.READ) - {"mcp_info", "server_name", "allow_all_keys", "mcp_access_groups"} <= told
+    assert set(servers.READ) - {"mcp_info", "server_name", "allow_all_keys"} <= told

@@ -26,6 +26,7 @@ from counterseal.errors import CallError, Unauthenticated
 from counterseal.gateway.admission import Admission
 from counterseal.gateway.aggregate.handler import Aggregate, schema_of_all
 from counterseal.gateway.batch import BatchHandler
+from counterseal.gateway.litellm_addresses import LitellmAddresses
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Recorder
 from counterseal.hooks.observing import Observe
@@ -42,6 +43,7 @@ from counterseal.servers.http import ServerHttp
 from counterseal.servers.session import Sessions
 from counterseal.servers.streamable_http import Destination, StreamableHttp
 from counterseal.wire import envelope
+from counterseal.wire.aggregate.names import OURS, Spelling
 from tests.hooks.making import hooks as put_together
 from tests.servers.permits import PARAMS
 from tests.support.hostile import SESSION, Heard, HostileServer
@@ -81,7 +83,7 @@ class Known:
 class Built:
     """One gateway and what can be seen of it."""
 
-    handler: BatchHandler
+    handler: BatchHandler | LitellmAddresses
     pipeline: Pipeline
     sink: MemorySink
     server: HostileServer
@@ -110,6 +112,7 @@ async def built(
     limits: Limits = LIMITS,
     anonymous: bool = False,
     others: Mapping[str, Destination] | None = None,
+    litellm: Mapping[str, tuple[str, ...]] | None = None,
     header: str = "Authorization",
     static: Sequence[tuple[str, str]] = (),
     bind_arguments: bool = True,
@@ -123,7 +126,8 @@ async def built(
 ) -> AsyncIterator[Built]:
     """others: more servers by name. static, header: of the server `weather`. scopes: those that a token needs. channel: how
     `weather` takes channel tokens. trusted: networks whose headers may name a subject there, by the names in sources. hooks:
-    gates and claim sources; observe: whom each call's end is told to. alone: as `Aggregate` takes it."""
+    gates and claim sources; observe: whom each call's end is told to. alone: as `Aggregate` takes it. litellm: LiteLLM's
+    addresses, with these names."""
     clock, sink, known = FixedClock(), MemorySink(), Known()
     ring = KeyRing.of([LocalSigner(private_key("ES256"), "ES256")])
     sessions = Sessions(SEAL, clock, limits)
@@ -135,11 +139,12 @@ async def built(
         return call.whole or isinstance(policy.decide_operation(caller, call.server, method, item), Allowed)
 
     servers = {name: StreamableHttp(one, http, sessions, may, limits) for name, one in destinations.items()}
+    spelling = OURS if litellm is None else Spelling("-", tuple(servers))
 
     def decode(inbound: Inbound, caller: Caller) -> Any:
         room = servers.get(inbound.server)
         opens = partial(sessions.open, caller, inbound.server)
-        schema = room.schema if room is not None else partial(schema_of_all, servers)
+        schema = room.schema if room is not None else partial(schema_of_all, servers, spelling=spelling)
         return envelope.decode(inbound, limits, opens, schema)
 
     numbers = itertools.count()
@@ -184,9 +189,12 @@ async def built(
         limits,
         lambda: f"own-{next(numbers)}",
         {"name": "counterseal", "version": "1"},
+        spelling=spelling,
         alone=alone,
     )
-    handler = BatchHandler(aggregate, sessions.open, limits)
+    handler: Any = BatchHandler(aggregate, sessions.open, limits)
+    if litellm is not None:
+        handler = LitellmAddresses(aggregate, sessions.open, limits, litellm)
     try:
         yield Built(handler, pipeline, sink, server, sessions, known, clock, headers)
     finally:

@@ -106,7 +106,8 @@ def running(server: HostileServer, *, origins: tuple[str, ...] = (), **changes: 
     async def gateway() -> AsyncIterator[Gateway]:
         async with built(server, **changes) as one:
             made.append(one)
-            yield Gateway(ISSUER, one.handler, DOCUMENTS, checks, one.identity_headers, origins)
+            is_litellm = changes.get("litellm") is not None
+            yield Gateway(ISSUER, one.handler, DOCUMENTS, checks, one.identity_headers, origins, is_litellm=is_litellm)
 
     with serving(App(gateway)) as port:
         yield Running(port, made[0], server, checks)

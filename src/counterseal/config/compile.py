@@ -19,6 +19,7 @@ from counterseal.core.scope import AllowedScopes
 from counterseal.jose.algorithms import EXPERIMENTAL
 from counterseal.servers.process import environment
 from counterseal.servers.stdio import Program
+from counterseal.wire.aggregate.names import OURS, Spelling
 
 _MANY_MACHINES: Final = (16, 48)
 """A network with fewer bits fixed than these, of IPv4 and of IPv6, is rarely meant as a whole."""
@@ -68,6 +69,22 @@ def signing_algorithm(
     """
     algorithms = configuration.keys.algorithms or (first_algorithm,)
     return configuration.signer_of(server_name).algorithm or algorithms[0]
+
+
+def spelling_of(configuration: Configuration) -> Spelling:
+    """What tools and prompts are called where several servers have one address."""
+    if configuration.litellm is None:
+        return OURS
+    return Spelling(configuration.litellm.separator, tuple(configuration.servers))
+
+
+def names_of(configuration: Configuration) -> dict[str, tuple[str, ...]]:
+    """What stands for which servers in LiteLLM's addresses."""
+    found: dict[str, tuple[str, ...]] = {name: (name,) for name in configuration.servers}
+    if configuration.litellm is not None:
+        found |= {name: (server,) for name, server in configuration.litellm.names.items()}
+        found |= configuration.litellm.groups
+    return found
 
 
 def required_scopes(configuration: Configuration) -> tuple[str, ...]:

@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -18,6 +18,7 @@ from pydantic import ValidationInfo as Info
 from counterseal.config.addresses import Host, Origin, OwnIssuer
 from counterseal.config.callers import DEFAULT_ALGORITHMS, Callers
 from counterseal.config.hooks import Hooks
+from counterseal.config.litellm_addresses import LitellmAddresses
 from counterseal.config.part import Part, nothing
 from counterseal.config.policy import Rule
 from counterseal.config.problems import Faults, later, nearest, wrong
@@ -98,6 +99,7 @@ class Configuration(Part):
     signer: Signer = Field(default_factory=Signer)
     on_tool_change: OnToolChange = "hold"
     servers: Annotated[Mapping[ServerName, Server], AfterValidator(frozen)] = Field(default_factory=nothing)
+    litellm: LitellmAddresses | None = None
     policy: tuple[Rule, ...] = ()
     hooks: Hooks = ()
     # Not `Audit()`: its folder is relative to that of the file.
@@ -190,6 +192,26 @@ class Configuration(Part):
         faults.check()
         return servers
 
+    @field_validator("litellm")
+    @classmethod
+    def _told_apart(cls, litellm: LitellmAddresses | None, info: Info) -> LitellmAddresses | None:
+        if litellm is None or "servers" not in info.data:
+            return litellm
+        faults, servers = Faults(), info.data["servers"]
+        for name, meant in litellm.names.items():
+            _check_address(name, (meant,), servers, faults, "names")
+        for name, several in litellm.groups.items():
+            _check_address(name, several, {**servers, **litellm.names}, faults, "groups")
+        for one in servers:
+            for other in servers:
+                if other != one and other.startswith(one + litellm.separator):
+                    faults.add(
+                        f"cannot tell tools of `{one}` from those of `{other}`: rename one of these servers, or choose another",
+                        "separator",
+                    )
+        faults.check()
+        return litellm
+
     @field_validator("policy")
     @classmethod
     def _known_servers(cls, policy: tuple[Rule, ...], info: Info) -> tuple[Rule, ...]:
@@ -203,6 +225,16 @@ class Configuration(Part):
                     faults.add(what, index, "deny" if rule.permit is None else "permit", "servers", position)
         faults.check()
         return policy
+
+
+def _check_address(name: str, meant: Sequence[str], taken: Mapping[str, Any], faults: Faults, key: str) -> None:
+    """A name in LiteLLM's addresses. taken: what is the name of something already."""
+    if name in taken:
+        faults.add("is the name of something else: choose another", key, name)
+    for index, one in enumerate(meant):
+        if not isinstance(taken.get(one), Server):
+            servers = [other for other, what in taken.items() if isinstance(what, Server)]
+            faults.add(f"is not the name of a server{nearest(one, servers)}", key, name, *([index] * (key == "groups")))
 
 
 def _is_shared(signer: Signer) -> bool:

@@ -21,7 +21,7 @@ from counterseal.audit.sink import Sink
 from counterseal.audit.sinks import FileSink, MemorySink
 from counterseal.clock import Clock, SystemClock
 from counterseal.config.callers import DEFAULT_ALGORITHMS
-from counterseal.config.compile import compile_policy, required_scopes, signing_algorithm
+from counterseal.config.compile import compile_policy, names_of, required_scopes, signing_algorithm, spelling_of
 from counterseal.config.compile_claims import signer_settings
 from counterseal.config.load import load
 from counterseal.config.lock import read_lock
@@ -39,6 +39,7 @@ from counterseal.gateway.hook_wiring import Opened, open_hooks
 from counterseal.gateway.identity_wiring import Check, identity_headers, key_header, open_identify
 from counterseal.gateway.ids import Ids
 from counterseal.gateway.listing import Listing
+from counterseal.gateway.litellm_addresses import LitellmAddresses
 from counterseal.gateway.own_calls import OwnCalls
 from counterseal.gateway.passthrough import Passthrough
 from counterseal.gateway.pin_keeping import PinKeeping
@@ -59,6 +60,7 @@ from counterseal.servers.session import Sessions
 from counterseal.store.open import open_store
 from counterseal.store.port import AUDIT_MAC, PAIRWISE, SESSION_SEAL, SigningKeyRow, Store
 from counterseal.wire import envelope
+from counterseal.wire.aggregate.names import Spelling
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Gateway:
 
     documents: path to JSON text of everything under `/.well-known/`. checks: the parts of `/readyz`. identity_headers: takes out
     what a peer must not send. origins: whose pages may call. servers: each server by its name, asked for what is wrong with it;
-    the gateway is ready without it.
+    the gateway is ready without it. is_litellm: addresses are LiteLLM's.
     """
 
     issuer: str
@@ -77,6 +79,7 @@ class Gateway:
     identity_headers: IdentityHeaders
     origins: tuple[str, ...] = ()
     servers: Mapping[str, Check] = field(default_factory=dict)
+    is_litellm: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +135,13 @@ async def open_gateway(
             {"name": "counterseal", "version": __version__},
             unkept=frozenset(parts.pipeline.passthrough),
             alone=alone,
+            spelling=spelling_of(configuration),
         )
         stack.push_async_callback(aggregate.close)
         yield Gateway(
             issuer=configuration.issuer,
-            handler=BatchHandler(aggregate, parts.sessions.open, LIMITS),
+            handler=_handler(configuration, aggregate, parts.sessions),
+            is_litellm=configuration.litellm is not None,
             documents=_documents(configuration, parts.ring, required_scopes(configuration)),
             checks=parts.checks,
             identity_headers=parts.identity_headers,
@@ -196,7 +201,7 @@ async def open_parts(
             configuration, store, clock, stack, checks, headers=headers, background=background
         ),
         admission=Admission(LIMITS),
-        decode=partial(_decode, sessions, servers),
+        decode=partial(_decode, sessions, servers, spelling_of(configuration)),
         policy=policy,
         signers={
             name: signer_settings(
@@ -273,6 +278,12 @@ def _passthrough(configuration: Configuration) -> dict[str, Passthrough]:
     }
 
 
+def _handler(configuration: Configuration, aggregate: Aggregate, sessions: Sessions) -> Handler:
+    if configuration.litellm is None:
+        return BatchHandler(aggregate, sessions.open, LIMITS)
+    return LitellmAddresses(aggregate, sessions.open, LIMITS, names_of(configuration))
+
+
 async def _keep_pins(pins: Pins, store: Store, stack: AsyncExitStack, *, background: bool) -> None:
     """What was approved is known before the first call."""
     keeping = PinKeeping(store, pins.servers)
@@ -301,13 +312,15 @@ def _may(
     return approved and (call.whole or isinstance(policy.decide_operation(caller, call.server, method, name), Allowed))
 
 
-def _decode(sessions: Sessions, servers: Mapping[str, Server], inbound: Inbound, caller: Caller) -> Call:
+def _decode(
+    sessions: Sessions, servers: Mapping[str, Server], spelling: Spelling, inbound: Inbound, caller: Caller
+) -> Call:
     server = servers.get(inbound.server)
     return envelope.decode(
         inbound,
         LIMITS,
         partial(sessions.open, caller, inbound.server),
-        server.schema if server is not None else partial(schema_of_all, servers),
+        server.schema if server is not None else partial(schema_of_all, servers, spelling=spelling),
     )
 
 

@@ -46,7 +46,14 @@ class App:
         try:
             async with self._gateway() as gateway:
                 hosts = Hosts(gateway.issuer, gateway.origins)
-                self._mcp = McpEndpoint(gateway.handler, hosts, Cors(gateway.origins), gateway.identity_headers, LIMITS)
+                self._mcp = McpEndpoint(
+                    gateway.handler,
+                    hosts,
+                    Cors(gateway.origins),
+                    gateway.identity_headers,
+                    LIMITS,
+                    is_litellm=gateway.is_litellm,
+                )
                 self._rest = _rest(gateway)
                 await send({"type": "lifespan.startup.complete"})
                 await receive()

@@ -23,15 +23,27 @@ from counterseal.wire import jsonrpc
 from counterseal.wire.eventstream import Event
 
 _PATH: Final = re.compile(rb"/mcp(?:/([A-Za-z0-9][A-Za-z0-9_-]{0,63}))?")
+# LiteLLM's addresses: several names with commas, before or after `mcp`, and a slash at the end.
+_NAMES: Final = rb"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}(?:,[A-Za-z0-9][A-Za-z0-9_.-]{0,63}){0,31}"
+_LITELLM_PATH: Final = re.compile(rb"/mcp(?:/(%b))?/?|/(?!mcp/)(%b)/mcp/?" % (_NAMES, _NAMES))
 _RETRY_AFTER: Final = (b"retry-after", b"2")
 
 
 class McpEndpoint:
-    """Answers every address that begins with `/mcp`."""
+    """Answers every address that begins with `/mcp`, and LiteLLM's where it has those (`is_litellm`)."""
 
     def __init__(
-        self, pipeline: Handler, hosts: Hosts, cors: Cors, identity_headers: IdentityHeaders, limits: Limits
+        self,
+        pipeline: Handler,
+        hosts: Hosts,
+        cors: Cors,
+        identity_headers: IdentityHeaders,
+        limits: Limits,
+        *,
+        is_litellm: bool = False,
     ) -> None:
+        self._path = _LITELLM_PATH if is_litellm else _PATH
+        self._is_litellm = is_litellm
         self._pipeline = pipeline
         self._hosts = hosts
         self._cors = cors
@@ -39,11 +51,17 @@ class McpEndpoint:
         self._limits = limits
         self._calls = 0
 
+    def answers(self, url: bytes) -> bool:
+        """Whether a request to this target, of the path and its query, is for `__call__`."""
+        return url.startswith(b"/mcp") or (
+            self._is_litellm and self._path.fullmatch(url.partition(b"?")[0]) is not None
+        )
+
     async def __call__(self, exchange: Exchange) -> None:
         """Answer one request. Raises CallerLeft where nobody waits for the answer any more."""
         self._calls += 1
         try:
-            head = _head(exchange, self._identity_headers)
+            head = self._head(exchange)
             if head.all(b"origin"):
                 exchange.more_headers = self._cors.headers(head)
             await self._serve(head, exchange)
@@ -51,6 +69,17 @@ class McpEndpoint:
             await _refuse(error, exchange)
         finally:
             self._calls -= 1
+
+    def _head(self, exchange: Exchange) -> Inbound:
+        """The request without its body, and without headers that this peer must not send.
+
+        server: what stands in the path; empty for `/mcp` and for what is no address at all.
+        """
+        path = self._path.fullmatch(exchange.path)
+        server = (path[path.lastindex or 0].decode() if path.lastindex else "") if path is not None else ""
+        return self._identity_headers.admitted(
+            Inbound(exchange.verb, server, tuple(exchange.headers), b"", exchange.peer)
+        )
 
     async def _serve(self, head: Inbound, exchange: Exchange) -> None:
         try:
@@ -79,7 +108,7 @@ class McpEndpoint:
         try:
             if self._calls > self._limits.calls_per_worker:
                 raise CallError("overloaded", "the gateway carries as many calls as it may")
-            if not inbound.server and exchange.path != b"/mcp":
+            if not inbound.server and exchange.path != b"/mcp" and not self._path.fullmatch(exchange.path):
                 raise BadCall(
                     "server_unknown", "there is no such address: servers are at /mcp/{server}, and all of them at /mcp"
                 )
@@ -110,16 +139,6 @@ class McpEndpoint:
             raise BadCall("too_large", f"the body has more than {limit} bytes") from None
         except TimeoutError:
             raise BadCall("invalid_request", "the body did not arrive in time") from None
-
-
-def _head(exchange: Exchange, identity_headers: IdentityHeaders) -> Inbound:
-    """The request without its body, and without headers that this peer must not send.
-
-    server: empty for `/mcp` and for what is no address at all.
-    """
-    path = _PATH.fullmatch(exchange.path)
-    server = (path[1] or b"").decode() if path is not None else ""
-    return identity_headers.admitted(Inbound(exchange.verb, server, tuple(exchange.headers), b"", exchange.peer))
 
 
 class _Watch:

@@ -24,7 +24,6 @@ _TOO_LARGE = (
     b"content-length: 36\r\n\r\nthe header block is over the ceiling"
 )
 
-_MCP: Final = b"/mcp"
 _READ_AHEAD: Final = 64 * 1024
 """Bytes of a body that are taken from the socket before somebody asks for them."""
 
@@ -189,7 +188,7 @@ class CeilingProtocol(HttpToolsProtocol):
             raise _NotTaken
         elif parser.should_upgrade():
             raise _NotTaken  # the parser stops here, so that the body would be read as the next request (H-01)
-        elif url.startswith(_MCP):
+        elif self.app.mcp.answers(url):
             self._exchange(url, version)
         else:
             self._begin_asgi(url)

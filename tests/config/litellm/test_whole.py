@@ -113,9 +113,30 @@ def test_what_keeps_callers_out_and_cannot_be_read_is_an_error_and_no_warning(ke
     assert f"general_settings.{key}: keeps callers out" in problem
 
 
-def test_access_groups_are_told() -> None:
-    data = file(servers={"weather": {**SERVER["weather"], "access_groups": ["dev"]}})
-    assert any("access groups" in line for line in told(data, "mcp_servers"))
+# ---- addresses ----
+
+
+def test_access_groups_are_names_for_their_servers_and_it_is_told_that_they_permit_nothing() -> None:
+    weather, notes = {**SERVER["weather"], "access_groups": ["dev", "ops"]}, {"url": "https://notes.internal"}
+    data = file(servers={"weather": weather, "notes": {**notes, "mcp_access_groups": ["dev"]}})
+    addresses = loaded(data).litellm
+    assert addresses is not None
+    assert dict(addresses.groups) == {"dev": ("weather", "notes"), "ops": ("weather",)}
+    assert any("access groups, which permit nothing here" in line for line in told(data, "mcp_servers"))
+
+
+def test_a_server_with_an_alias_keeps_its_name_as_a_further_one() -> None:
+    addresses = loaded(file(servers={"my weather": {**SERVER["weather"], "alias": "w"}})).litellm
+    assert addresses is not None
+    assert dict(addresses.names) == {"my_weather": "w"}
+    assert addresses.separator == "-"
+
+
+def test_the_separator_comes_from_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MCP_TOOL_PREFIX_SEPARATOR", ".")
+    addresses = loaded(file()).litellm
+    assert addresses is not None
+    assert addresses.separator == "."
 
 
 # ---- the YAML ----

@@ -121,3 +121,28 @@ def test_a_name_without_a_server_is_refused_with_how_names_look(method: str, par
         names.for_one(call(method, params, server=""))
     assert refused.value.reason.code == "invalid_params"
     assert "{server}" in refused.value.message
+
+
+# ---- LiteLLM's spelling ----
+
+
+@given(st.lists(SERVERS, min_size=1, max_size=4, unique=True), TEXTS)
+def test_with_a_separator_that_names_may_hold_the_servers_say_where_it_is(servers: list[str], name: str) -> None:
+    told_apart = [one for one in servers if not any(one != other and one.startswith(f"{other}-") for other in servers)]
+    spelling = names.Spelling("-", tuple(told_apart))
+    for server in told_apart:
+        assert spelling.parted(spelling.joined(server, name)) == (server, name)
+
+
+@pytest.mark.parametrize("name", ["", "get", "notes", "note-get", "Notes-get", "notes__get", "-get"])
+def test_in_litellms_spelling_only_what_a_server_begins_is_a_name(name: str) -> None:
+    assert names.Spelling("-", ("notes",)).parted(name) is None
+    assert names.Spelling("-", ("notes",)).parted("notes-get") == ("notes", "get")
+
+
+def test_at_the_address_of_one_server_its_own_names_are_taken_and_nowhere_else() -> None:
+    spelling = names.Spelling("-", ("notes", "mail"))
+    named = call("tools/call", {"name": "get", "arguments": {}}, server="")
+    assert names.for_one(named, spelling, "notes").server == "notes"
+    with pytest.raises(BadCall):
+        names.for_one(named, spelling)

@@ -208,7 +208,7 @@ def _provider(signing: Signing, *, has_key: bool) -> None:
     else:
         out.safer(
             at,
-            "has no `verify_audience`: LiteLLM would take tokens for anybody, here only for the address that is called",
+            "has no `verify_audience`: LiteLLM would take tokens for anybody, here only for the address of this gateway, `/mcp`",
         )
     places = {"discovery_uri": at, "allow_insecure_loopback": at, "issuer": issuer_at, "audience": audience_at}
     out.put_list(("callers", "issuers"), [entry], at, [{key: places.get(key, at) for key in entry}])

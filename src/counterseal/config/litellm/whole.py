@@ -57,6 +57,7 @@ def translate(litellm: Document, environment: Mapping[str, str]) -> Translated:
     has_key = _master_key(out)
     signer(out, signing, at, has_key=has_key, port=PORT)
     known = servers(out)
+    _addresses(out, known)
     _policy(out, known)
     out.put(("audit",), {"sink": "file:audit/"}, comment="one record for each call")
     _rest(out)
@@ -142,10 +143,20 @@ def _policy(out: Writing, known: Known) -> None:
     origins: list[Mapping[str, Steps]] = [{"deny": origin} for _, origin in known.denials]
     origins += [{"permit": ("mcp_servers",)}] if known.servers else []
     out.put_list(("policy",), rules, (), origins)
+
+
+def _addresses(out: Writing, known: Known) -> None:
+    out.put(("litellm",), {}, comment="LiteLLM's addresses, `x-mcp-servers`, and tools as `{server}-{tool}`")
+    if known.names:
+        out.put(("litellm", "names"), dict(known.names), comment="further names of servers")
     if known.groups:
-        out.leave_out(
-            ("mcp_servers",), "has access groups, which virtual keys hold: here a key has `--servers` when it is made"
+        out.put(
+            ("litellm", "groups"), {name: list(servers) for name, servers in known.groups.items()}, ("mcp_servers",)
         )
+        what = "has access groups, which permit nothing here and only say what is meant: a key has `--servers` when it is made"
+        out.leave_out(("mcp_servers",), what)
+    if (separator := out.variable_of("MCP_TOOL_PREFIX_SEPARATOR")) is not None:
+        out.put(("litellm", "separator"), separator, comment="from MCP_TOOL_PREFIX_SEPARATOR")
 
 
 def _rest(out: Writing) -> None:

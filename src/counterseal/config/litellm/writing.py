@@ -13,7 +13,7 @@ from counterseal.config.secret import Secret
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PREFIX: Final = "os.environ/"
 
-_ORDER: Final = ("issuer", "listen", "store", "keys", "callers", "signer", "servers", "policy", "audit")
+_ORDER: Final = ("issuer", "listen", "store", "keys", "callers", "signer", "servers", "litellm", "policy", "audit")
 
 Kind = Literal["left out", "safer", "secret"]
 

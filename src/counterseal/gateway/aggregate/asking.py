@@ -44,7 +44,7 @@ class Outer:
     """A call to the address of all servers that is asked of several.
 
     record: the id of its record; None for what no caller asked. meant: servers, in their order. among: those that the caller may
-    ask it of. until: when patience is over, on the loop's clock.
+    ask it of. until: when patience is over, on the loop's clock. alone: the server of an address that is for one alone.
     """
 
     record: str | None
@@ -54,6 +54,7 @@ class Outer:
     meant: tuple[str, ...]
     among: tuple[str, ...]
     until: float
+    alone: str | None = None
 
 
 @dataclass(slots=True)

@@ -38,7 +38,7 @@ _JSON: Final = ((b"content-type", b"application/json"),)
 
 class Aggregate:
     """about: the `serverInfo` of this address. unkept: servers of whose answers none is kept. alone: whether there is no other
-    worker."""
+    worker. spelling: what tools and prompts are called here."""
 
     def __init__(
         self,
@@ -51,14 +51,16 @@ class Aggregate:
         *,
         unkept: Set[str] = frozenset(),
         alone: bool = True,
+        spelling: names.Spelling = names.OURS,
     ) -> None:
+        self._spelling = spelling
         self.recorder = pipeline.recorder
         self._pipeline = pipeline
         self._limits = limits
         self._about = about
         asking = Asking(pipeline, limits, new_id)
         kept = Kept(clock, limits)
-        self._lists = Lists(pipeline, asking, kept, limits, unkept)
+        self._lists = Lists(pipeline, asking, kept, limits, unkept, spelling)
         self._introductions = Introductions(asking, kept, self._lists, unkept)
         self._listening = Listening(asking, kept, clock, limits)
         self._named = Named(pipeline, kept, limits)
@@ -73,6 +75,7 @@ class Aggregate:
             new_id,
             about,
             alone=alone,
+            spelling=spelling,
         )
 
     async def handle(self, inbound: Inbound, among: Sequence[str] | None = None) -> Reply:
@@ -86,8 +89,9 @@ class Aggregate:
             call = record.call = pipeline.decode(inbound, caller)
             meant = tuple(pipeline.signers if among is None else among)
             if call.era is Era.MODERN and names.names_one(call):
-                return await self._named.carry(record, call, names.for_one(call), inbound, meant)
-            outer = self._outer(record, caller, call, inbound, meant)
+                target = names.for_one(call, self._spelling, alone_of(among))
+                return await self._named.carry(record, call, target, inbound, meant)
+            outer = self._outer(record, caller, call, inbound, meant, alone_of(among))
             if call.era is Era.LEGACY:
                 return await self._legacy.handle(record, outer)
             await record.gather()
@@ -105,12 +109,20 @@ class Aggregate:
         """End what is open beside calls."""
         await self._legacy.close()
 
-    def _outer(self, record: OpenRecord, caller: Caller, call: Call, inbound: Inbound, meant: tuple[str, ...]) -> Outer:
+    def _outer(
+        self,
+        record: OpenRecord,
+        caller: Caller,
+        call: Call,
+        inbound: Inbound,
+        meant: tuple[str, ...],
+        alone: str | None,
+    ) -> Outer:
         """The call, with the servers of those that are meant that it may be asked of. Nobody else's name is told (A-10)."""
         open_to = self._pipeline.policy.decide_operation
         among = tuple(server for server in meant if isinstance(open_to(caller, server, call.method, None), Allowed))
         until = asyncio.get_running_loop().time() + self._limits.gather_seconds
-        return Outer(record.id, caller, inbound, call, meant, among, until)
+        return Outer(record.id, caller, inbound, call, meant, among, until, alone)
 
     # ---- modern calls that are asked of all ----
 
@@ -144,14 +156,19 @@ class Aggregate:
         return lists.write_result(outer.call, result, {SERVER_INFO: self._about, **answers.meta})
 
 
+def alone_of(among: Sequence[str] | None) -> str | None:
+    """The server at an address that is for one alone."""
+    return among[0] if among is not None and len(among) == 1 else None
+
+
 class Described(Protocol):
     """A server, as far as it is known what its tools mirror into headers."""
 
     def schema(self, tool: str) -> Any: ...
 
 
-def schema_of_all(servers: Mapping[str, Described], tool: str) -> Any:
+def schema_of_all(servers: Mapping[str, Described], tool: str, spelling: names.Spelling = names.OURS) -> Any:
     """What a tool mirrors into headers, by its name among all servers; None where no list has named it."""
-    found = names.parted(tool)
+    found = spelling.parted(tool)
     server = None if found is None else servers.get(found[0])
     return None if server is None or found is None else server.schema(found[1])

@@ -57,7 +57,9 @@ class Legacy:
         about: Mapping[str, str],
         *,
         alone: bool,
+        spelling: names.Spelling = names.OURS,
     ) -> None:
+        self._spelling = spelling
         self._pipeline = pipeline
         self._asking = asking
         self._lists = of_all
@@ -81,18 +83,18 @@ class Legacy:
         if call.session is None and call.method not in ("initialize", "ping"):
             raise BadCall("invalid_request", "send `initialize` first, and then the Mcp-Session-Id of its answer")
         visit = None if call.session is None else self._visits.find(outer.caller, call.session)
-        if visit is not None and (found := self._for_one(call, visit)) is not None:
+        if visit is not None and (found := self._for_one(call, visit, outer.alone)) is not None:
             target, place = found
             enter = partial(self._enter, outer, visit, place)
             return await self._named.carry(record, call, target, outer.inbound, outer.meant, enter)
         await record.gather()
         return record.watch(await self._gather(outer, visit))
 
-    def _for_one(self, call: Call, visit: Visit) -> tuple[Call, Place | None] | None:
+    def _for_one(self, call: Call, visit: Visit, alone: str | None) -> tuple[Call, Place | None] | None:
         """The call for its one server, and the place of the session that it must be in; None for a call to all. What belongs to
         no server is one to all, and does nothing there."""
         if names.names_one(call):
-            return names.for_one(call), None
+            return names.for_one(call, self._spelling, alone), None
         message = call.message or {}
         params = message.get("params", {})
         if call.method == REPLY:

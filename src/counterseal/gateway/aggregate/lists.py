@@ -20,6 +20,7 @@ from counterseal.gateway.recorder import Denied
 from counterseal.wire import jsonrpc
 from counterseal.wire.aggregate import lists, merged
 from counterseal.wire.aggregate.lists import Item
+from counterseal.wire.aggregate.names import OURS, Spelling
 from counterseal.wire.envelope import CAPABILITIES
 
 _PAGES: Final = 100
@@ -38,9 +39,19 @@ class _Seen:
 
 
 class Lists:
-    """unkept: servers whose answers depend on more than the caller, so that nothing of theirs is kept."""
+    """unkept: servers whose answers depend on more than the caller, so that nothing of theirs is kept. spelling: what things are
+    called."""
 
-    def __init__(self, pipeline: Pipeline, asking: Asking, kept: Kept, limits: Limits, unkept: Set[str]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        asking: Asking,
+        kept: Kept,
+        limits: Limits,
+        unkept: Set[str],
+        spelling: Spelling = OURS,
+    ) -> None:
+        self._spelling = spelling
         self._pipeline = pipeline
         self._asking = asking
         self._kept = kept
@@ -129,7 +140,9 @@ class Lists:
         for _ in range(_PAGES):
             params = {} if cursor is None else {"cursor": cursor}
             call = self._asking.request(outer, server, row.name, params, session)
-            _, page = await self._asking.ask(outer, who, call, partial(lists.page_of, row=row, server=server))
+            _, page = await self._asking.ask(
+                outer, who, call, partial(lists.page_of, row=row, server=server, spelling=self._spelling)
+            )
             items += page.items
             size += page.size
             ttl_ms, shared = min(ttl_ms, page.ttl_ms), shared and page.shared

@@ -79,7 +79,7 @@ def told(text: bytes) -> Told:
     return Told({} if response.result is UNSET else response.result)
 
 
-def page_of(result: Mapping[str, Raw], row: Method, server: str) -> Page:
+def page_of(result: Mapping[str, Raw], row: Method, server: str, spelling: names.Spelling = names.OURS) -> Page:
     """A page of a server's list, as `wire.answer` has passed it. Raises NotAnAnswer."""
     assert row.lists is not None
     member, _, field = row.lists
@@ -87,7 +87,7 @@ def page_of(result: Mapping[str, Raw], row: Method, server: str) -> Page:
     try:
         for item in _read_items(result.get(member, Raw(b"[]"))):
             name = _read_text(item.get(field, Raw(b"null")))
-            here = names.shown(field, server, name)
+            here = names.shown(field, server, name, spelling)
             if len(here) <= NAME_LENGTH:  # with a longer one nobody could use it here
                 item[field] = Raw(_write(here))
                 items.append(Item(name, _write(item)))

@@ -4,12 +4,15 @@
   always the one that was put there: a name is taken apart in one way only, and nothing is looked for (threats.md S-04).
 * A resource is `counterseal:{server}/{uri}`, with its URI as it is. No server's name holds `/`. What is put before a valid URI or
   template makes a valid one, and the expansion of a template's new spelling is the new spelling of its expansion.
+* LiteLLM's names (`Spelling`) have a separator that names of servers may hold; which servers there are then says where it is,
+  and a configuration in which two could fit is refused. At an address for one server alone its own names are taken, too.
 * A call that names something becomes a call for its one server, in that server's own words; everything after this reads those.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -31,15 +34,40 @@ _NOTHING: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """How tools and prompts are called. servers: those that there are, none of which with the separator begins another one; None
+    where no server's name can hold the separator."""
+
+    separator: str = SEPARATOR
+    servers: tuple[str, ...] | None = None
+
+    def joined(self, server: str, name: str) -> str:
+        """What a server's tool or prompt is called here."""
+        return f"{server}{self.separator}{name}"
+
+    def parted(self, name: str) -> tuple[str, str] | None:
+        """The inverse of `joined`: server and name; None for a name that it cannot have made."""
+        if self.servers is None:
+            server, separator, own = name.partition(self.separator)
+            return (server, own) if separator and server else None
+        for server in self.servers:
+            if name.startswith(before := server + self.separator):
+                return server, name.removeprefix(before)
+        return None
+
+
+OURS: Final = Spelling()
+
+
 def joined(server: str, name: str) -> str:
     """What a server's tool or prompt is called here."""
-    return f"{server}{SEPARATOR}{name}"
+    return OURS.joined(server, name)
 
 
 def parted(name: str) -> tuple[str, str] | None:
     """The inverse of `joined`: server and name; None for a name that it cannot have made."""
-    server, separator, own = name.partition(SEPARATOR)
-    return (server, own) if separator and server else None
+    return OURS.parted(name)
 
 
 def spelled(server: str, uri: str) -> str:
@@ -53,9 +81,9 @@ def unspelled(uri: str) -> tuple[str, str] | None:
     return (server, own) if uri.startswith(SCHEME) and separator and server else None
 
 
-def shown(field: str, server: str, name: str) -> str:
+def shown(field: str, server: str, name: str, spelling: Spelling = OURS) -> str:
     """The name here of what a server names in this member: `name`, `uri` or `uriTemplate`."""
-    return spelled(server, name) if field in _URIS else joined(server, name)
+    return spelled(server, name) if field in _URIS else spelling.joined(server, name)
 
 
 def nothing(call: Call) -> BadCall:
@@ -69,11 +97,14 @@ def names_one(call: Call) -> bool:
     return call.name is not None
 
 
-def for_one(call: Call) -> Call:
-    """A call that names something, as its server gets it. Raises BadCall for a name that belongs to no server."""
+def for_one(call: Call, spelling: Spelling = OURS, alone: str | None = None) -> Call:
+    """A call that names something, as its server gets it. alone: the server that is meant where none is named. Raises BadCall for
+    a name that belongs to no server."""
     params = _params(call)
     field = _field(call, params)
-    found = (unspelled if field == "uri" else parted)(call.name or "")
+    found = (unspelled if field == "uri" else spelling.parted)(call.name or "")
+    if found is None and alone is not None:
+        found = alone, call.name or ""
     if found is None:
         raise nothing(call)
     server, own = found
