@@ -178,6 +178,7 @@ def test_the_required_keys_are_few() -> None:
         ("signer", "required_claims", "[]", "name"),
         ("servers", "<name>", "signer", "required_claims", "[]", "name"),
         ("callers", "issuers", "[]", "name"),
+        *(("callers", "own_keys", "[]", key) for key in ("name", "key")),
         ("servers", "<name>", "passthrough", "header"),
         ("signer", "txn_token", "audience"),
         ("servers", "<name>", "signer", "txn_token", "audience"),

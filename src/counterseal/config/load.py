@@ -26,6 +26,7 @@ _MOST_BYTES: Final = 1024 * 1024
 _EXAMPLES: Final = {
     "url": "http://127.0.0.1:8000/mcp",
     "name": "corp",
+    "key": "env:OPERATORS_KEY",
     "endpoint": "https://idp.example.com/introspect",
     "client_id": "gateway",
     "use": "argument_schema",
