@@ -65,6 +65,25 @@ def test_tail_prints_one_line_a_record_over_all_files(tmp_path: Path) -> None:
     assert run("tail", tmp_path, "-n", 2).stdout.splitlines() == result.stdout.splitlines()[-2:]
 
 
+def test_a_call_that_was_asked_of_several_servers_ends_like_any_other(tmp_path: Path) -> None:
+    gather = {
+        "event": "gather",
+        "record": "rec_9",
+        "server": "",
+        "method": "tools/list",
+        "name": None,
+        "caller": CALLER,
+    }
+    write(tmp_path, gather)
+    assert run("verify", tmp_path).stdout.splitlines()[-1].startswith("1 files; 1 calls with an intent and no outcome")
+    write(tmp_path, {"event": "outcome", "record": "rec_9", "outcome": "answered", "status": 200, "seconds": 0.002})
+    lines = [line.split() for line in run("tail", tmp_path).stdout.splitlines()]
+    (begun,) = [line for line in lines if line[1] == "gather"]
+    (ended,) = [line for line in lines if line[1] == "outcome"]
+    assert begun[2:6] == ["alice", "-", "tools/list", "-"]
+    assert ended[2:6] == ["alice", "-", "tools/list", "-"]
+
+
 def test_tail_prints_the_records_as_they_are_for_programs(tmp_path: Path) -> None:
     write(tmp_path, INTENT | {"name": "é\n"})
     (path,) = reader.files(tmp_path)

@@ -129,6 +129,30 @@ def test_i_14_an_entry_says_so_where_a_subject_mixes_alphabets_that_look_alike()
     assert flagged("\N{CYRILLIC SMALL LETTER A}dmin") == ["CYRILLIC", "LATIN"]
 
 
+def test_a_gather_says_who_asked_what_of_several_servers_and_has_no_token() -> None:
+    asked = call(server="", method="tools/list", name=None, arguments=None, message={"params": "SECRET"})
+    entry = record.gather("rec_1", REQUEST, permit().caller, asked)
+    assert entry == {
+        "event": "gather",
+        "record": "rec_1",
+        "server": "",
+        "method": "tools/list",
+        "name": None,
+        "era": "modern",
+        "caller": WHO,
+        "peer": "192.0.2.7",
+        "channel_token": None,
+    }
+
+
+def test_what_belongs_to_a_gather_leads_to_it_and_nothing_else_does() -> None:
+    assert record.intent("rec_2", REQUEST, permit(), None, "rec_1")["part_of"] == "rec_1"
+    reason = REASONS["policy_denied"]
+    assert record.refusal("rec_2", REQUEST, None, None, reason, part_of="rec_1")["part_of"] == "rec_1"
+    assert "part_of" not in record.intent("rec_2", REQUEST, permit(), None)
+    assert "part_of" not in record.refusal("rec_2", REQUEST, None, None, reason)
+
+
 @pytest.mark.parametrize("how", ["answered", "error", "aborted", "failed", "unknown"])
 def test_an_outcome_belongs_to_its_intent(how: record.Outcome) -> None:
     entry = record.outcome("rec_1", how, status=200, reason=None, detail=None, size=12, seconds=0.12345678)

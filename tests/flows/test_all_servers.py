@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -22,7 +23,7 @@ from mcp_types import CreateMessageRequestParams, CreateMessageResult, TextConte
 from tests.flows.test_guarded_servers import DOCUMENT
 from tests.flows.test_official_python_client import visiting
 from tests.support.calls import REVISION, post, refusal, tool_call
-from tests.support.gateway import Gateway, Key
+from tests.support.gateway import Gateway, Key, running_gateway
 from tests.support.parties import FOLDER, node, node_command, npm_file
 from tests.support.process import Program, free_port
 from tests.support.servers import ServerProcess
@@ -74,6 +75,7 @@ def way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
             servers[name] = {"url": f"http://127.0.0.1:{port}{path}"}
 
         guarded("everything", "sdk")
+        guarded("one_era", "new", "--era", "modern")
         for kind in GUARDED:
             guarded("guarded", kind, "--kind", kind, path="" if kind == "openapi" else "/mcp")
         (folder / "weather.yaml").write_text(yaml.safe_dump(DOCUMENT))
@@ -106,7 +108,7 @@ async def test_the_official_python_client_uses_all_of_them_at_once(way: Way, mod
         listed = await client.list_tools()
         names = [tool.name for tool in listed.tools]
         assert len(names) == len(set(names))
-        assert {name.partition("__")[0] for name in names} == {*EVERYTHING, *GUARDED, "sdk", "time", "git"}
+        assert {name.partition("__")[0] for name in names} == {*EVERYTHING, *GUARDED, "sdk", "new", "time", "git"}
         assert not [name for name in names if name.endswith(("__forbidden", "__delete_all"))]
         assert [one["server"] for one in (listed.meta or {})["io.counterseal/unavailable"]] == ["dead"]
         for server in EVERYTHING:
@@ -115,7 +117,8 @@ async def test_the_official_python_client_uses_all_of_them_at_once(way: Way, mod
             assert text_of(await client.call_tool(f"{server}__get_weather", {"city": "Oslo"})).startswith(
                 "Oslo for alice"
             )
-        assert text_of(await client.call_tool("sdk__echo", {"message": "hi"})) == "hi"
+        for server in ("sdk", "new"):
+            assert text_of(await client.call_tool(f"{server}__echo", {"message": "hi"})) == "hi"
         assert "Asia/Tokyo" in text_of(await client.call_tool("time__get_current_time", {"timezone": "Asia/Tokyo"}))
         assert "new.txt" in text_of(await client.call_tool("git__git_status", {"repo_path": way.repository}))
         prompts = {prompt.name for prompt in (await client.list_prompts()).prompts}
@@ -221,3 +224,27 @@ async def test_every_request_that_left_belongs_to_a_record(way: Way) -> None:
     intents = [entry for entry in records if entry["event"] == "intent"]
     assert len({entry["jti"] for entry in intents}) == len(intents)
     assert {entry["server"] for entry in intents if entry["method"] == "tools/call"} >= {"sdk"}
+
+
+async def test_with_several_workers_a_session_goes_on_at_any_of_them(tmp_path: Path) -> None:
+    gateway_port, server_port = free_port(), free_port()
+    url = f"http://127.0.0.1:{server_port}/mcp"
+    issuer = f"http://127.0.0.1:{gateway_port}"
+    time = [sys.executable, "-m", "mcp_server_time"]
+    entries = {"sdk": {"url": url}, "time": {"transport": "stdio", "command": time}}
+    with ServerProcess("everything", server_port, "--issuer", issuer, "--audience", url):
+        async with running_gateway(tmp_path, entries, port=gateway_port, arguments=("--workers", "2")) as gateway:
+            key = await asyncio.to_thread(gateway.create_key, "alice")
+            limits = httpx2.Limits(
+                max_keepalive_connections=0
+            )  # a connection for each request, so that all workers get some
+            async with (
+                httpx2.AsyncClient(headers=key.headers, timeout=20, limits=limits) as http,
+                Client(streamable_http_client(f"{gateway.url}/mcp", http_client=http), mode="legacy") as client,
+            ):
+                for n in range(5):
+                    assert text_of(await client.call_tool("sdk__echo", {"message": str(n)})) == str(n)
+                    assert "time__convert_time" in {tool.name for tool in (await client.list_tools()).tools}
+            folder = gateway.audit
+        records = [json.loads(line) for path in folder.glob("*") for line in path.read_text().splitlines()]
+    assert len({entry["writer"] for entry in records if entry["event"] == "gather"}) > 1

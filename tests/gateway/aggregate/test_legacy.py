@@ -476,3 +476,35 @@ async def test_a_session_that_ends_while_a_server_is_still_silent_is_unknown_to_
         with pytest.raises(Exception, match="there is no such session"):
             await asyncio.wait_for(call, 5)
         waiting.set()
+
+
+async def test_what_servers_said_lately_is_not_asked_for_again_and_sessions_are_opened_when_they_are_used() -> None:
+    notes = answering(tools_list={"tools": tools("a")}, **introducing({"tools": {}}, instructions="Be brief."))
+    async with world({"notes": notes}) as there:
+        _, first = await there.open()
+        assert there.calls("initialize") == {"weather": 1, "notes": 1}
+        session, second = await there.open()
+        assert second == first
+        assert there.calls("initialize") == {"weather": 1, "notes": 1}
+        await there.ask(tool("notes__a", session))
+        assert there.calls("initialize") == {"weather": 1, "notes": 2}
+        await there.open(key=b"key-of-bob")
+        assert there.calls("initialize") == {"weather": 2, "notes": 3}, "another caller may be told something else"
+        there.gateway.clock.advance(LIMITS.kept_lists_seconds + 1)
+        await there.open()
+        assert there.calls("initialize") == {"weather": 3, "notes": 4}
+
+
+async def test_a_server_that_has_gone_is_found_out_when_it_is_used() -> None:
+    def out(heard: Heard, line: Line) -> None:
+        line.reset()
+
+    async with world({"notes": listing("a")}) as there:
+        await there.open()
+        there.servers["notes"].answer = out
+        session, result = await there.open()
+        assert "_meta" not in result
+        with pytest.raises(Exception, match="cannot be reached"):
+            await there.reply(tool("notes__a", session))
+        _, result = await there.open()
+        assert [each["server"] for each in result["_meta"][UNAVAILABLE]] == ["notes"]

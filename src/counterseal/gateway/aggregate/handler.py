@@ -70,6 +70,7 @@ class Aggregate:
             self._lists,
             self._listening,
             self._named,
+            kept,
             sessions,
             limits,
             new_id,

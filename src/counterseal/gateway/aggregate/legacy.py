@@ -21,6 +21,7 @@ from counterseal.core.permit import Allowed
 from counterseal.core.reply import Headers, Reply
 from counterseal.errors import BadCall, CallError, ServerError
 from counterseal.gateway.aggregate.asking import Answers, Asking, NoMethod, Outer
+from counterseal.gateway.aggregate.kept import Asked, Kept
 from counterseal.gateway.aggregate.listening import Listening
 from counterseal.gateway.aggregate.lists import Lists
 from counterseal.gateway.aggregate.named import Entered, Named
@@ -30,6 +31,7 @@ from counterseal.gateway.own_calls import PEER
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import OpenRecord
 from counterseal.servers.session import Sessions
+from counterseal.wire import jsonrpc
 from counterseal.wire.aggregate import lists, merged, names
 from counterseal.wire.answer import NotAnAnswer
 
@@ -51,6 +53,7 @@ class Legacy:
         of_all: Lists,
         listening: Listening,
         named: Named,
+        kept: Kept,
         sessions: Sessions,
         limits: Limits,
         new_id: Callable[[], str],
@@ -65,6 +68,7 @@ class Legacy:
         self._lists = of_all
         self._listening = listening
         self._named = named
+        self._kept = kept
         self._sessions = sessions
         self._limits = limits
         self._about = about
@@ -151,7 +155,16 @@ class Legacy:
         }
         params = {"protocolVersion": visit.revision, **client}
         asked = self._asking.request(outer, server, "initialize", params)
-        answered, (said, revision) = await self._asking.ask(outer, who, asked, _introduced)
+        kept = self._introduction(visit, who[0], server)
+        changes = self._kept.changes(server, "initialize")
+        try:
+            answered, (said, revision) = await self._asking.ask(outer, who, asked, _introduced)
+        except CallError:
+            self._kept.changed(server, "initialize")  # it is not as it was
+            raise
+        if server not in self._pipeline.passthrough:
+            ttl_ms = int(self._limits.kept_lists_seconds * 1000)
+            self._kept.keep(kept, said, ttl_ms, shared=False, changes=changes)
         sealed = next((value.decode() for name, value in answered.headers if name == _SESSION), None)
         session = None if sealed is None else self._sessions.open(who[0], server, sealed)
         initialized = self._asking.request(outer, server, "notifications/initialized", {}, session)
@@ -199,14 +212,11 @@ class Legacy:
         identity, visit = self._visits.begin(outer.caller, call.revision, client)
         answers = Answers()
 
-        async def introduced(server: str) -> Opened:
-            return await self._at(outer, visit, await self._asking.at(outer, server), server)
-
-        found = await self._asking.of_each(outer.among, introduced, answers)
-        said = {server: opened.said for server, opened in found.items()}
+        found = await self._asking.of_each(outer.among, partial(self._introduced, outer, visit), answers)
+        said = {server: one for server, (one, _) in found.items()}
 
         def is_open(server: str, method: str) -> bool:
-            decided = self._pipeline.policy.decide_operation(found[server].caller, server, method, None)
+            decided = self._pipeline.policy.decide_operation(found[server][1], server, method, None)
             return isinstance(decided, Allowed)
 
         result = {
@@ -218,6 +228,22 @@ class Legacy:
         session = self._sessions.seal(outer.caller, "", identity, visit.revision)
         headers = (*_JSON, (_SESSION, session.sealed.encode()))
         return Reply(200, headers, lists.write_result(call, result, answers.meta), is_error=False)
+
+    async def _introduced(self, outer: Outer, visit: Visit, server: str) -> tuple[merged.Introduction, Caller]:
+        """What a server says of itself to this client, and who the caller is there. Only what it has not said lately needs a
+        session."""
+        who = await self._asking.at(outer, server)
+        found = self._kept.get(self._introduction(visit, who[0], server))
+        if found is None:
+            return (await self._at(outer, visit, who, server)).said, who[0]
+        await self._lists.check(outer, who, server, "initialize")
+        said: merged.Introduction = found[0]
+        return said, who[0]
+
+    def _introduction(self, visit: Visit, caller: Caller, server: str) -> Asked:
+        """Where it is kept."""
+        variant = jsonrpc.write((visit.revision, visit.client))
+        return Asked(server, "initialize", variant, caller.fingerprint(), caller)
 
     async def _follow(self, outer: Outer, visit: Visit) -> Reply:
         if visit.stream is not None:
