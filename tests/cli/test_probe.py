@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -198,6 +200,83 @@ def test_with_a_key_the_gateway_is_attacked_as_well(real: tuple[Gateway, dict[st
     assert "gateway, MCP 2026-07-28" in done.stdout
     assert "refused    a good call token, as a caller's credential" in done.stdout
     assert key.secret not in done.stdout + done.stderr
+
+
+@pyjwt
+def test_a_gateway_that_is_not_there_is_no_sound_gateway(real: tuple[Gateway, dict[str, int]]) -> None:
+    gateway, _ = real
+    key = gateway.create_key("bob")
+    nobody = f"http://127.0.0.1:{free_port()}"
+    done = probed(gateway, "sound", "--key", "-", "--gateway", nobody, input=key.secret)
+    assert done.returncode == 3
+    assert "Cannot tell: the gateway refuses the key as well" in done.stdout
+    assert probed(gateway, "sound", "--key", "-", input=key.secret).returncode == 0
+
+
+def test_on_a_terminal_it_asks_before_an_address_that_is_nobodys(folder: Path) -> None:
+    address = f"http://127.0.0.1:{free_port()}/mcp"
+    command = [COMMAND, "probe", address, "--config", str(folder / "counterseal.yaml")]
+    for said, code, says in ((b"n\n", 2, "nothing was sent"), (b"y\n", 3, "Cannot tell")):
+        terminal, ours = pty.openpty()
+        os.write(terminal, said)
+        done = subprocess.run(command, stdin=ours, capture_output=True, text=True, timeout=60, check=False)
+        os.close(terminal)
+        os.close(ours)
+        assert done.returncode == code
+        assert "is not in the configuration. Attack it" in done.stderr
+        assert says in done.stdout + done.stderr
+
+
+@pyjwt
+@pytest.mark.parametrize("kind", ["sse_sdk", "sse_fastmcp"])
+def test_a_server_of_the_old_transport_is_attacked_too(tmp_path: Path, kind: str) -> None:
+    port, own = free_port(), free_port()
+    url = f"http://127.0.0.1:{port}/sse"
+    told = ("--kind", kind, "--port", str(port), "--issuer", f"http://127.0.0.1:{own}", "--audience", url)
+    command = [sys.executable, "-m", "tests.parties.guarded", *told]
+    with (
+        Gateway(tmp_path, {"old": {"transport": "sse", "url": url}}, port=own) as gateway,
+        Program(kind, command) as program,
+    ):
+        program.wait_for(LISTENING, 60)
+        done = probed(gateway, "old", *CALL)
+        assert done.returncode == 0, done.stdout
+        assert "HTTP+SSE, tools/call get_weather" in done.stdout
+        assert done.stdout.count("refused  ") >= 20
+
+
+@pyjwt
+def test_a_server_of_the_old_transport_that_asks_for_nothing_is_found_out(tmp_path: Path) -> None:
+    port, own = free_port(), free_port()
+    issuer = f"http://127.0.0.1:{own}"
+    command = [
+        sys.executable,
+        "-m",
+        "tests.parties.weak",
+        "--issuer",
+        issuer,
+        "--jwks",
+        f"{issuer}/x",
+        f"open_sse={port}",
+    ]
+    entry = {"old": {"transport": "sse", "url": f"http://127.0.0.1:{port}/sse"}}
+    (tmp_path / "counterseal.yaml").write_text(yaml.safe_dump(configuration(own, tmp_path, entry)))
+    with Program("open_sse", command) as program:
+        program.wait_for(LISTENING, 60)
+        done = run(tmp_path, "old")
+    assert done.exit_code == 1
+    assert done.output.count("likely cause") == 1
+    assert "no token at all (HTTP+SSE)" in done.output
+
+
+@pytest.mark.party("mcp-server-time")
+def test_a_program_that_looks_at_no_token_is_found_out(tmp_path: Path) -> None:
+    server = {"transport": "stdio", "command": [sys.executable, "-m", "mcp_server_time"], "send_token": True}
+    (tmp_path / "counterseal.yaml").write_text(yaml.safe_dump(configuration(8460, tmp_path, {"clock": server})))
+    done = run(tmp_path, "clock")
+    assert done.exit_code == 1
+    assert done.output.count("likely cause") == 1
+    assert "no token at all (stdio)" in done.output
 
 
 @pyjwt

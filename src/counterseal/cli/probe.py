@@ -199,15 +199,29 @@ def _show(report: Report) -> None:
         if part.problem is not None:
             click.secho(f"  Cannot tell: {asking.escaped(part.problem)}.", fg="yellow")
     _show_causes(report)
-    if not report.spoken:
-        click.secho("\nCannot tell: it refuses the good token as well, so its refusals say nothing.", fg="yellow")
-        for part in report.parts:
-            click.echo(f"  {part.name}: {asking.escaped(part.problem)}")
-        click.echo(
-            "Does it have the issuer, the audience and the keys of this configuration, and the gateway's address in reach? Does "
-            "it ask for claims\nof its own (--claims)? Does it answer none of the lists (--tool NAME)?"
-        )
+    _show_unspoken(report)
     click.echo(f"\n{_summary(report)}")
+
+
+def _show_unspoken(report: Report) -> None:
+    """The ways by which there was nothing to attack, and whether that matters."""
+    for who in (False, True):
+        silent = [part for part in report.parts if part.gateway is who and not part.spoken]
+        blind = bool(silent) and not any(part.gateway is who for part in report.spoken)
+        what = "the gateway refuses the key" if who else "it refuses the good token"
+        if blind:
+            click.secho(f"\nCannot tell: {what} as well, so its refusals say nothing.", fg="yellow")
+        elif silent:
+            click.echo("\nNot attacked")
+        for part in silent:
+            click.echo(f"  {part.name}: {asking.escaped(part.problem)}")
+        if blind and not who:
+            click.echo(_MAY_BE)
+
+
+_MAY_BE: Final = """\
+Does it have the issuer, the audience and the keys of this configuration, and the gateway's address in reach? Does it ask for
+claims of its own (--claims)? Does it answer none of the lists (--tool NAME)?"""
 
 
 def _show_causes(report: Report) -> None:

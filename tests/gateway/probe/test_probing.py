@@ -92,6 +92,31 @@ async def test_each_token_that_the_gateways_key_signed_is_in_the_records_and_goo
         assert not request.token or request.token not in text
 
 
+async def test_arguments_that_a_tool_wants_in_headers_are_there(tmp_path: Path) -> None:
+    """x-mcp-header of revision 2026-07-28: without the header such a server refuses the good call too."""
+    schema = {"type": "object", "properties": {"city": {"type": "string", "x-mcp-header": "City"}}}
+
+    async def listing(request: Recorded) -> dict[str, Any]:
+        tools = [{"name": "get_weather", "inputSchema": schema}]
+        return {**await answer(request), **({"tools": tools} if request.call["method"] == "tools/list" else {})}
+
+    async with RecordingServer(listing) as server:
+        await probed(written(tmp_path, server, keys=_KEYS), operation=WEATHER)
+    calls = [one for one in server.seen if one.call and one.call["method"] == "tools/call"]
+    modern = [one for one in calls if "mcp-method" in one.headers]
+    assert {one.headers["mcp-param-city"] for one in modern} == {"Oslo"}
+
+
+async def test_where_the_token_stands_alone_there_is_no_scheme_to_play_with(tmp_path: Path) -> None:
+    async with RecordingServer(answer) as server:
+        path = written(tmp_path, server, {"signer": {"header": "X-Call-Token"}}, keys=_KEYS)
+        report = await probed(path)
+    verdicts = {one.attack.id: one.verdict for one in report.parts[0].results}
+    assert (verdicts["scheme"], verdicts["two_headers"]) == ("skipped", "accepted")
+    assert any(one.headers.get("x-call-token", "").count(".") == 2 for one in server.seen)
+    assert not any("authorization" in one.headers for one in server.seen)
+
+
 async def test_claims_that_the_server_asks_for_are_added(tmp_path: Path) -> None:
     async with RecordingServer(answer) as server:
         await probed(written(tmp_path, server, keys=_KEYS), claims={"email": "probe@example.com"})
@@ -124,10 +149,7 @@ async def test_a_server_that_stops_to_take_good_tokens_leaves_it_open_why(tmp_pa
 
 async def test_what_cannot_be_probed_says_why(tmp_path: Path) -> None:
     async with RecordingServer(answer) as server:
-        path = written(tmp_path, server, {"transport": "sse"}, keys=_KEYS)
-        with pytest.raises(NotProbed, match="HTTP\\+SSE"):
-            await probed(path)
-        assert server.seen == []
+        assert (await probed(written(tmp_path, server, keys=_KEYS))).spoken
     path = written(tmp_path, server, {"transport": "stdio", "command": ["/bin/cat"], "url": None}, keys=_KEYS)
     with pytest.raises(NotProbed, match="send_token: true"):
         await probed(path)

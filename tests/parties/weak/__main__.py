@@ -56,18 +56,20 @@ def weather() -> Any:
         """The weather in a city."""
         return city
 
-    return server.streamable_http_app()
+    return server
 
 
 def build(kind: str, issuer: str, audience: str, jwks: str) -> Any:
     if kind == "fastmcp_without_audience":
         return fastmcp_without_audience(issuer, jwks)
+    if kind == "open_sse":
+        return weather().sse_app()
     if kind == "pyjwt_unverified":
-        return Front(weather(), lambda headers, *_: pyjwt_unverified(headers))
+        return Front(weather().streamable_http_app(), lambda headers, *_: pyjwt_unverified(headers))
     if kind == "joserfc_signature_alone":
         check = joserfc_signature_alone(jwks)
-        return Front(weather(), lambda headers, *_: check(headers))
-    return Front(weather(), Checker(kind, issuer, audience, jwks).check)
+        return Front(weather().streamable_http_app(), lambda headers, *_: check(headers))
+    return Front(weather().streamable_http_app(), Checker(kind, issuer, audience, jwks).check)
 
 
 async def run(ports: dict[str, int], issuer: str, jwks: str) -> None:
@@ -90,7 +92,7 @@ def main() -> None:
     parser.add_argument("kinds", nargs="+")
     chosen = parser.parse_args()
     ports = {kind: int(port) for kind, _, port in (one.partition("=") for one in chosen.kinds)}
-    assert ports.keys() <= {*FLAWS, *STOCK}
+    assert ports.keys() <= {*FLAWS, *STOCK, "open_sse"}
     asyncio.run(run(ports, chosen.issuer, chosen.jwks))
 
 

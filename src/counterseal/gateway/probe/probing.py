@@ -57,10 +57,11 @@ class Result:
 @dataclass(frozen=True, slots=True)
 class Part:
     """By one way. problem: why nothing can be told, or no more; None where the good token was taken first and last. spoken:
-    whether the good token was taken at all."""
+    whether the good token was taken at all. gateway: whether it is the gateway that was attacked, and not the server."""
 
     name: str
     operation: Operation | None
+    gateway: bool = False
     results: tuple[Result, ...] = ()
     problem: str | None = None
     spoken: bool = True
@@ -89,7 +90,8 @@ class Report:
     @property
     def cannot_tell(self) -> bool:
         """Whether something is left open that was tried."""
-        return not self.spoken or any(
+        attacked = {part.gateway for part in self.parts}
+        return attacked != {part.gateway for part in self.spoken} or any(
             part.problem is not None or any(one.verdict == "error" for one in part.results) for part in self.spoken
         )
 
@@ -131,7 +133,7 @@ async def _through(parts: Parts, wanted: Wanted, name: str, client: Client, benc
     attacks = [attack for attack in ATTACKS.values() if attack.gateway]
     through = replace(bench, key=wanted.key, anonymous=anonymous)
     found = [await _part(make, through, attacks) for make in through_the_gateway(parts, wanted, name, client)]
-    return [replace(part, name=f"gateway, {part.name}") for part in found]
+    return [replace(part, name=f"gateway, {part.name}", gateway=True) for part in found]
 
 
 async def _part(make: Callable[[], Way], bench: _Bench, attacks: Sequence[Attack]) -> Part:
@@ -153,7 +155,7 @@ async def _part(make: Callable[[], Way], bench: _Bench, attacks: Sequence[Attack
         results = tuple(replace(one, because=explained(one.attack, taken)) for one in found)
         last = await bench.good(way, operation)
         problem = None if last.verdict == "accepted" else f"the good token at the end was not taken: {last.said}"
-        return Part(way.name, operation, results, problem)
+        return Part(way.name, operation, results=results, problem=problem)
     finally:
         await way.close()
 
@@ -208,6 +210,8 @@ class _Bench:
     def _not_tried(self, way: Way, operation: Operation, attack: Attack) -> str | None:
         if not way.headers and attack.id in _OF_HEADERS:
             return "there are no headers"
+        if not way.scheme and attack.id == "scheme":
+            return "the header of its tokens has no scheme"
         if attack.tool and operation.method != "tools/call":
             return "needs the call of a tool: name a harmless one with --tool and --args"
         if attack.id == "open_methods" and not way.methods:

@@ -14,7 +14,8 @@ from counterseal.config.compile import program, static_headers
 from counterseal.config.schema import Configuration
 from counterseal.core.claims import SignerSettings
 from counterseal.core.operation import Operation
-from counterseal.gateway.probe.ways import HttpApi, Legacy, Modern, Place, Stdio, Way
+from counterseal.gateway.probe.duplex_ways import Sse, Stdio
+from counterseal.gateway.probe.ways import HttpApi, Legacy, Modern, Place, Way
 from counterseal.gateway.wiring import Parts
 from counterseal.httpclient import Client
 
@@ -68,11 +69,6 @@ def aim(parts: Parts, wanted: Wanted, client: Client) -> Aim:
     if name is None:
         return _at_an_address(parts, wanted, client)
     server, settings = configuration.servers[name], parts.pipeline.signers[name]
-    if server.transport == "sse":
-        raise NotProbed(
-            f"{name!r} speaks the old transport HTTP+SSE, which `counterseal probe` does not. Most such servers speak streamable "
-            "HTTP too: probe that address."
-        )
     if server.transport == "stdio":
         if not server.send_token:
             raise NotProbed(
@@ -89,6 +85,8 @@ def aim(parts: Parts, wanted: Wanted, client: Client) -> Aim:
 
         tools = {tool.name: tool for tool in read_tools(configuration, name)[1].tools}
         return Aim(name, server.url, settings, (lambda: HttpApi(place, client, tools),), _is_here(server.url))
+    if server.transport == "sse":
+        return Aim(name, server.url, settings, (lambda: Sse(place, client),), _is_here(server.url))
     return Aim(name, server.url, settings, _both_eras(place, client), _is_here(server.url))
 
 

@@ -1,4 +1,5 @@
-"""How a token gets to a server: one class for each kind of server and era. Each asks once, waits so long, and reads so much.
+"""How a token gets to a server over HTTP: one class for each kind of server and era. Each asks once, waits so long, and reads so
+much. Those with one stream for all answers are in `duplex_ways`.
 
 What is presented is a `Presented`; each way gives it the form that its servers know. The request around it is the same for good
 and bad tokens.
@@ -7,6 +8,7 @@ and bad tokens.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,19 +20,17 @@ from counterseal.core.methods import END_SESSION, LEGACY, METHODS, MODERN, STREA
 from counterseal.core.operation import Operation
 from counterseal.gateway.probe.answers import Answer, of_message, of_status, refusal_of_an_api
 from counterseal.httpclient import Client, HttpError, HttpTimeout, Response, Target, Timeouts
-from counterseal.servers.process import Process
-from counterseal.servers.stdio import Program
-from counterseal.wire import duplex, jsonrpc
 from counterseal.wire import headers as wire_headers
+from counterseal.wire import jsonrpc
 from counterseal.wire.envelope import CAPABILITIES, VERSION
 from counterseal.wire.eventstream import EventTooLarge, Reader
 from counterseal.wire.openapi.request import NotWritten, write_request
 from counterseal.wire.openapi.tool import Tool
 
-_MOST_BYTES: Final = 1024 * 1024
+MOST_BYTES: Final = 1024 * 1024
 """Of one answer."""
-_CLIENT: Final = {"name": "counterseal-probe", "version": __version__}
-_INITIALIZED: Final = "notifications/initialized"
+CLIENT: Final = {"name": "counterseal-probe", "version": __version__}
+INITIALIZED: Final = "notifications/initialized"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,12 @@ class Unusable(Exception):
 
 class Way(Protocol):
     """name: for people. methods: of MCP that can be asked for without an effect; empty where there are none. headers: whether a
-    request has any."""
+    request has any. scheme: whether a token stands behind one."""
 
     name: str
     methods: Sequence[str]
     headers: bool
+    scheme: bool
 
     async def open(self, sign: Sign) -> None:
         """Do what comes before every call. Raises Unusable."""
@@ -85,12 +86,13 @@ class Place:
         return [*found, *presented.headers]
 
 
-class _Http:
+class OverHttp:
     """One request over HTTP at a time."""
 
     headers: bool = True
 
     def __init__(self, place: Place, client: Client) -> None:
+        self.scheme = place.header.lower() == "authorization"
         self._place = place
         self._client = client
         self._target = Target(place.url)
@@ -125,7 +127,7 @@ class _Http:
         return [*self._place.credential(presented), agent, ("Accept-Encoding", "identity"), *static]
 
 
-class _Mcp(_Http):
+class _Mcp(OverHttp):
     """What both eras share."""
 
     methods: Sequence[str] = ()
@@ -155,12 +157,12 @@ class _Mcp(_Http):
         body = bytearray()
         while (chunk := await response.next_chunk()) is not None:
             body += chunk
-            if len(body) > _MOST_BYTES:
+            if len(body) > MOST_BYTES:
                 return Answer("error", "an answer of more than 1 MiB")
         return of_message(bytes(body)) if body else Answer("error", f"HTTP {response.status} without a response")
 
     async def _read_events(self, response: Response) -> Answer:
-        reader, size = Reader(_MOST_BYTES), 0
+        reader, size = Reader(MOST_BYTES), 0
         while (chunk := await response.next_chunk()) is not None:
             size += len(chunk)
             try:
@@ -170,7 +172,7 @@ class _Mcp(_Http):
             for event in events:
                 if event.data and _answers(event.data, self._id):
                     return of_message(event.data)
-            if size > _MOST_BYTES:
+            if size > MOST_BYTES:
                 return Answer("error", "an answer of more than 1 MiB")
         return Answer("error", "a stream without a response")
 
@@ -185,16 +187,29 @@ class Modern(_Mcp):
     name: str = f"MCP {MODERN}"
     methods: Sequence[str] = ("server/discover", "tools/list", "prompts/list", "resources/list")
 
+    def __init__(self, place: Place, client: Client) -> None:
+        super().__init__(place, client)
+        self._mirrors: dict[str, Mapping[wire_headers.Path, str]] = {}
+
     async def open(self, sign: Sign) -> None:
-        """Nothing comes before a call."""
+        """Look which arguments its tools want to have in headers too. A server without a list has none."""
+        listed = Operation("tools/list")
+        answer = await self.ask(listed, Presented((await sign(listed),)))
+        tools = (answer.result or {}).get("tools")
+        for tool in tools if isinstance(tools, list) else ():
+            if isinstance(tool, dict) and isinstance(tool.get("name"), str):
+                with contextlib.suppress(ValueError):
+                    self._mirrors[tool["name"]] = wire_headers.annotated(tool.get("inputSchema"))
 
     async def ask(self, operation: Operation, presented: Presented) -> Answer:
-        meta = {VERSION: MODERN, CAPABILITIES: {}, "io.modelcontextprotocol/clientInfo": _CLIENT}
-        params = {**_params(operation), "_meta": meta}
+        meta = {VERSION: MODERN, CAPABILITIES: {}, "io.modelcontextprotocol/clientInfo": CLIENT}
+        params = {**params_of(operation), "_meta": meta}
         message = {"jsonrpc": "2.0", "id": self.next_id(), "method": operation.method, "params": params}
         headers = [("MCP-Protocol-Version", MODERN), ("Mcp-Method", operation.method)]
         if operation.name is not None:
             headers.append(("Mcp-Name", wire_headers.encode_value(operation.name)))
+            mirrored = wire_headers.mirrored(self._mirrors.get(operation.name, {}), operation.arguments or {})
+            headers += [(name, wire_headers.encode_value(value)) for name, value in mirrored.items()]
         return await self.post(message, presented, headers)
 
 
@@ -219,19 +234,19 @@ class Legacy(_Mcp):
         if revision not in LEGACY:
             raise Unusable(f"it speaks the revision {revision!r}")
         self._session.append(("MCP-Protocol-Version", str(revision)))
-        second = Operation(_INITIALIZED)
-        message = {"jsonrpc": "2.0", "method": _INITIALIZED}
+        second = Operation(INITIALIZED)
+        message = {"jsonrpc": "2.0", "method": INITIALIZED}
         await self.post(message, Presented((await sign(second),)), self._session)
 
     async def ask(self, operation: Operation, presented: Presented) -> Answer:
         if operation.method == STREAM:
             headers = [*self.common(presented), ("Accept", "text/event-stream"), *self._session]
-            return await self.exchange("GET", headers, None, _opened)
+            return await self.exchange("GET", headers, None, opened)
         message: dict[str, Any] = {"jsonrpc": "2.0", "id": self.next_id(), "method": operation.method}
         if operation.method == "initialize":
-            message["params"] = {"protocolVersion": LEGACY[-1], "capabilities": {}, "clientInfo": _CLIENT}
+            message["params"] = {"protocolVersion": LEGACY[-1], "capabilities": {}, "clientInfo": CLIENT}
             return await self.post(message, presented, ())
-        if params := _params(operation):
+        if params := params_of(operation):
             message["params"] = params
         return await self.post(message, presented, self._session)
 
@@ -240,7 +255,7 @@ class Legacy(_Mcp):
         if self._sign is not None and any(name == "Mcp-Session-Id" for name, _ in self._session):
             token = await self._sign(Operation(END_SESSION))
             headers = [*self.common(Presented((token,))), *self._session]
-            await self.exchange("DELETE", headers, None, _opened)
+            await self.exchange("DELETE", headers, None, opened)
 
     async def read(self, response: Response) -> Answer:
         id = _header(response, b"mcp-session-id")
@@ -249,7 +264,7 @@ class Legacy(_Mcp):
         return await super().read(response)
 
 
-class HttpApi(_Http):
+class HttpApi(OverHttp):
     """An HTTP API with an OpenAPI document: a call of a tool is one request."""
 
     name: str = "HTTP API"
@@ -277,78 +292,10 @@ class HttpApi(_Http):
             return Answer("error", str(error))
         target = self._base.at((f"/{self._path}" if self._path else "") + written.target)
         headers = [*self.common(presented), ("Accept", "*/*"), *written.headers]
-        return await self.exchange(written.verb, headers, written.body, _api, target)
+        return await self.exchange(written.verb, headers, written.body, by_status, target)
 
 
-class Stdio:
-    """A program that takes the call token in `_meta`. There is one token in a message, and no header."""
-
-    name: str = "stdio"
-    headers: bool = False
-    methods: Sequence[str] = ("initialize", "ping", "tools/list", "prompts/list", "resources/list")
-
-    def __init__(self, program: Program, seconds: float) -> None:
-        self._program = program
-        self._seconds = seconds
-        self._process = Process(self, lambda _: None, LIMITS)
-        self._waiting: dict[int, asyncio.Future[bytes]] = {}
-        self._id = 0
-        self._gone: str | None = None
-
-    async def open(self, sign: Sign) -> None:
-        program = self._program
-        await self._process.start(program.command, program.environment, program.folder)
-        first = Operation("initialize")
-        answer = await self.ask(first, Presented((await sign(first),)))
-        if answer.verdict != "accepted":
-            raise Unusable(answer.said)
-        second = Operation(_INITIALIZED)
-        await self._write({"jsonrpc": "2.0", "method": _INITIALIZED}, Presented((await sign(second),)))
-
-    async def ask(self, operation: Operation, presented: Presented) -> Answer:
-        self._id += 1
-        params = _params(operation)
-        if operation.method == "initialize":
-            params = {"protocolVersion": LEGACY[-1], "capabilities": {}, "clientInfo": _CLIENT}
-        message = {"jsonrpc": "2.0", "id": self._id, "method": operation.method, "params": params}
-        answer = self._waiting[self._id] = asyncio.get_running_loop().create_future()
-        try:
-            async with asyncio.timeout(self._seconds):
-                await self._write(message, presented)
-                return of_message(await answer)
-        except TimeoutError:
-            return Answer("error", self._gone or f"no answer in {self._seconds:g} s")
-        finally:
-            del self._waiting[self._id]
-
-    async def close(self) -> None:
-        await self._process.end()
-
-    async def _write(self, message: Mapping[str, Any], presented: Presented) -> None:
-        for token in presented.tokens[:1]:
-            message = duplex.with_token(message, token)
-        await self._process.write(jsonrpc.write(message))
-
-    # ---- what the process says ----
-
-    def received(self, text: bytes) -> None:
-        try:
-            message = json.loads(text)
-        except ValueError:
-            return
-        id = message.get("id") if isinstance(message, dict) and "method" not in message else None
-        waiting = self._waiting.get(id) if isinstance(id, int) else None
-        if waiting is not None and not waiting.done():
-            waiting.set_result(text)
-
-    def overlong(self, start: bytes) -> None:
-        """Nobody waits for it: the request ends by its time."""
-
-    def broken(self, error: Exception) -> None:
-        self._gone = getattr(error, "detail", None) or "the program has ended"
-
-
-def _params(operation: Operation) -> dict[str, Any]:
+def params_of(operation: Operation) -> dict[str, Any]:
     row = METHODS[operation.method]
     params: dict[str, Any] = {}
     if row.name_field is not None:
@@ -358,16 +305,16 @@ def _params(operation: Operation) -> dict[str, Any]:
     return params
 
 
-async def _opened(response: Response) -> Answer:
+async def opened(response: Response) -> Answer:
     """A stream counts as opened by its head."""
     return of_status(response.status) or Answer("accepted", "opened a stream")
 
 
-async def _api(response: Response) -> Answer:
+async def by_status(response: Response) -> Answer:
     size = 0
     while (chunk := await response.next_chunk()) is not None:
         size += len(chunk)
-        if size > _MOST_BYTES:
+        if size > MOST_BYTES:
             break
     return refusal_of_an_api(response.status)
 
