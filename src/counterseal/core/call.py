@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
 from counterseal.core.value import Value
+
+T = TypeVar("T")
 
 
 class Era(Enum):
@@ -32,6 +34,18 @@ class Shape(Enum):
     """A legacy `DELETE`."""
 
 
+class _ByName(dict[bytes, list[bytes]]):
+    """Header values by name, and with them what was read of this head so far."""
+
+    __slots__ = ("known",)
+
+    def __init__(
+        self, values: Mapping[bytes, list[bytes]], known: dict[Callable[[Inbound], Any], Any] | None = None
+    ) -> None:
+        super().__init__(values)
+        self.known = {} if known is None else known
+
+
 class Inbound(Value, frozen=True):
     """One HTTP request as bytes. headers: names in lower case, in the order they came, duplicates kept."""
 
@@ -42,12 +56,12 @@ class Inbound(Value, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes
     peer: str
-    _by_name: Mapping[bytes, list[bytes]] | None = None
+    _by_name: _ByName | None = None
 
     def __post_init__(self) -> None:
         if self._by_name is not None:
             return
-        by_name: dict[bytes, list[bytes]] = {}
+        by_name = _ByName({})
         for name, value in self.headers:
             by_name.setdefault(name, []).append(value)
         msgspec.structs.force_setattr(self, "_by_name", by_name)
@@ -63,13 +77,34 @@ class Inbound(Value, frozen=True):
         assert self._by_name is not None
         return self._by_name.get(name, ())
 
+    def once(self, read: Callable[[Inbound], T]) -> T:
+        """What `read` makes of the headers, which it reads once for all requests that have them (`with_body`, `at`, `resized`).
+
+        read: looks at nothing but the headers without Content-Length, and at nothing that changes. What it raises is not kept.
+        """
+        assert self._by_name is not None
+        known = self._by_name.known
+        if read in known:
+            value: T = known[read]
+            return value
+        value = known[read] = read(self)
+        return value
+
     def with_body(self, body: bytes) -> Inbound:
-        """The same request with its body."""
+        """The same head with this body."""
         return Inbound(self.verb, self.server, self.headers, body, self.peer, self._by_name)
 
     def at(self, server: str) -> Inbound:
         """The same request as if it had come to this server's address."""
         return Inbound(self.verb, server, self.headers, self.body, self.peer, self._by_name)
+
+    def resized(self, length: bytes) -> Inbound:
+        """The same request with another Content-Length."""
+        assert self._by_name is not None
+        headers = tuple((name, length if name == b"content-length" else value) for name, value in self.headers)
+        by_name = _ByName(self._by_name, self._by_name.known)
+        by_name[b"content-length"] = [length]
+        return Inbound(self.verb, self.server, headers, self.body, self.peer, by_name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from counterseal.core.actors import ActorRefused, check_actor
@@ -56,7 +57,7 @@ class Identify:
         self._headers = headers
         self._anonymous = anonymous
         self._takes_tokens = takes_tokens
-        self._key_header = key_header
+        self._credential = partial(credential, key_header=key_header)
         self._tokens_need_key = tokens_need_key
         self._issuer = issuer
         scope_value(scopes)
@@ -82,7 +83,7 @@ class Identify:
 
     async def _proven(self, inbound: Inbound) -> Caller:
         """Who proves to be calling, or nobody."""
-        sent = credential(inbound, self._key_header)
+        sent = inbound.once(self._credential)
         if sent.proof is None:
             if self._anonymous:
                 return ANONYMOUS

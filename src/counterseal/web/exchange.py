@@ -13,6 +13,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
+from counterseal.core.call import Inbound
 from counterseal.core.reply import Headers
 
 _log = logging.getLogger("counterseal.web")
@@ -74,11 +75,31 @@ class Endpoint(Protocol):
     async def __call__(self, exchange: Exchange) -> None: ...
 
 
-class Exchange:
-    """verb, path: as they were sent; the path without its query. headers: names in lower case, in order, duplicates kept.
+class Head:
+    """The head of a request. The requests of a connection that have the same one share it.
 
-    more_headers: what every answer to this request gets besides its own.
+    verb, path: as they were sent; the path without its query. headers: names in lower case, in order, duplicates kept.
+    passed: what the endpoint made of it, once it found nothing in it to refuse. Its own, and kept for the next request.
     """
+
+    __slots__ = ("headers", "passed", "path", "verb")
+
+    def __init__(self, verb: str, path: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> None:
+        self.verb = verb
+        self.path = path
+        self.headers = headers
+        self.passed: Inbound | None = None
+
+    def resized(self, length: bytes) -> Head:
+        """The same head with another Content-Length."""
+        headers = tuple((name, length if name == b"content-length" else value) for name, value in self.headers)
+        head = Head(self.verb, self.path, headers)
+        head.passed = None if self.passed is None else self.passed.resized(length)
+        return head
+
+
+class Exchange:
+    """more_headers: what every answer to this request gets besides its own."""
 
     __slots__ = (
         "_chunked",
@@ -88,32 +109,26 @@ class Exchange:
         "_waiting",
         "body",
         "disconnected",
-        "headers",
+        "head",
         "keep_alive",
         "more_body",
         "more_headers",
-        "path",
         "response_complete",
         "started",
-        "verb",
     )
 
     def __init__(
         self,
         connection: Connection,
         endpoint: Endpoint,
-        verb: str,
-        path: bytes,
-        headers: list[tuple[bytes, bytes]],
+        head: Head,
         *,
         keep_alive: bool,
         expects_continue: bool,
     ) -> None:
         self._connection = connection
         self._endpoint = endpoint
-        self.verb = verb
-        self.path = path
-        self.headers = headers
+        self.head = head
         self.keep_alive = keep_alive
         self._expects_continue = expects_continue
         self._waiting: asyncio.Future[None] | None = None
@@ -171,9 +186,8 @@ class Exchange:
         """Call this when the caller has left, at once if it has; None: no more."""
         self._connection.when_left(callback)
 
-    async def whole_body(self, limit: int) -> bytes:
-        """The body, once it is here to its end. limit: bytes. Raises TooLong, CallerLeft."""
-        self._connection.read_on()  # also when nothing is missing: who doesn't read does not hear that its caller left
+    async def body_arrived(self, limit: int) -> None:
+        """Wait until the body is here to its end. limit: bytes. Raises TooLong, CallerLeft."""
         while self.more_body:
             if self._connection.gone:
                 raise CallerLeft
@@ -185,6 +199,10 @@ class Exchange:
             self._connection.read_on()
             self._waiting = asyncio.get_running_loop().create_future()
             await self._waiting
+
+    def taken_body(self, limit: int) -> bytes:
+        """The body, which has arrived. limit: bytes. Raises TooLong."""
+        self._connection.read_on()  # who doesn't read does not hear that its caller left
         if len(self.body) > limit:
             raise TooLong
         return bytes(self.body)
@@ -196,7 +214,7 @@ class Exchange:
         if self._connection.gone:
             return
         head = self._head(status, headers, None if status in _NO_LENGTH else len(body))
-        self._connection.transport.write(head if self.verb == "HEAD" else head + body)
+        self._connection.transport.write(head if self.head.verb == "HEAD" else head + body)
         self._end()
 
     async def start(self, status: int, headers: Headers) -> None:

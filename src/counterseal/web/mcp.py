@@ -61,7 +61,7 @@ class McpEndpoint:
         """Answer one request. Raises CallerLeft where nobody waits for the answer any more."""
         self._calls += 1
         try:
-            head = self._head(exchange)
+            head = exchange.head.passed or self._head(exchange)
             if head.all(b"origin"):
                 exchange.more_headers = self._cors.headers(head)
             await self._serve(head, exchange)
@@ -75,15 +75,14 @@ class McpEndpoint:
 
         server: what stands in the path; empty for `/mcp` and for what is no address at all.
         """
-        path = self._path.fullmatch(exchange.path)
+        head = exchange.head
+        path = self._path.fullmatch(head.path)
         server = (path[path.lastindex or 0].decode() if path.lastindex else "") if path is not None else ""
-        return self._identity_headers.admitted(
-            Inbound(exchange.verb, server, tuple(exchange.headers), b"", exchange.peer)
-        )
+        return self._identity_headers.admitted(Inbound(head.verb, server, head.headers, b"", exchange.peer))
 
     async def _serve(self, head: Inbound, exchange: Exchange) -> None:
         try:
-            inbound = await self._inbound(head, exchange)
+            inbound = await self._whole(head, exchange)
         except CallError as error:
             # Nobody reads the rest of its body, so nothing may follow on this connection (threats.md H-07).
             error.headers += ((b"connection", b"close"),)
@@ -103,42 +102,54 @@ class McpEndpoint:
         finally:
             exchange.when_left(None)
 
-    async def _inbound(self, inbound: Inbound, exchange: Exchange) -> Inbound | None:
+    async def _whole(self, inbound: Inbound, exchange: Exchange) -> Inbound | None:
         """The request, whole; None for a preflight. Raises CallError for one that is refused before its caller is asked for."""
         try:
             if self._calls > self._limits.calls_per_worker:
                 raise CallError("overloaded", "the gateway carries as many calls as it may")
-            if not inbound.server and exchange.path != b"/mcp" and not self._path.fullmatch(exchange.path):
-                raise BadCall(
-                    "server_unknown", "there is no such address: servers are at /mcp/{server}, and all of them at /mcp"
-                )
-            self._hosts.check(inbound, exchange.local)
-            if inbound.verb not in ("POST", "GET", "DELETE"):
-                if self._cors.is_preflight(inbound):
+            if exchange.head.passed is None:
+                if not self._passes(inbound, exchange):
                     return None
-                allow = ((b"allow", b"POST, GET, DELETE"),)
-                raise BadCall("http_method_refused", f"{inbound.verb} is not served here", headers=allow)
-            body = await self._body(inbound, exchange)
+                exchange.head.passed = inbound
+            if exchange.more_body:
+                await self._arrival(inbound, exchange)
+            body = exchange.taken_body(self._limits.body_bytes)
+        except TooLong:
+            await self._pipeline.refuse(inbound, self._too_large())
         except CallError as error:
             await self._pipeline.refuse(inbound, error)
         return inbound.with_body(body) if body else inbound
 
-    async def _body(self, inbound: Inbound, exchange: Exchange) -> bytes:
-        limit = self._limits.body_bytes
+    def _passes(self, inbound: Inbound, exchange: Exchange) -> bool:
+        """Whether this is the head of a call; if not, it is that of a preflight. Looks at nothing that is not the same for every
+        request with this head on this connection. Raises BadCall."""
+        path = exchange.head.path
+        if not inbound.server and path != b"/mcp" and not self._path.fullmatch(path):
+            raise BadCall(
+                "server_unknown", "there is no such address: servers are at /mcp/{server}, and all of them at /mcp"
+            )
+        self._hosts.check(inbound, exchange.local)
+        if inbound.verb in ("POST", "GET", "DELETE"):
+            return True
+        if self._cors.is_preflight(inbound):
+            return False
+        allow = ((b"allow", b"POST, GET, DELETE"),)
+        raise BadCall("http_method_refused", f"{inbound.verb} is not served here", headers=allow)
+
+    async def _arrival(self, inbound: Inbound, exchange: Exchange) -> None:
+        """Wait until the body is here."""
         declared = inbound.all(b"content-length")
+        if declared and int(declared[0]) > self._limits.body_bytes:  # the HTTP parser took digits only, and one of them
+            raise TooLong
+        await self._pipeline.identify(inbound)  # nobody's bytes are kept before it is known whose they are
         try:
-            if declared and int(declared[0]) > limit:  # the HTTP parser took digits only, and one of them
-                raise TooLong
-            if not exchange.more_body:
-                return await exchange.whole_body(limit)
-            # Nobody's bytes are kept before it is known whose they are.
-            await self._pipeline.identify(inbound)
             async with asyncio.timeout(self._limits.body_seconds):
-                return await exchange.whole_body(limit)
-        except TooLong:
-            raise BadCall("too_large", f"the body has more than {limit} bytes") from None
+                await exchange.body_arrived(self._limits.body_bytes)
         except TimeoutError:
             raise BadCall("invalid_request", "the body did not arrive in time") from None
+
+    def _too_large(self) -> BadCall:
+        return BadCall("too_large", f"the body has more than {self._limits.body_bytes} bytes")
 
 
 class _Watch:

@@ -6,30 +6,61 @@ that its caller does not take (threats.md H-08, H-09). It also takes more than H
 transfer codings than `chunked`, and targets that are not a path; those are 400 (H-01, H-04, H-16).
 
 A request to `/mcp` becomes an Exchange as soon as its head is here; every other address is served by way of ASGI.
+
+Clients send the same head again and again. One that is, byte for byte, what the parser took before it on this connection means
+what that meant, and is not parsed again; only the digits of its Content-Length may be others (docs/decisions/0031).
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from counterseal.core.limits import LIMITS
-from counterseal.web.exchange import Address, Exchange
+from counterseal.web.exchange import Address, Exchange, Head
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-type: text/plain\r\n"
     b"content-length: 36\r\n\r\nthe header block is over the ceiling"
 )
 
+_END_OF_HEAD: Final = b"\r\n\r\n"
+_LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
 _READ_AHEAD: Final = 64 * 1024
 """Bytes of a body that are taken from the socket before somebody asks for them."""
 
 
 class _NotTaken(Exception):
     """Out of a callback of the parser: the answer is 400, and the connection ends."""
+
+
+class _Known(NamedTuple):
+    """The head of a call that came whole in one piece. before, digits, after: its bytes, parted by its Content-Length."""
+
+    before: bytes
+    digits: bytes
+    after: bytes
+    head: Head
+
+    @property
+    def size(self) -> int:
+        """Bytes of the head."""
+        return len(self.before) + len(self.digits) + len(self.after)
+
+    def of(self, data: bytes) -> Head | None:
+        """The head of this call, if it is one whole call with this head and nothing else."""
+        start = len(self.before)
+        end = start + len(self.digits)
+        if not (data.startswith(self.before) and data.startswith(self.after, end)):
+            return None
+        digits = data[start:end]
+        if not digits.isdigit() or int(digits) != len(data) - end - len(self.after):
+            return None
+        return self.head if digits == self.digits else self.head.resized(digits)
 
 
 _MOST_AFTER_HEAD = 2 * LIMITS.body_bytes + 1024 * 1024
@@ -53,6 +84,8 @@ class CeilingProtocol(HttpToolsProtocol):
         self.local: Address = ("", None)
         self.peer = ""
         self._standing: tuple[object, bytes] = (None, b"")
+        self._between = True
+        self._known: _Known | None = None
 
     # ---- what an exchange asks of its connection ----
 
@@ -144,8 +177,17 @@ class CeilingProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
+        if self._known is not None:
+            head = self._known.of(data)
+            if head is not None and self.cycle.response_complete:
+                self._again(head, data[self._known.size :])
+                return
+            self._known = None
+        before, between = self.cycle, self._between
         super().data_received(data)
         if not self._in_head:
+            if between and self._between and self.cycle is not before:
+                self._know(data)
             # What follows a head is a body in its framing, and framing is no way around the ceiling for bodies either.
             self._after_head += len(data)
             if self._after_head > _MOST_AFTER_HEAD:
@@ -160,10 +202,34 @@ class CeilingProtocol(HttpToolsProtocol):
         elif self._deadline is None and not self.transport.is_closing():
             self._deadline = self.loop.call_later(LIMITS.header_seconds, self.transport.close)
 
+    def _know(self, data: bytes) -> None:
+        """Remember the head of what was one whole call, in one piece: the parser is now where it was before it."""
+        exchange: Any = self.cycle
+        head, end, body = data.partition(_END_OF_HEAD)
+        length = _LENGTH.search(head + end)
+        if (
+            not isinstance(exchange, Exchange)
+            or length is None
+            or not int(length[1]) == len(body) == len(exchange.body)
+        ):
+            return
+        if exchange.head.verb == "POST" and exchange.keep_alive and not self.expect_100_continue:
+            start, stop = length.span(1)
+            self._known = _Known(head[:start], length[1], head[stop:] + end, exchange.head)
+
+    def _again(self, head: Head, body: bytes) -> None:
+        """Another call with a known head, which was held to every ceiling for heads when it was parsed."""
+        exchange: Any = Exchange(self, self.app.mcp, head, keep_alive=True, expects_continue=False)
+        exchange.body, exchange.more_body = body, False
+        self._after_head = len(body)
+        self.cycle = exchange
+        self._start_asgi_task(exchange, self.app)
+
     # ---- what the parser says ----
 
     def on_message_begin(self) -> None:
         self._in_head = True
+        self._between = False
         self._unfinished = self._after_head = 0
         self.url = b""
         self.headers = []
@@ -213,9 +279,7 @@ class CeilingProtocol(HttpToolsProtocol):
         exchange: Any = Exchange(
             self,
             self.app.mcp,
-            self.parser.get_method().decode("ascii"),
-            url.partition(b"?")[0],
-            self.headers,
+            Head(self.parser.get_method().decode("ascii"), url.partition(b"?")[0], tuple(self.headers)),
             keep_alive=version == "1.1" and self.parser.should_keep_alive(),
             expects_continue=self.expect_100_continue,
         )
@@ -248,6 +312,7 @@ class CeilingProtocol(HttpToolsProtocol):
         cycle.message_event.set()
 
     def on_message_complete(self) -> None:
+        self._between = True
         cycle: Any = self.cycle
         if not self._refused and not cycle.response_complete:
             cycle.more_body = False

@@ -46,7 +46,7 @@ Schemas = Callable[[str], "Mapping[headers.Path, str] | None"]
 def decode(inbound: Inbound, limits: Limits, open_session: OpenSession, schemas: Schemas) -> Call:
     """The call that a request makes. Raises BadCall with the id of the request, as far as one could be read."""
     if inbound.verb == "POST":
-        check_media(inbound)
+        inbound.once(check_media)
         return decode_message(inbound, jsonrpc.parse(inbound.body, limits), open_session, schemas)
     if inbound.body:
         raise BadCall("invalid_request", f"{inbound.verb} has no body")
@@ -58,7 +58,7 @@ def decode_message(inbound: Inbound, value: Any, open_session: OpenSession, sche
     message = jsonrpc.read(value)
     identity = message.get("id")
     try:
-        version = headers.routing(inbound, b"mcp-protocol-version")
+        version = inbound.once(_version)
         meta = _meta(message)
         if VERSION in meta or (version is not None and version not in _HANDSHAKE):
             return _decode_modern(inbound, message, meta, version, schemas)
@@ -110,6 +110,10 @@ def _takes(values: tuple[bytes, ...], wanted: tuple[str, ...]) -> bool:
     return all(listed & {media, media.partition("/")[0] + "/*", "*/*"} for media in wanted)
 
 
+def _version(inbound: Inbound) -> str | None:
+    return headers.routing(inbound, b"mcp-protocol-version")
+
+
 def _meta(message: Mapping[str, Any]) -> Mapping[str, Any]:
     meta = message.get("params", {}).get("_meta", {})
     if not isinstance(meta, dict):
@@ -155,9 +159,7 @@ def _decode_modern(
     if "method" not in message:
         raise BadCall("invalid_request", "a response was sent: revision 2026-07-28 has no requests of the server")
     method: str = message["method"]
-    params = headers.param_headers(inbound)
-    sent_method = headers.routing(inbound, b"mcp-method")
-    sent_name = headers.routing(inbound, b"mcp-name")
+    sent_method, names, sent_name, params = inbound.once(_routing)
     if "id" not in message:  # row 17: accepted, and dropped by the server room
         if VERSION in meta and version != meta[VERSION]:
             raise BadCall("header_mismatch", "MCP-Protocol-Version does not say what the body says")
@@ -181,7 +183,7 @@ def _decode_modern(
     row = METHODS.get(method)
     if row is not None and row.modern and row.name_field is not None:  # row 11
         named = message.get("params", {}).get(row.name_field)
-        if sent_name is None or headers.decode_value(sent_name) != named:
+        if not names or sent_name != named:
             raise BadCall("header_mismatch", "Mcp-Name is missing or does not say what the body says")
     _supported(version)  # row 14
     if row is None or not row.modern:  # row 15
@@ -207,6 +209,13 @@ def _decode_modern(
         message=_clean(message, meta),
         param_headers=tuple(params.items()),
     )
+
+
+def _routing(inbound: Inbound) -> tuple[str | None, bool, str | None, Mapping[str, str]]:
+    """`Mcp-Method`; whether there is an `Mcp-Name`, and the text that it says, if it says one; every `Mcp-Param-*`."""
+    params = headers.param_headers(inbound)
+    method, name = headers.routing(inbound, b"mcp-method"), headers.routing(inbound, b"mcp-name")
+    return method, name is not None, None if name is None else headers.decode_value(name), params
 
 
 def _mirrored(wanted: Mapping[headers.Path, str], arguments: Mapping[str, Any]) -> dict[str, str]:
@@ -292,7 +301,7 @@ def _session(inbound: Inbound, version: str | None, open_session: OpenSession) -
 
 
 def _decode_without_body(inbound: Inbound, open_session: OpenSession) -> Call:
-    version = headers.routing(inbound, b"mcp-protocol-version")
+    version = inbound.once(_version)
     if version is not None and version not in _HANDSHAKE:
         raise BadCall(
             "http_method_refused", f"revision {version} has no {inbound.verb}", headers=((b"allow", b"POST"),)

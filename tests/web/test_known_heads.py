@@ -1,0 +1,260 @@
+"""A head that was parsed before on its connection is not parsed again, and nobody can tell: the same requests are seen, and
+answered in the same bytes, as where every head is parsed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pytest
+import uvicorn
+from hypothesis import example, given
+from hypothesis import strategies as st
+from uvicorn.server import ServerState
+
+from counterseal.errors import Unauthenticated
+from counterseal.identity.credentials import REFUSED
+from counterseal.web.exchange import Exchange, Head
+from counterseal.web.protocol import CeilingProtocol
+from tests.support.rawhttp import Wire
+from tests.web.building import Running
+
+Seen = list[tuple[str, bytes, tuple[tuple[bytes, bytes], ...], bytes, bool]]
+
+
+class Parsing(CeilingProtocol):
+    """Ours, but for the one thing that is compared."""
+
+    def _know(self, data: bytes) -> None:
+        """Nothing is known."""
+
+
+class Counting(CeilingProtocol):
+    """Ours, and how often it was spared the parser."""
+
+    spared = 0
+
+    def _again(self, head: Head, body: bytes) -> None:
+        self.spared += 1
+        super()._again(head, body)
+
+
+class Caller(asyncio.Transport):
+    """The other end of a connection: keeps what is written to it."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("192.0.2.7", 4711), "sockname": ("192.0.2.1", 80)})
+        self.written = b""
+        self.closed = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def pause_reading(self) -> None:
+        """It is asked for nothing."""
+
+    def resume_reading(self) -> None:
+        """Nor here."""
+
+
+class Endpoint:
+    """Notes what it was asked and says how much that was."""
+
+    def __init__(self) -> None:
+        self.seen: Seen = []
+
+    def answers(self, url: bytes) -> bool:
+        return url.startswith(b"/mcp")
+
+    async def __call__(self, exchange: Exchange) -> None:
+        await exchange.body_arrived(1_000_000)
+        body, head = exchange.taken_body(1_000_000), exchange.head
+        self.seen.append((head.verb, head.path, head.headers, body, exchange.keep_alive))
+        await exchange.answer(200, (), b"%d" % len(body))
+
+
+class Application:
+    """An application that answers calls, and everything else with nothing."""
+
+    def __init__(self) -> None:
+        self.mcp = Endpoint()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+
+async def told(protocol: type[CeilingProtocol], pieces: Sequence[bytes]) -> tuple[Seen, bytes, bool, CeilingProtocol]:
+    """What one connection sees of these pieces: requests, the bytes of the answers, whether it was closed."""
+    app, caller = Application(), Caller()
+    settings = uvicorn.Config(app, http=protocol, lifespan="off", access_log=False, log_config=None, interface="asgi3")
+    connection = protocol(config=settings, server_state=ServerState(), app_state={})
+    connection.app = app  # type: ignore[assignment]  # the server would wrap it
+    connection.connection_made(caller)
+    for piece in pieces:
+        if not caller.closed:
+            connection.data_received(piece)
+        for _ in range(6):
+            await asyncio.sleep(0)
+    connection.connection_lost(None)
+    return app.mcp.seen, caller.written, caller.closed, connection
+
+
+def request(body: bytes = b"{}", *lines: bytes, start: bytes = b"POST /mcp/a HTTP/1.1") -> bytes:
+    return b"\r\n".join([start, b"Host: a", *lines, b"Content-Length: %d" % len(body), b"", body])
+
+
+A: Final = request(b'{"a":1}')
+CHUNKED: Final = b"POST /mcp/a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+REQUESTS: Final = (
+    A,
+    A,
+    request(b'{"a":2}'),
+    request(b'{"a":22}'),
+    request(b'{"a":"1234"}'),
+    A.replace(b"Content-Length: 7", b"Content-Length: 6"),
+    A.replace(b"Content-Length: 7", b"Content-Length: 8"),
+    A.replace(b"Content-Length: 7", b"Content-Length: +"),
+    A.replace(b"Content-Length: 7", b"content-length:  7 "),
+    request(b"\r\n\r\n123"),
+    request(b""),
+    request(b"{}", b"X-A: 1"),
+    request(b"{}", start=b"POST /mcp/b?c HTTP/1.1"),
+    request(b"{}", start=b"POST /healthz HTTP/1.1"),
+    request(b"{}", start=b"DELETE /mcp/a HTTP/1.1"),
+    request(b"{}", start=b"POST /mcp/a HTTP/1.0"),
+    request(b"{}", b"Connection: close"),
+    request(b"{}", b"Expect: 100-continue"),
+    CHUNKED,
+    b"GET /mcp/a HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+    A.replace(b"\r\n", b"\n"),
+    b"POST /mcp/a HTTP/1.1\nHost: a\nContent-Length: 26\n\n\r\nContent-Length: 2\r\n\r\n{}",
+    b"\r\n",
+    b"\r\n\r\n",
+    b"\n",
+    b"\r\r\r",
+    b"POST /mcp/a HTTP/1.1\r\n",
+    b"{}",
+    b"\x00",
+)
+"""Requests and what is none; most of them differ from the first in one thing."""
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[bytes]:
+    """A connection's bytes in pieces: often one request each, sometimes cut or put together."""
+    pieces: list[bytes] = []
+    for sent in draw(st.lists(st.sampled_from(REQUESTS), min_size=1, max_size=6)):
+        how = draw(st.sampled_from(["whole", "whole", "whole", "cut", "together"]))
+        if how == "cut" and len(sent) > 1:
+            at = draw(st.integers(1, len(sent) - 1))
+            pieces += [sent[:at], sent[at:]]
+        elif how == "together" and pieces:
+            pieces[-1] += sent
+        else:
+            pieces.append(sent)
+    return pieces
+
+
+@given(streams())
+@example([A, A, A])
+@example([request(b""), b"\r\r\r", b"\r\r\r"])
+@example([request(b""), b"\r\n\r\n", b"\r\n\r\n"])
+@example([b"\r\n", A, A])
+@example([A, A[:-3], A[-3:], A])
+@example([A + A, A, A + A, A])
+@example([request(b"\r\n\r\n123"), request(b"\r\n\r\n123"), request(b"1234567")])
+def test_nobody_can_tell_whether_a_head_was_parsed_again(pieces: list[bytes]) -> None:
+    async def both() -> None:
+        assert (await told(CeilingProtocol, pieces))[:3] == (await told(Parsing, pieces))[:3]
+
+    asyncio.run(both())
+
+
+OTHERS: Final = {
+    "a length of more digits": request(b'{"a":"1234"}'),
+    "a length that is too small": A.replace(b"Content-Length: 7", b"Content-Length: 6"),
+    "a length that is too large": A.replace(b"Content-Length: 7", b"Content-Length: 8"),
+    "a length that is none": A.replace(b"Content-Length: 7", b"Content-Length: x"),
+    "another header": request(b'{"a":1}', b"X-A: 1"),
+    "another target": request(b'{"a":1}', start=b"POST /mcp/b HTTP/1.1"),
+    "a header in other letters": A.replace(b"Host", b"host"),
+    "one byte more": A + b" ",
+    "two calls at once": A + A,
+    "one call in two pieces": A[:-1],
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+async def test_only_the_same_head_but_for_its_length_with_a_whole_body_is_known(other: bytes) -> None:
+    seen, _, _, connection = await told(Counting, [A, request(b'{"a":2}'), request(b'{"a":22}'), A, other])
+    assert connection.spared == 3  # type: ignore[attr-defined]
+    assert [(body, dict(headers)[b"content-length"]) for _, _, headers, body, _ in seen[:4]] == [
+        (b'{"a":1}', b"7"),
+        (b'{"a":2}', b"7"),
+        (b'{"a":22}', b"8"),
+        (b'{"a":1}', b"7"),
+    ]
+    _, _, _, connection = await told(Counting, [A, other, A])
+    assert connection.spared == 0  # type: ignore[attr-defined]
+
+
+NEVER: Final = {
+    "a verb that is no call": request(b"{}", start=b"DELETE /mcp/a HTTP/1.1"),
+    "chunks": CHUNKED,
+    "no body": b"GET /mcp/a HTTP/1.1\r\nHost: a\r\n\r\n",
+    "another address": request(b"{}", start=b"POST /healthz HTTP/1.1"),
+    "who waits for 100": request(b"{}", b"Expect: 100-continue"),
+}
+
+
+@pytest.mark.parametrize("sent", NEVER.values(), ids=NEVER)
+async def test_a_head_that_does_more_than_begin_a_call_is_never_known(sent: bytes) -> None:
+    _, written, _, connection = await told(Counting, [sent, sent])
+    assert connection.spared == 0  # type: ignore[attr-defined]
+    assert written.count(b"HTTP/1.1 200 OK") == 2
+
+
+async def test_a_call_that_comes_before_the_answer_to_the_last_one_is_parsed_and_waits_its_turn() -> None:
+    seen, written, _, connection = await told(Counting, [A, A + A, A])
+    assert [body for _, _, _, body, _ in seen] == [b'{"a":1}'] * 4
+    assert written.count(b"HTTP/1.1 200 OK") == 4
+    assert connection.spared == 0  # type: ignore[attr-defined]
+
+
+def test_each_call_with_a_known_head_is_a_call_of_its_own(web: Running) -> None:
+    before = len(web.gateway.entries)
+    with web.wire() as wire:
+        for _ in range(3):
+            _answered(web, wire, 200)
+    assert web.settled()
+    intents = [entry for entry in web.gateway.entries[before:] if entry["event"] == "intent"]
+    assert len({entry["jti"] for entry in intents}) == len(intents) == 3
+
+
+def test_who_calls_is_asked_at_each_call_with_a_known_head(web: Running) -> None:
+    with web.wire() as wire:
+        _answered(web, wire, 200)
+        calls = web.server.calls
+        web.gateway.known.error = Unauthenticated("credential_invalid", REFUSED, detail="revoked meanwhile")
+        try:
+            _answered(web, wire, 401)
+        finally:
+            web.gateway.known.error = None
+        assert web.server.calls == calls
+        _answered(web, wire, 200)
+
+
+def _answered(web: Running, wire: Wire, status: int) -> None:
+    wire.send(web.request())
+    answer = wire.answer()
+    assert answer is not None
+    assert answer.status == status
