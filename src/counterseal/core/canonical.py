@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 import rfc8785
+
+from counterseal.core import base64url
 
 
 class NotCanonical(ValueError):
@@ -26,11 +27,9 @@ def arguments_digest(arguments: Mapping[str, Any]) -> str:
         canonical = _plain(arguments) or rfc8785.dumps(arguments)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise NotCanonical(str(error)) from None
-    digest = binascii.b2a_base64(hashlib.sha256(canonical).digest(), newline=False)
-    return "sha-256:" + digest.translate(_TO_URL, b"=").decode()
+    return "sha-256:" + base64url.encode(hashlib.sha256(canonical).digest()).decode()
 
 
-_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 _sorted: Final = msgspec.json.Encoder(order="sorted").encode
 
 

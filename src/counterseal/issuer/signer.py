@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol
 
 
@@ -22,7 +22,7 @@ class Signer(Protocol):
     @property
     def public_jwk(self) -> Mapping[str, Any]: ...
 
-    async def sign(self, data: bytes) -> bytes:
+    def sign(self, data: bytes) -> Awaitable[bytes]:
         """The JWS signature (RFC 7518 section 3, RFC 8037 section 3.1) over data, raw.
 
         Raises errors.CannotTell `signer_unavailable` where the key is out of reach.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from base64 import urlsafe_b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -28,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 
-from counterseal.core import strict_json
+from counterseal.core import base64url, strict_json
 from counterseal.core.limits import Limits
 from counterseal.jose.algorithms import ALGORITHMS, PublicKey, UnfitKey, fitting, key_type
 from counterseal.jose.refusal import TokenRefused
@@ -198,7 +197,7 @@ def _encode_int(number: int, length: int | None = None) -> str:
 
 
 def _encode(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+    return base64url.encode(data).decode("ascii")
 
 
 # ---- one entry of somebody else's set ---------------------------------------------------------------------------------

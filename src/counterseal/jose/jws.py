@@ -7,11 +7,11 @@ about the algorithm: it was read with a check for each one that it may verify, a
 from __future__ import annotations
 
 import json
-from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from counterseal.core import base64url
 from counterseal.core.value import Value
 from counterseal.jose.jwk import Key
 from counterseal.jose.refusal import TokenRefused
@@ -60,7 +60,7 @@ def _check(alg: str, key: Key, signed: bytes, signature: bytes) -> None:
 
 def header_segment(alg: str, kid: str, typ: str) -> bytes:
     """The first segment of our own tokens (RFC 7515 section 4.1): the same for every token of a key, so made once."""
-    return _encode(json.dumps({"alg": alg, "typ": typ, "kid": kid}, separators=(",", ":")).encode("ascii"))
+    return base64url.encode(json.dumps({"alg": alg, "typ": typ, "kid": kid}, separators=(",", ":")).encode("ascii"))
 
 
 async def compact(header: bytes, payload: bytes, sign: Callable[[bytes], Awaitable[bytes]]) -> str:
@@ -68,9 +68,5 @@ async def compact(header: bytes, payload: bytes, sign: Callable[[bytes], Awaitab
 
     sign: gets the signing input and answers with the raw JWS signature (RFC 7518 section 3).
     """
-    signed = header + b"." + _encode(payload)
-    return (signed + b"." + _encode(await sign(signed))).decode("ascii")
-
-
-def _encode(data: bytes) -> bytes:
-    return urlsafe_b64encode(data).rstrip(b"=")
+    signed = b"%b.%b" % (header, base64url.encode(payload))
+    return (b"%b.%b" % (signed, base64url.encode(await sign(signed)))).decode("ascii")

@@ -12,11 +12,22 @@ import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from counterseal.core.limits import LIMITS
 from counterseal.errors import ConfigError
 from counterseal.issuer.ring import KeyRing
-from counterseal.issuer.signers.local import LocalSigner, PrivateKey, algorithms_of, from_pem, generate, to_pem
+from counterseal.issuer.signers.local import (
+    LocalSigner,
+    PrivateKey,
+    algorithms_of,
+    from_pem,
+    generate,
+    raw_p256,
+    to_pem,
+)
 from counterseal.jose.jwk import read_jwks, thumbprint
 from tests.issuer import pems
 from tests.support.tokens import ML_DSA, encode, needs_ml_dsa, private_key
@@ -143,6 +154,20 @@ async def test_y_05_the_trace_of_a_failure_shows_nothing_of_the_key(algorithm: s
         assert_hidden("".join(trace.format()), private_key(algorithm))
     else:
         pytest.fail("text was signed")
+
+
+ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Of P-256: r and s are below it (FIPS 186-5)."""
+NUMBERS = st.one_of(
+    st.integers(1, ORDER - 1), st.integers(1, 2**130), st.sampled_from([2**255, 2**248, 2**247, ORDER - 1])
+)
+
+
+@given(NUMBERS, NUMBERS)
+@example(1, 1)
+@example(ORDER - 1, ORDER - 1)
+def test_both_halves_of_an_es256_signature_have_their_full_length(r: int, s: int) -> None:
+    assert raw_p256(encode_dss_signature(r, s)) == r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
 def test_our_own_keys_are_good_by_our_own_rules_for_keys_of_others() -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, NoReturn
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, mldsa, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from counterseal.errors import ConfigError
 from counterseal.jose.algorithms import UnfitKey, fitting
@@ -132,13 +132,13 @@ class LocalSigner:
         except InvalidSignature:
             raise ConfigError(f"keys: the {algorithm} key {self.kid} does not verify what it signs") from None
 
-    async def sign(self, data: bytes) -> bytes:
+    def sign(self, data: bytes) -> Awaitable[bytes]:
         loop = asyncio.get_running_loop()
         signed: asyncio.Future[bytes] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._sign_in_a_row, loop)
         self._waiting.append((data, signed))
-        return await signed
+        return signed
 
     def _sign_in_a_row(self, loop: asyncio.AbstractEventLoop) -> None:
         until = loop.time() + _IN_A_ROW_SECONDS
@@ -168,11 +168,18 @@ def _signing(key: PrivateKey) -> Callable[[bytes], bytes]:
         ecdsa = ec.ECDSA(hashes.SHA256())
 
         def sign(data: bytes) -> bytes:
-            r, s = decode_dss_signature(key.sign(data, ecdsa))
-            return r.to_bytes(32, "big") + s.to_bytes(32, "big")  # RFC 7518 section 3.4
+            return raw_p256(key.sign(data, ecdsa))
 
         return sign
     return key.sign
+
+
+def raw_p256(der: bytes) -> bytes:
+    """r and s of a signature on P-256, each at its full length (RFC 7518 section 3.4). der: the same two as the library writes
+    them (RFC 3279 section 2.2.3), at most 72 bytes, so that every length in it is of one byte."""
+    end = 4 + der[3]
+    r, s = der[4:end], der[end + 2 :]
+    return r[-32:].rjust(32, b"\0") + s[-32:].rjust(32, b"\0")
 
 
 def _verify(key: PrivateKey, signature: bytes) -> None:
