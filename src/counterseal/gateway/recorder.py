@@ -7,7 +7,6 @@ it leaves, and an outcome after its last byte.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
@@ -18,6 +17,7 @@ from counterseal.clock import Clock
 from counterseal.core import record as entries
 from counterseal.core.call import Call, Inbound
 from counterseal.core.caller import Caller
+from counterseal.core.keyed import Keyed
 from counterseal.core.operation import Operation
 from counterseal.core.permit import Denial, Permit
 from counterseal.core.reply import Reply, Stream
@@ -46,7 +46,7 @@ class Recorder:
     ) -> None:
         self._sink = sink
         self._clock = clock
-        self._keyed = hmac.new(mac_key, digestmod="sha256")
+        self._keyed = Keyed(mac_key)
         self._new_id = new_id
         self._observe = observe
 
@@ -93,7 +93,7 @@ class OpenRecord:
         self,
         sink: Sink,
         clock: Clock,
-        keyed: hmac.HMAC,
+        keyed: Keyed,
         new_id: str,
         inbound: Inbound,
         observe: Observe | None,
@@ -200,9 +200,7 @@ class OpenRecord:
         digest = permit.claims["authorization_details"][0].get("arguments_digest")
         if digest is None:
             return None
-        keyed = self._keyed.copy()
-        keyed.update(digest.encode())
-        return keyed.hexdigest()
+        return self._keyed.mac(digest.encode()).hex()
 
     def watch(self, reply: Reply) -> Reply:
         """The reply, with its end noted down."""
