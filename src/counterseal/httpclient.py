@@ -15,7 +15,7 @@ import copy
 import re
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, cast
 
@@ -183,9 +183,9 @@ class Response:
         self.headers: Final[Sequence[tuple[bytes, bytes]]] = connection.headers
         """Names in lower case, duplicates kept."""
 
-    async def next_chunk(self) -> bytes | None:
+    def next_chunk(self) -> Awaitable[bytes | None]:
         """What has arrived of the body since; None at its end. Raises HttpError. Whoever stops early aborts."""
-        return await self._connection.next_chunk()
+        return self._connection.next_chunk()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises HttpError."""
@@ -389,8 +389,9 @@ class _Connection(asyncio.Protocol):
                 raise HttpError("an interim answer that was not asked for")
             self.headers = []
             return
-        if any(name == b"transfer-encoding" and value.lower() != b"chunked" for name, value in self.headers):
-            raise HttpError("a transfer coding other than chunked")
+        for name, value in self.headers:
+            if name == b"transfer-encoding" and value.lower() != b"chunked":
+                raise HttpError("a transfer coding other than chunked")
         self.status = status
         if self._head is not None and not self._head.done():
             self._head.set_result(None)

@@ -24,6 +24,7 @@ from counterseal.audit import chain
 from counterseal.audit.chainfile import ChainFiles, Fsync, NotWritten, create
 from counterseal.clock import Clock
 from counterseal.core.limits import LIMITS
+from counterseal.core.value import Value
 from counterseal.errors import CannotTell, ConfigError
 
 RETRY_SECONDS: Final = 1.0
@@ -35,7 +36,7 @@ KEPT_ENTRIES: Final = 10_000
 _log = logging.getLogger(__name__)
 
 
-class _Item(NamedTuple):
+class _Item(Value, frozen=True):
     """done: who waits for it until `due` (loop time); None for a posted entry."""
 
     time: float

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Any, ClassVar, TypeVar
 
 import msgspec
@@ -14,14 +14,14 @@ from counterseal.core.value import Value
 T = TypeVar("T")
 
 
-class Era(Enum):
+class Era(StrEnum):
     """A call stays in its era: what one era pushes, the other cannot carry. `wire.bridge` has the one exception."""
 
     MODERN = "modern"
     LEGACY = "legacy"
 
 
-class Shape(Enum):
+class Shape(StrEnum):
     """What kind of message a call is."""
 
     REQUEST = "request"

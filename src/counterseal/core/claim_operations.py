@@ -93,8 +93,10 @@ class ClaimOperations:
 
     def apply(self, claims: dict[str, Any], caller: Caller, call: Call, origins: Origins | None) -> None:
         """Add, set, remove. Raises ClaimsRefused."""
-        _write(claims, self.added, caller, call, origins, over=False)
-        _write(claims, self.set, caller, call, origins, over=True)
+        if self.added:
+            _write(claims, self.added, caller, call, origins, over=False)
+        if self.set:
+            _write(claims, self.set, caller, call, origins, over=True)
         for gone in self.removed:
             drop(claims, gone.path)
             if origins is not None:

@@ -58,7 +58,9 @@ class Rule:
     def _selects(self, caller: Caller, server: str) -> bool:
         if self.servers is not None and not self.servers.match(server):
             return False
-        return all(matches(patterns, CALLER_FIELDS[field](caller)) for field, patterns in self.callers)
+        return not self.callers or all(
+            matches(patterns, CALLER_FIELDS[field](caller)) for field, patterns in self.callers
+        )
 
     def _covers(self, method: str, tool: str | None) -> bool:
         if self.tools is None:

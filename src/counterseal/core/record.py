@@ -180,7 +180,7 @@ def tool_approval(record: str, server: str, tool: str, *, before: str | None, ap
 def _what(inbound: Inbound, call: Call | None) -> dict[str, Any]:
     if call is None:
         return {"server": inbound.server, "method": None, "name": None, "era": None}
-    return {"server": call.server, "method": call.method, "name": call.name, "era": call.era.value}
+    return {"server": call.server, "method": call.method, "name": call.name, "era": call.era}
 
 
 def _channel(caller: Caller | None) -> str | None:

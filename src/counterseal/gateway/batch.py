@@ -6,7 +6,7 @@ is ever for two operations. The answers come as one event stream, in the order o
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, Final, NoReturn, Protocol
 
 from counterseal.core.call import Inbound, Session
@@ -27,7 +27,7 @@ OpenSession = Callable[[Caller, str, str], Session]
 class Handler(Protocol):
     """What the web room hands requests to."""
 
-    async def handle(self, inbound: Inbound) -> Reply: ...
+    def handle(self, inbound: Inbound) -> Coroutine[Any, Any, Reply]: ...
 
     async def identify(self, inbound: Inbound) -> Caller: ...
 
@@ -49,10 +49,13 @@ class BatchHandler:
         self._open_session = open_session
         self._limits = limits
 
-    async def handle(self, inbound: Inbound) -> Reply:
+    def handle(self, inbound: Inbound) -> Coroutine[Any, Any, Reply]:
         """As `Pipeline.handle`."""
         if inbound.verb != "POST" or not jsonrpc.is_batch(inbound.body):
-            return await self._pipeline.handle(inbound)
+            return self._pipeline.handle(inbound)
+        return self._handle_batch(inbound)
+
+    async def _handle_batch(self, inbound: Inbound) -> Reply:
         async with self._pipeline.recorder.open(inbound) as record:
             caller = record.caller = await self._pipeline.identify(inbound)
             messages = self._messages(inbound, caller)

@@ -93,7 +93,11 @@ class McpEndpoint:
         watch = _Watch()
         exchange.when_left(watch.end)
         try:
-            await _answer(await self._pipeline.handle(inbound), exchange)
+            reply = await self._pipeline.handle(inbound)
+            if isinstance(reply.body, bytes):
+                await exchange.answer(reply.status, reply.headers, reply.body)
+            else:
+                await _stream(reply, reply.body, exchange)
         except asyncio.CancelledError:
             if watch.left:
                 watch.call.uncancel()
@@ -168,11 +172,7 @@ class _Watch:
         self.call.cancel()
 
 
-async def _answer(reply: Reply, exchange: Exchange) -> None:
-    body = reply.body
-    if isinstance(body, bytes):
-        await exchange.answer(reply.status, reply.headers, body)
-        return
+async def _stream(reply: Reply, body: Stream, exchange: Exchange) -> None:
     try:
         await exchange.start(reply.status, reply.headers)
         await _pieces(body, exchange)

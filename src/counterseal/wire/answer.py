@@ -62,13 +62,14 @@ def _split(text: bytes) -> _Message:
         raise NotAnAnswer("not a JSON-RPC message") from None
     if message.jsonrpc != "2.0":
         raise NotAnAnswer("not JSON-RPC 2.0")
-    if not all(value is UNSET or _is_object(value) for value in (message.result, message.error)):
+    if not (_may_be_object(message.result) and _may_be_object(message.error)):
         raise NotAnAnswer("`result` or `error` is not an object")
     return message
 
 
-def _is_object(value: Raw) -> bool:
-    return memoryview(value)[0] == ord("{")
+def _may_be_object(value: Raw | UnsetType) -> bool:
+    """Whether it is an object, or is not there."""
+    return value is UNSET or memoryview(value)[0] == ord("{")
 
 
 def _identity(text: Raw) -> str | int | None:
