@@ -85,6 +85,14 @@ _ROWS: Final = (
         "Use one of the versions in `error.data.supported`.",
     ),
     Reason(
+        "capability_missing",
+        400,
+        -32021,
+        "caller",
+        "The request needs a capability that its client did not declare in `_meta`.",
+        "Declare what `data.requiredCapabilities` holds, if your client can do it.",
+    ),
+    Reason(
         "batch_not_allowed",
         400,
         -32600,

@@ -23,7 +23,7 @@ BEGIN: Final = "<!-- table: written by python -m tests.docs.write -->"
 END: Final = "<!-- end of table -->"
 
 _FAULTS: Final = {"caller": "the caller's", "server": "the server's", "us": "ours", "operator": "the operator's"}
-_KINDS: Final = {Kind.OPEN: "open", Kind.TOOL: "a tool", Kind.ITEM: "a prompt or resource"}
+_KINDS: Final = {Kind.OPEN: "open", Kind.TOOL: "a tool", Kind.ITEM: "a prompt or resource", Kind.TASK: "its tool"}
 _LIMIT_ROW: Final = re.compile(r"^\| `([a-z_]+)` \| [^|]* \| ([^|]*) \|$", re.MULTILINE)
 
 

@@ -14,11 +14,11 @@ from typing import Any, Final
 import jwt
 
 from counterseal.audit.sinks import MemorySink
-from counterseal.core.call import Call, Era, Inbound
+from counterseal.core.call import Call, Era, Inbound, Shape
 from counterseal.core.caller import Caller
 from counterseal.core.claims import SignerSettings
 from counterseal.core.limits import LIMITS, Limits
-from counterseal.core.methods import END_SESSION, METHODS, MODERN, REPLY, STREAM
+from counterseal.core.methods import END_SESSION, EXTENSION_TASKS, METHODS, MODERN, REPLY, STREAM
 from counterseal.core.permit import Allowed
 from counterseal.core.policy import Policy, Rule
 from counterseal.core.reply import Reply
@@ -39,11 +39,13 @@ from counterseal.identity.identify import Identify
 from counterseal.issuer.mint import Mint
 from counterseal.issuer.ring import KeyRing
 from counterseal.issuer.signers.local import LocalSigner
+from counterseal.servers.handles import Handles
 from counterseal.servers.http import ServerHttp
 from counterseal.servers.session import Sessions
 from counterseal.servers.streamable_http import Destination, StreamableHttp
 from counterseal.wire import envelope
 from counterseal.wire.aggregate.names import OURS, Spelling
+from counterseal.wire.envelope import CAPABILITIES
 from tests.hooks.making import hooks as put_together
 from tests.servers.permits import PARAMS
 from tests.support.hostile import SESSION, Heard, HostileServer
@@ -58,7 +60,8 @@ BOB: Final = Caller(kind="api_key", client_id="k-bob", subject="bob", fields={"u
 CALLERS: Final[Mapping[bytes, Caller]] = {b"key-of-alice": ALICE, b"key-of-bob": BOB}
 PERMIT_ALL: Final = Policy((Rule("policy[0]", permits=True),), {})
 DENY_ALL: Final = Policy((Rule("policy[0]", permits=False), Rule("policy[1]", permits=True)), {})
-META: Final = {
+FOLLOWS_TASKS: Final = {"extensions": {EXTENSION_TASKS: {}}}
+META: Final[dict[str, Any]] = {
     "io.modelcontextprotocol/protocolVersion": MODERN,
     "io.modelcontextprotocol/clientCapabilities": {},
 }
@@ -167,6 +170,7 @@ async def built(
         },
         mint=Mint(ring, limits),
         servers=servers,
+        resume=sessions.handles.resume,
         recorder=Recorder(sink, clock, bytes(32), lambda: f"r{next(numbers)}", observe),
         clock=clock,
         new_id=lambda: f"id-{next(numbers)}",
@@ -212,12 +216,21 @@ def modern(
 ) -> Inbound:
     """One request of revision 2026-07-28. key: None sends none."""
     params = PARAMS.get(method, {}) if params is None else params
-    message = {"jsonrpc": "2.0", "id": id, "method": method, "params": {**params, "_meta": META}}
+    if params.get("taskId") == "t-1":
+        params = {**params, "taskId": task(server)}
+    meta = META | ({CAPABILITIES: FOLLOWS_TASKS} if method.startswith("tasks/") and "taskId" in params else {})
+    message = {"jsonrpc": "2.0", "id": id, "method": method, "params": {**params, "_meta": meta}}
     row = METHODS.get(method)
     headers = [(b"mcp-protocol-version", MODERN.encode()), (b"mcp-method", method.encode())]
     if row is not None and row.name_field is not None:
         headers.append((b"mcp-name", str(params[row.name_field]).encode()))
     return posted(message, *headers, *more, key=key, server=server)
+
+
+def task(server: str = "weather", caller: Caller = ALICE, tool: str = "get_weather", identity: str = "t-1") -> str:
+    """What a caller has for a task that a tool made for him."""
+    made = Call(server=server, era=Era.MODERN, revision=MODERN, shape=Shape.REQUEST, method="tools/call", name=tool)
+    return Handles(SEAL, FixedClock(), LIMITS).seal_task(caller, made, identity)
 
 
 def posted(

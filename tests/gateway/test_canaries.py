@@ -15,8 +15,10 @@ from counterseal.core.call import Era, Inbound
 from counterseal.core.caller import Channel
 from counterseal.errors import CallError
 from counterseal.servers.streamable_http import Destination
-from tests.gateway.building import ALICE, CALLERS, Built, built, inventory, legacy, modern, read, request_of
+from counterseal.wire.rounds import TASKS
+from tests.gateway.building import ALICE, CALLERS, Built, built, inventory, legacy, modern, read, request_of, task
 from tests.identity.channels import CHANNELS, claims, rules
+from tests.servers.permits import PARAMS
 from tests.support.hostile import Heard, HostileServer, Line, chunked, event, plain, response, whole
 from tests.support.tokens import token
 
@@ -135,8 +137,10 @@ async def test_i_11_a_channel_token_reaches_no_server_and_no_record(
     for taken, said in ((rules(), "verified"), (rules(trusted=None), "ignored")):
         async with built(weather, channel=taken) as gateway:
             inbound = request_of(cell, gateway)
+            caller = dataclasses.replace(ALICE, channel=Channel(issuer=CHANNELS, subject="line-1", client_id="app"))
+            if taken.trusted is not None and cell[1] in TASKS:
+                inbound = modern(cell[1], {**PARAMS[cell[1]], "taskId": task(caller=caller)})
             if taken.trusted is not None and cell[1] != "initialize" and inbound.all(b"mcp-session-id"):
-                caller = dataclasses.replace(ALICE, channel=Channel(issuer=CHANNELS, subject="line-1", client_id="app"))
                 session = (b"mcp-session-id", gateway.sealed(caller))
                 others = tuple(pair for pair in inbound.headers if pair[0] != b"mcp-session-id")
                 inbound = Inbound(inbound.verb, inbound.server, (*others, session), inbound.body, inbound.peer)

@@ -30,6 +30,9 @@ PARAMS: Final[dict[str, dict[str, Any]]] = {
     "resources/read": {"uri": "file:///a b"},
     "resources/subscribe": {"uri": "file:///a"},
     "resources/unsubscribe": {"uri": "file:///a"},
+    "tasks/get": {"taskId": "t-1"},
+    "tasks/update": {"taskId": "t-1", "inputResponses": {}},
+    "tasks/cancel": {"taskId": "t-1"},
     "completion/complete": {"ref": {"type": "ref/prompt", "name": "greet"}, "argument": {"name": "who", "value": "y"}},
     "initialize": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}},
 }

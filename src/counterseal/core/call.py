@@ -124,9 +124,13 @@ class Call(Value, frozen=True, kw_only=True):
     message: the whole JSON-RPC message, the only thing that is sent on; None for GET and DELETE.
     param_headers: `Mcp-Param-*` as (lower-case name, value), to be checked or passed on. whole: the gateway itself asks for a
     list, which is not filtered where it comes in, because it is where it goes out.
+
+    txn: the transaction that the call goes on with; None for a new one. tools: the tools that made the tasks which it is about.
+    tasks: those tasks, by their ids at the server, with the texts that the caller has for them. asked: the arguments as the
+    caller sent them, where a hook replaced them.
     """
 
-    UNSHOWN: ClassVar = frozenset({"arguments", "message", "param_headers"})
+    UNSHOWN: ClassVar = frozenset({"arguments", "message", "param_headers", "tasks", "asked"})
 
     server: str
     era: Era
@@ -141,3 +145,7 @@ class Call(Value, frozen=True, kw_only=True):
     last_event_id: str | None = None
     param_headers: tuple[tuple[str, str], ...] = ()
     whole: bool = False
+    txn: str | None = None
+    tools: tuple[str, ...] = ()
+    tasks: Mapping[str, str] | None = None
+    asked: Mapping[str, Any] | None = None

@@ -21,6 +21,7 @@ class Limits:
     json_members: int = 100_000
     batch_messages: int = 32
     session_seconds: int = 24 * 3600
+    request_state_seconds: int = 24 * 3600
     calls_per_caller: int = 1024
     calls_per_worker: int = 8192
     # tokens that come in

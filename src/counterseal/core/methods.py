@@ -20,6 +20,10 @@ LEGACY: Final = ("2025-03-26", "2025-06-18", "2025-11-25")
 SUPPORTED: Final = (*LEGACY, MODERN)
 
 
+EXTENSION_TASKS: Final = "io.modelcontextprotocol/tasks"
+"""The extension that has the methods `tasks/*`."""
+
+
 class Kind(Enum):
     """How policy treats a method."""
 
@@ -28,7 +32,9 @@ class Kind(Enum):
     TOOL = "tool"
     """Has the effect that rules on `tools` are about."""
     ITEM = "item"
-    """Reads or follows one named prompt, resource or task."""
+    """Reads or follows one named prompt or resource."""
+    TASK = "task"
+    """Is about a task, and decided as a call of the tool that made it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,9 @@ _ROWS: Final = (
     Method("resources/subscribe", Kind.ITEM, name_field="uri", modern=False),
     Method("resources/unsubscribe", Kind.ITEM, name_field="uri", modern=False),
     Method("completion/complete", Kind.ITEM),
+    Method("tasks/get", Kind.TASK, name_field="taskId", legacy=False),
+    Method("tasks/update", Kind.TASK, name_field="taskId", legacy=False),
+    Method("tasks/cancel", Kind.TASK, name_field="taskId", legacy=False),
     Method("notifications/initialized", Kind.OPEN, modern=False, notification=True),
     Method("notifications/cancelled", Kind.OPEN, modern=False, notification=True),
     Method("notifications/progress", Kind.OPEN, modern=False, notification=True),

@@ -79,7 +79,11 @@ class Policy:
     allowed_scopes: Mapping[str, AllowedScopes] = field(default_factory=dict)
 
     def decide(self, caller: Caller, call: Call) -> Allowed | Denial:
-        """The decision about one call."""
+        """The decision about one call. What is about tasks is decided as calls of the tools that made them."""
+        for tool in call.tools:
+            verdict = self.decide_operation(caller, call.server, "tools/call", tool, asked=call.method)
+            if isinstance(verdict, Denial) or call.method != "subscriptions/listen":
+                return verdict
         method, name = decided_as(call)
         return self.decide_operation(caller, call.server, method, name, asked=call.method)
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from counterseal.core.call import Inbound
 from counterseal.core.caller import Caller
-from counterseal.core.methods import END_SESSION, LEGACY, METHODS, MODERN, REPLY, STREAM
+from counterseal.core.methods import END_SESSION, EXTENSION_TASKS, LEGACY, METHODS, MODERN, REPLY, STREAM
 from counterseal.errors import Unauthenticated
 from counterseal.gateway.wiring import Parts
 from counterseal.identity.api_key import caller_of
@@ -24,6 +24,7 @@ from counterseal.identity.credentials import REFUSED
 from counterseal.wire import headers as wire_headers
 from counterseal.wire import jsonrpc
 from counterseal.wire.envelope import CAPABILITIES, VERSION
+from counterseal.wire.rounds import TASKS
 
 NOWHERE: Final = "by hand"
 """The peer in the record of what nobody sent."""
@@ -120,7 +121,8 @@ def _message(asked: Asked) -> dict[str, Any]:
     if asked.method == "initialize":
         params |= {"protocolVersion": LEGACY[-1], "capabilities": {}}
     if row.modern:
-        params["_meta"] = {VERSION: MODERN, CAPABILITIES: {}}
+        able: dict[str, Any] = {"extensions": {EXTENSION_TASKS: {}}} if asked.method in TASKS else {}
+        params["_meta"] = {VERSION: MODERN, CAPABILITIES: able}
     message: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": asked.method, "params": params}
     if row.notification:
         del message["id"]

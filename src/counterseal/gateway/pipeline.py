@@ -42,9 +42,10 @@ class Server(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """One gateway. decode: the wire room, given what opens sessions. new_id: 128 random bits as text, new at each call. hooks:
-    gates and claim sources; None where there are none. passthrough: of the servers that get a credential of the caller's. pins:
-    why a call that policy permits is refused, because a tool is not as it was approved; None where nothing is pinned."""
+    """One gateway. decode: the wire room, given what opens sessions. new_id: 128 random bits as text, new at each call. resume:
+    a call that goes on with an earlier one, as its server knows it. hooks: gates and claim sources; None where there are none.
+    passthrough: of the servers that get a credential of the caller's. pins: why a call that policy permits is refused, because a
+    tool is not as it was approved; None where nothing is pinned."""
 
     identify: Identify
     admission: Admission
@@ -56,6 +57,7 @@ class Pipeline:
     recorder: Recorder
     clock: Clock
     new_id: Callable[[], str]
+    resume: Callable[[Caller, Call], Call]
     hooks: Hooks | None = None
     passthrough: Mapping[str, Passthrough] = field(default_factory=dict)
     pins: Callable[[Caller, Call], Awaitable[Denial | None]] | None = None
@@ -100,12 +102,16 @@ class Pipeline:
         """Decide about one call and countersign it. The only place where a Permit is made.
 
         inbound: where hooks see headers of, None for a call that nobody sent. origins: is filled with where each claim came from,
-        for whoever explains a call. Raises BadCall for arguments that have no one meaning, CallError where the token would be too
-        large, CannotTell where nothing can be signed or a hook failed.
+        for whoever explains a call. again: the permit that this call had before, where it is tried once more: it stays one
+        transaction, with the same credential of the caller's for the server. Raises BadCall for arguments that have no one
+        meaning and for what a call goes on with and is not its caller's, CallError where the token would be too large, CannotTell
+        where nothing can be signed or a hook failed.
         """
         signer = self.signers.get(call.server)
         if signer is None:
             return _no_server(call)
+        if again is None:
+            call = self.resume(caller, call)
         decided = await self.decide(caller, call, inbound)
         if isinstance(decided, Denial):
             return decided
@@ -150,7 +156,7 @@ class Pipeline:
         if signer.debug and origins is None:
             origins = Origins()
         now, jti = int(self.clock.wall()), self.new_id()
-        txn = self.new_id() if again is None else again.claims["txn"]
+        txn = (call.txn or self.new_id()) if again is None else again.claims["txn"]
         try:
             claims = build_claims(caller, call, signer, now=now, jti=jti, txn=txn, added=added.claims, origins=origins)
             others = tuple(tokens_beside(caller, call, signer, claims, new_id=self.new_id, added=added.claims))

@@ -217,6 +217,7 @@ async def open_parts(
         recorder=recorder,
         clock=clock,
         new_id=new_id,
+        resume=sessions.handles.resume,
         hooks=hooks.calls,
         passthrough=_passthrough(configuration),
         pins=pins.remembered if dry else pins.denial,

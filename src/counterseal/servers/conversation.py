@@ -25,6 +25,7 @@ from counterseal.servers.link import Countersign, Link, fresh, invalid, too_larg
 from counterseal.servers.streamable_http import Decide
 from counterseal.wire import duplex
 from counterseal.wire.answer import Answer, NotAnAnswer
+from counterseal.wire.rounds import Given
 
 _log = logging.getLogger("counterseal.servers")
 
@@ -44,7 +45,7 @@ _MODERN: Final = "revision 2026-07-28 has no requests of servers"
 class Conversation:
     """belongs: whether everything that is about no call is for one caller, who is there to hear it: his own legacy session.
     shared: whether several callers have their calls in it. on_end: told once when it is over, and why; None where it was ended
-    on purpose."""
+    on purpose. given: what the caller of a permit gets in place of what the server gave it to come back with."""
 
     def __init__(
         self,
@@ -58,7 +59,9 @@ class Conversation:
         belongs: bool = False,
         shared: bool = False,
         on_end: Callable[[Conversation, ServerError | None], None] = lambda *_: None,
+        given: Callable[[Permit], Given] | None = None,
     ) -> None:
+        self._given = given
         self.era = era
         self.handshake: Mapping[str, Any] = {}
         """The result of `initialize`, where the gateway itself has sent it."""
@@ -199,7 +202,8 @@ class Conversation:
         await self._link.write(permit, message)
 
     def _answer(self, permit: Permit, our_id: str | None) -> Answer:
-        return Answer(permit.call, our_id, partial(self._decide, permit.caller, permit.call))
+        visible = partial(self._decide, permit.caller, permit.call)
+        return Answer(permit.call, our_id, visible, None if self._given is None else self._given(permit))
 
     # ---- callers who go ----
 

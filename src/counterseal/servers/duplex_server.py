@@ -322,6 +322,7 @@ class DuplexServer:
             belongs=belongs,
             shared=self._spoken.shared,
             on_end=partial(self._ended, key, caller),
+            given=self._sessions.handles.of,
         )
         try:
             conversation.start(await self._connect(caller, conversation))

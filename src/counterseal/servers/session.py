@@ -21,6 +21,7 @@ from counterseal.core.caller import Caller
 from counterseal.core.limits import Limits
 from counterseal.core.methods import LEGACY
 from counterseal.errors import BadCall, ServerError
+from counterseal.servers.handles import Handles
 
 _FORMAT = struct.Struct(">BBQ16s")  # version of this layout, index of the revision, end, the caller's fingerprint
 _VERSION = 1
@@ -40,12 +41,13 @@ def visible(server_id: str) -> str:
 
 
 class Sessions:
-    """Seals and opens. key: 32 bytes that all workers share."""
+    """Seals and opens. key: 32 bytes that all workers share. handles: what else is sealed with it."""
 
     def __init__(self, key: bytes, clock: Clock, limits: Limits) -> None:
         self._aead = AESGCM(key)
         self._clock = clock
         self._life = limits.session_seconds
+        self.handles = Handles(key, clock, limits)
 
     def seal(self, caller: Caller, server: str, server_id: str, revision: str) -> Session:
         """A new session. server_id: what the server called it. Raises ServerError where that is not visible ASCII."""

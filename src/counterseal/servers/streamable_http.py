@@ -169,7 +169,8 @@ class StreamableHttp:
         return events.response
 
     def _answer(self, permit: Permit, sent_id: str | int | None) -> Answer:
-        return Answer(permit.call, sent_id, partial(self._decide, permit.caller, permit.call))
+        visible = partial(self._decide, permit.caller, permit.call)
+        return Answer(permit.call, sent_id, visible, self._sessions.handles.of(permit))
 
     def request_headers(self, permit: Permit) -> Sequence[tuple[str, str]]:
         """The headers that `send` would send, in their order. It sends nothing, and they hold the token and the server's own

@@ -18,7 +18,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from counterseal.core.call import Call, Era, Shape
 from counterseal.core.methods import LEGACY, METHODS, SUPPORTED, Method
-from counterseal.wire import headers
+from counterseal.wire import headers, rounds
 
 
 class NotAnAnswer(ValueError):
@@ -48,6 +48,11 @@ _write: Final = msgspec.json.Encoder().encode
 
 _NULL: Final = Raw(b"null")
 _LISTS: Final = {row.lists[0]: row for row in METHODS.values() if row.lists is not None}
+
+_WITH_TASKS: Final[Mapping[str, Callable[[Raw, Call], Raw | dict[str, Any]]]] = {
+    "notifications/tasks": rounds.notified,
+    "notifications/subscriptions/acknowledged": rounds.acknowledged,
+}
 
 Visible = Callable[[str, str, Raw], bool]
 """Whether an item of a list goes to the caller: (method by which it is used, its name, its JSON text)."""
@@ -87,12 +92,14 @@ class Answer:
 
     sent_id: the id that went to the server. Out: `ended` once the response to the call came, `is_error` whether it was a
     JSON-RPC error, `revision` what a handshake negotiated, `learned` what tools mirror into headers, `schemas` the JSON texts of
-    their inputSchemas (`null` for none), `left_out` tools that the server annotated wrongly with the reason.
+    their inputSchemas (`null` for none), `left_out` tools that the server annotated wrongly with the reason. given: what the
+    caller gets in place of what the server gave it to come back with; None leaves that as it is.
     """
 
     call: Call
     sent_id: str | int | None
     visible: Visible
+    given: rounds.Given | None = None
     ended: bool = False
     is_error: bool = False
     revision: str | None = None
@@ -109,8 +116,21 @@ class Answer:
             raise NotAnAnswer("a request and a response at once")
         if message.id is not UNSET and self.call.era is Era.MODERN:
             raise NotAnAnswer("a request of the server, which revision 2026-07-28 does not have")
-        members = {"id": message.id, "method": message.method, "params": message.params}
+        params = self._params(message) if self.call.era is Era.MODERN else message.params
+        members = {"id": message.id, "method": message.method, "params": params}
         return _write({"jsonrpc": "2.0", **{key: value for key, value in members.items() if value is not UNSET}})
+
+    def _params(self, message: _Message) -> Raw | UnsetType | dict[str, Any]:
+        """Of a notification, with the ids of tasks that the caller knows."""
+        read = _WITH_TASKS.get(message.method)  # type: ignore[arg-type]
+        if read is None or message.params is UNSET:
+            return message.params
+        try:
+            return read(message.params, self.call)
+        except rounds.NotAsked as error:
+            raise NotAnAnswer(str(error)) from None
+        except (msgspec.DecodeError, RecursionError):
+            raise NotAnAnswer(f"not the parameters of {message.method}") from None
 
     def refusal(self, text: bytes) -> bytes:
         """The JSON-RPC error in an answer whose HTTP status is an error, under the caller's id. Raises NotAnAnswer."""
@@ -141,9 +161,13 @@ class Answer:
             return _write({"jsonrpc": "2.0", "id": self.call.id, "error": message.error})
         return _write({"jsonrpc": "2.0", "id": self.call.id, "result": self._result(message.result, self.call.method)})
 
-    def _result(self, result: Raw | UnsetType, method: str | None) -> Raw | dict[str, Raw]:
+    def _result(self, result: Raw | UnsetType, method: str | None) -> Raw | dict[str, Any]:
         """The result to pass on. method: None where it is not known, so every kind of list is looked for."""
         assert result is not UNSET
+        if self.call.era is Era.MODERN and (
+            method in rounds.TASKS or (method in rounds.ROUNDS and rounds.marked(result))
+        ):
+            return self._round(result)
         row = METHODS.get(method) if method is not None else None
         if row is not None and row.lists is None and method not in ("server/discover", "initialize"):
             return result
@@ -161,6 +185,18 @@ class Answer:
         except (msgspec.DecodeError, RecursionError):
             raise NotAnAnswer(f"not the result of {method}") from None
         return members
+
+    def _round(self, result: Raw) -> Raw | dict[str, Any]:
+        """Of a call that may not have ended yet."""
+        call = self.call
+        try:
+            return (
+                rounds.of_task(result, call) if call.method in rounds.TASKS else rounds.shown(result, call, self.given)
+            )
+        except rounds.NotAsked as error:
+            raise NotAnAnswer(str(error)) from None
+        except (msgspec.DecodeError, RecursionError):
+            raise NotAnAnswer(f"not the result of {call.method}") from None
 
     def _discovery(self, members: dict[str, Raw]) -> None:
         """Of the server's versions, those that this gateway carries."""

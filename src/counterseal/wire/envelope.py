@@ -79,7 +79,9 @@ def with_arguments(call: Call, arguments: Mapping[str, Any], wanted: Mapping[hea
     assert call.message is not None
     message = {**call.message, "params": {**call.message.get("params", {}), "arguments": arguments}}
     mirrors = _mirrored(wanted or {}, arguments) if call.era is Era.MODERN and call.method == "tools/call" else {}
-    return msgspec.structs.replace(call, message=message, arguments=arguments, param_headers=tuple(mirrors.items()))
+    asked = (call.arguments or {}) if call.asked is None else call.asked
+    headers_of_it = tuple(mirrors.items())
+    return msgspec.structs.replace(call, message=message, arguments=arguments, param_headers=headers_of_it, asked=asked)
 
 
 # ---- both eras ----------------------------------------------------------------------------------------------------

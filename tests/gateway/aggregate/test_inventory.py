@@ -17,7 +17,7 @@ from counterseal.wire.aggregate.names import joined, spelled
 from tests.contracts.http import until
 from tests.gateway.aggregate.test_lists import hangs
 from tests.gateway.aggregate.world import ALL, World, answering, introducing, tools, world
-from tests.gateway.building import DENY_ALL, inventory, legacy, modern, read, verified
+from tests.gateway.building import DENY_ALL, inventory, legacy, modern, read, task, verified
 from tests.servers.permits import PARAMS
 
 CELLS = inventory()
@@ -33,6 +33,8 @@ def here(method: str) -> dict[str, Any]:
     holder = params.get("ref", params)
     if "name" in holder:
         holder["name"] = joined("weather", holder["name"])
+    if "taskId" in params:
+        params["taskId"] = task("weather")
     if "uri" in holder:
         holder["uri"] = spelled("weather", holder["uri"])
     return params

@@ -31,6 +31,7 @@ NO_RESOURCE: Final = (
 _NOTHING: Final = {
     "name": "there is nothing of this name for this caller: names are `{server}__{name}`, as the lists show them",
     "uri": NO_RESOURCE,
+    "taskId": "there is no such task for this caller",
 }
 
 
@@ -102,7 +103,8 @@ def for_one(call: Call, spelling: Spelling = OURS, alone: str | None = None) -> 
     a name that belongs to no server."""
     params = _params(call)
     field = _field(call, params)
-    found = (unspelled if field == "uri" else spelling.parted)(call.name or "")
+    # The ids of tasks are the gateway's own wherever they are given (servers/handles.py).
+    found = (unspelled if field == "uri" else parted if field == "taskId" else spelling.parted)(call.name or "")
     if found is None and alone is not None:
         found = alone, call.name or ""
     if found is None:
