@@ -15,11 +15,11 @@ from tests.support.process import LISTENING, Program
 
 
 class ServerProcess:
-    """One of the modules of `tests.parties`, running. url: its MCP address. `with` ends it."""
+    """One of the modules of `tests.parties`, running. url: its MCP address. tracebacks: as `Program` takes it. `with` ends it."""
 
-    def __init__(self, module: str, port: int, *arguments: str) -> None:
+    def __init__(self, module: str, port: int, *arguments: str, tracebacks: bool = False) -> None:
         command = [sys.executable, "-m", f"tests.parties.{module}", "--port", str(port), *arguments]
-        self._program = Program(module, command)
+        self._program = Program(module, command, tracebacks=tracebacks)
         try:
             self._base = self._program.wait_for(LISTENING)[1]
         except AssertionError:
