@@ -26,6 +26,10 @@ class Tools:
         server.answer = self._answer
 
     def _answer(self, heard: Heard, line: Line) -> None:
+        if heard.call["method"] == "server/discover":
+            offered = {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}, "resultType": "complete"}
+            line.send(whole(response(heard, offered)))
+            return
         if heard.call["method"] != "tools/list":
             line.send(whole(response(heard)))
             return

@@ -53,6 +53,7 @@ def check(config: Path, as_json: bool, online: bool) -> None:
         _try_client_keys(configuration)
         try_hooks(configuration)
         tools, left_out = _look(configuration)
+        noted = [*warnings(configuration, os.environ), *left_out]
     except ConfigError as error:
         if as_json:
             click.echo(json.dumps({"config": str(config), "ok": False, "problems": list(error.problems)}))
@@ -61,7 +62,6 @@ def check(config: Path, as_json: bool, online: bool) -> None:
                 click.echo(problem)
         sys.exit(1)
     summary = {**_summary(configuration), **({"tools": tools} if tools else {})}
-    noted = [*warnings(configuration, os.environ), *left_out]
     if not as_json:
         _show(config, summary, noted)
     judged = asyncio.run(ask(configuration, SystemClock())) if online else ()

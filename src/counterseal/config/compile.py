@@ -9,6 +9,7 @@ from typing import Final
 from counterseal.config.addresses import is_wide
 from counterseal.config.callers import DEFAULT_ALGORITHMS
 from counterseal.config.claims import profile_of
+from counterseal.config.lock import NAME, read_lock
 from counterseal.config.policy import Rule
 from counterseal.config.schema import Configuration
 from counterseal.config.secret import Secret, SecretReference
@@ -155,6 +156,8 @@ def warnings(configuration: Configuration, environment: Mapping[str, str]) -> It
                 f"servers.{name} gets no call token, so it cannot tell who calls, nor whether a call came this way: once it "
                 f"checks `params._meta`, write `send_token: true`"
             )
+    for name in sorted(read_lock(configuration.folder).keys() - configuration.servers.keys()):
+        yield f"{NAME} has the server {name}, which is not configured: one that was renamed is not locked"
     if not any(rule.permit is not None for rule in configuration.policy):
         yield "policy permits nothing: every call is denied"
     yield from _trusting(configuration)

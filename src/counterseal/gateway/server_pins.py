@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import Final, Literal
 
 from counterseal.config.servers import OnToolChange
@@ -68,11 +68,17 @@ class ServerPins:
         """Take note of a definition that a list shows to this caller. Whether it may stand in that list."""
         digest = self._digest(tool, text)
         pin = self._approved.get(tool)
-        if pin is None and not self.locked and digest != _NONE and self._has_room(tool):
+        if (
+            pin is None
+            and not self.locked
+            and digest != _NONE
+            and tool in self._read
+            and self._has_room(self._approved)
+        ):
             self._approved[tool] = self._seen[tool] = digest
             self._note(caller, tool, "first", digest, text, now)
             return True
-        if tool in self._seen or self._has_room(tool):
+        if tool in self._seen or tool in self._read:
             before = self._seen.get(tool)
             self._seen[tool] = digest
             if digest == pin:
@@ -131,14 +137,14 @@ class ServerPins:
             digest = definition_digest(read_definition(text, self._limits))
         except NotCanonical:
             digest = _NONE
-        if known is not None or self._has_room(tool):
+        if known is not None or (len(tool.encode()) <= self._limits.pinned_name_bytes and self._has_room(self._read)):
             self._read[tool] = quick, digest
         return digest
 
-    def _has_room(self, tool: str) -> bool:
+    def _has_room(self, known: Sized) -> bool:
         most = self._limits.pinned_tool_count
-        if max(len(self._seen), len(self._read), len(self._approved)) <= most:
-            return len(tool.encode()) <= self._limits.pinned_name_bytes
+        if len(known) < most:
+            return True
         if not self._full:
             self._full = True
             _log.warning("server %s: more than %d tools; no more are pinned", self._name, most)
