@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from counterseal.config.lock import lock_path, write_lock
 from counterseal.core.limits import LIMITS
 from counterseal.errors import CallError
 from counterseal.gateway import wiring
@@ -96,7 +97,7 @@ async def test_a_call_that_cannot_be_made_leaves_its_record_and_the_gateway_read
 
 async def reason(gateway: Gateway, server: str, tool: str = "echo") -> str:
     try:
-        await call(gateway, server, tool)
+        await call(gateway, server, tool, **({"text": "hi"} if tool == "echo" else {}))
     except CallError as error:
         return error.reason.code
     return "ok"
@@ -137,3 +138,57 @@ async def test_a_server_that_hangs_takes_no_place_of_the_others(
                 one.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
     assert hung.calls == 3
+
+
+async def test_m_14_what_the_lock_file_does_not_have_is_shown_over_no_transport(tmp_path: Path) -> None:
+    (tmp_path / "api.yaml").write_text(DOCUMENT)
+    names = ("web", "api", "old", "program", "own")
+    with HostileServer() as web, SseServer() as old, HostileServer(lambda heard, line: line.send(whole(b"7"))) as api:
+        servers = {
+            "web": {"url": web.url},
+            "api": {"transport": "openapi", "url": api.url, "spec": "api.yaml"},
+            "old": {"transport": "sse", "url": old.url},
+            "program": stdio(),
+            "own": stdio(isolation="caller", send_token=True),
+        }
+        path = written(tmp_path, servers)
+        seen = {}
+        async with open_gateway(path) as gateway:
+            for name in names:
+                seen[name] = await listed(gateway, name)
+                assert len(seen[name]) in (1, 2)
+        for name in names:
+            lock_path(tmp_path).write_text(write_lock({name: {}}))
+            async with open_gateway(path) as gateway:
+                assert await listed(gateway, name) == []
+                assert await reason(gateway, name, seen[name][0]["name"]) == "tool_changed"
+        locked = {name: {one["name"]: one for one in seen[name]} for name in names}
+        lock_path(tmp_path).write_text(write_lock(locked))
+        async with open_gateway(path) as gateway:
+            for name in names:
+                assert await listed(gateway, name) == seen[name]
+                assert (name, await reason(gateway, name, seen[name][0]["name"])) == (name, "ok")
+
+
+async def listed(gateway: Gateway, server: str) -> list[dict[str, Any]]:
+    reply = await gateway.handler.handle(modern("tools/list", key=None, server=server))
+    found: list[dict[str, Any]] = messages(await read(reply))[-1]["result"]["tools"]
+    return found
+
+
+async def test_m_14_a_document_that_changed_changes_its_tools(tmp_path: Path) -> None:
+    document = tmp_path / "api.yaml"
+    document.write_text(DOCUMENT)
+    with HostileServer(lambda heard, line: line.send(whole(b"7"))) as api:
+        path = written(tmp_path, {"api": {"transport": "openapi", "url": api.url, "spec": "api.yaml"}})
+        async with open_gateway(path) as gateway:
+            assert len(await listed(gateway, "api")) == 1
+        document.write_text(DOCUMENT.replace("get_thing}", "get_thing, summary: Read everything}"))
+        async with open_gateway(path) as gateway:
+            assert await reason(gateway, "api", "get_thing") == "tool_changed"
+            assert await listed(gateway, "api") == []
+        assert api.calls == 0
+        document.write_text(DOCUMENT)
+        async with open_gateway(path) as gateway:
+            assert await listed(gateway, "api") != []
+            assert await reason(gateway, "api", "get_thing") == "ok"

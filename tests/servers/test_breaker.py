@@ -111,10 +111,10 @@ def test_one_that_began_before_and_is_answered_ends_the_rest() -> None:
     assert one.fail() == 0
 
 
-async def send(http: GuardedHttp, url: str) -> str:
+async def send(http: GuardedHttp, url: str, listens_seconds: float | None = None) -> str:
     """`ok`, or the reason why not."""
     try:
-        response = await http.send(Request("POST", Target(url), (), b"{}", None))
+        response = await http.send(Request("POST", Target(url), (), b"{}", listens_seconds))
     except ServerError as error:
         return error.reason.code
     response.abort()
@@ -127,7 +127,7 @@ async def guarded(clock: FixedClock, **limits: Any) -> Any:
     client = Client()
     changed = dataclasses.replace(LIMITS, **limits)
     try:
-        yield GuardedHttp(ServerHttp(client, changed), Breaker(changed, clock.monotonic))
+        yield GuardedHttp(ServerHttp(client, changed), Breaker(changed, clock.monotonic), changed)
     finally:
         await client.close()
 
@@ -152,6 +152,20 @@ async def test_a_server_that_hangs_counts_and_one_that_refuses_does_not() -> Non
         server.answer = lambda heard, line: line.send(whole(b"", "500 Internal Server Error"))
         async with guarded(FixedClock()) as http:
             assert {await send(http, server.url) for _ in range(N * 3)} == {"ok"}
+
+
+async def test_a_stream_that_tries_is_not_waited_for_as_long_as_streams_may_last() -> None:
+    clock = FixedClock()
+    with HostileServer(lambda heard, line: line.gone() and None) as server:
+        async with guarded(clock, server_idle_seconds=0.05) as http:
+            for _ in range(N):
+                await send(http, server.url)
+            clock.advance(1)
+            assert await send(http, server.url, listens_seconds=3600) == "server_timeout"
+            assert await send(http, server.url) == "server_failing"
+            clock.advance(2)
+            server.answer = lambda heard, line: line.send(whole(b"{}"))
+            assert await send(http, server.url, listens_seconds=3600) == "ok"
 
 
 async def test_a_caller_who_leaves_says_nothing_about_the_server() -> None:

@@ -73,17 +73,20 @@ class Pins:
         """Why a call that policy permits is refused. Raises CallError where a list is needed and cannot be had."""
         pins = self.servers.get(call.server)
         if pins is None or pins.mode == "allow" or call.method != "tools/call" or not pins.unknown(call.name or ""):
-            return await self.remembered(caller, call)
+            return self._refused(call)
         try:
             await self._listed(caller, call)
         except Denied as denied:
             return _unlisted(call, denied.rule)
-        return _unlisted(call, None) if pins.unknown(call.name or "") else await self.remembered(caller, call)
+        return _unlisted(call, None) if pins.unknown(call.name or "") else self._refused(call)
 
     async def remembered(self, _: Caller, call: Call) -> Denial | None:
         """The same by what was seen so far, where nothing is to be sent."""
+        return self._refused(call)
+
+    def _refused(self, call: Call) -> Denial | None:
         pins = self.servers.get(call.server)
-        if pins is None or pins.mode == "allow" or METHODS[call.method].kind not in _USES:
+        if pins is None or pins.well or pins.mode == "allow" or METHODS[call.method].kind not in _USES:
             return None
         if pins.mode == "refuse" and pins.changed:
             return Denial(

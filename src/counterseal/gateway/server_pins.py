@@ -56,6 +56,11 @@ class ServerPins:
         """How many tools are not as they were approved."""
         return len(self._changed)
 
+    @property
+    def well(self) -> bool:
+        """Whether nothing can be held back by what was seen so far."""
+        return not (self._changed or self.locked)
+
     def unlike(self, tool: str) -> bool:
         """Whether what was shown last is not what is approved, or nothing of this name could be."""
         return tool in self._changed or (self.locked and tool not in self._approved)

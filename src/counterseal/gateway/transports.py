@@ -74,7 +74,7 @@ def open_server(parts: ServerParts, name: str) -> Server:
     transport = parts.configuration.servers[name].transport
     # Programs have a wait of their own, for each who starts one (servers/back_off.py).
     breaker = Breaker(parts.limits, asyncio.get_running_loop().time)
-    guarded = parts if transport == "stdio" else replace(parts, http=GuardedHttp(parts.http, breaker))
+    guarded = parts if transport == "stdio" else replace(parts, http=GuardedHttp(parts.http, breaker, parts.limits))
     return Bounded(_TRANSPORTS[transport](guarded, name), parts.limits.calls_per_server, breaker.healthy)
 
 

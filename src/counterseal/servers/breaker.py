@@ -3,11 +3,12 @@
 * After `server_failure_count` failures in a row, calls are refused at once for 1 second, then 2, 4 and so on to a ceiling. When
   that is over, one call tries; the others are refused until it is known how that ended.
 * A failure is one of reaching the server: no connection, a broken one, no headers in time. Whatever it answers, it was reached.
-* Nothing is sent again: each call is tried by its caller or not at all. There are no timers, and a call costs two comparisons.
+* Nothing is sent again: each call is tried by its caller or not at all. A call costs two comparisons and no timer.
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
 from typing import Final
@@ -88,15 +89,16 @@ class Breaker:
 class GuardedHttp:
     """HTTP to one server, as long as that is worth trying."""
 
-    def __init__(self, http: Http, breaker: Breaker) -> None:
+    def __init__(self, http: Http, breaker: Breaker, limits: Limits) -> None:
         self._http = http
         self._breaker = breaker
+        self._patience = limits.server_idle_seconds
 
     async def send(self, request: Request) -> Response:
         """Raises ServerError `server_unreachable`, `server_timeout`, `server_failing`."""
         trial = self._breaker.enter()
         try:
-            response = await self._http.send(request)
+            response = await (self._try(request) if trial else self._http.send(request))
         except ServerError as error:
             self._breaker.failed(error.detail or error.message, trial)
             raise
@@ -105,3 +107,12 @@ class GuardedHttp:
             raise
         self._breaker.worked()
         return response
+
+    async def _try(self, request: Request) -> Response:
+        """A stream may be quiet for long, but everybody waits for this one."""
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self._http.send(request)
+        except TimeoutError:
+            detail = "no headers in time"
+            raise ServerError("server_timeout", "the server did not answer in time", detail=detail) from None
