@@ -156,11 +156,12 @@ async def test_a_server_that_hangs_counts_and_one_that_refuses_does_not() -> Non
 
 async def test_a_stream_that_tries_is_not_waited_for_as_long_as_streams_may_last() -> None:
     clock = FixedClock()
-    with HostileServer(lambda heard, line: line.gone() and None) as server:
-        async with guarded(clock, server_idle_seconds=0.05) as http:
+    with HostileServer(lambda heard, line: line.reset()) as server:
+        async with guarded(clock, server_idle_seconds=1) as http:
             for _ in range(N):
                 await send(http, server.url)
             clock.advance(1)
+            server.answer = lambda heard, line: line.gone() and None
             assert await send(http, server.url, listens_seconds=3600) == "server_timeout"
             assert await send(http, server.url) == "server_failing"
             clock.advance(2)
