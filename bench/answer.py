@@ -96,6 +96,24 @@ class Answers:
         return _other(body, id_json)
 
 
+class CountingAnswers(Answers):
+    """The same, and `GET /seen` says which requests came, as a JSON list of methods: for a look at what one call makes, not for
+    measuring."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: list[str] = []
+
+    def reply(self, head: bytes, body: bytes) -> bytes:
+        if head.startswith(b"GET /seen "):
+            text = json.dumps(self._seen).encode()
+            return _HEAD + b"Content-Length: %d\r\n\r\n%b" % (len(text), text)
+        verb = head.partition(b" ")[0].decode()
+        found = _METHOD.search(body)
+        self._seen.append(found[1].decode() if found else verb)
+        return super().reply(head, body)
+
+
 def _other(body: bytes, id_json: bytes) -> bytes:
     method = _METHOD.search(body)
     result = _OTHER.get(method[1] if method else b"")
@@ -121,9 +139,8 @@ def take(data: bytes) -> tuple[bytes, bytes, bytes] | None:
     return head, data[end + 4 : stop], data[stop:]
 
 
-def serve(port: int) -> None:
+def serve(port: int, answers: Answers) -> None:
     """Answer on 127.0.0.1 until killed; port 0 picks a free one. Writes `listening on http://HOST:PORT` to stderr."""
-    answers = Answers()
     listener = socket.create_server(("127.0.0.1", port), backlog=2048)
     listener.setblocking(False)
     print(f"listening on http://127.0.0.1:{listener.getsockname()[1]}", file=sys.stderr, flush=True)
@@ -171,4 +188,5 @@ def _accept(listener: socket.socket, poll: select.epoll, peers: dict[int, socket
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
+    arguments = [one for one in sys.argv[1:] if one != "--count"]
+    serve(int(arguments[0]) if arguments else 0, CountingAnswers() if "--count" in sys.argv else Answers())

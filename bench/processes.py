@@ -14,11 +14,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bench.call import LEGACY_REVISION, REVISION
 from bench.machine import pinned
 from bench.signing import ALGORITHMS
 
@@ -32,18 +33,21 @@ class NotStarted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A process that accepts connections at `url`. headers: what a call needs to be let in. configuration: the gateway's."""
+    """A process that accepts connections at `url`. headers: what a call needs to be let in. configuration: the gateway's.
+    folder: where LiteLLM's log is."""
 
     url: str
     pid: int
     headers: dict[str, str]
     configuration: Path | None = None
+    folder: Path | None = None
 
 
 @contextmanager
-def answering_server(core: int, folder: Path) -> Iterator[Started]:
-    """bench/answer.py on one core."""
-    with _process([sys.executable, "-m", "bench.answer"], core, folder / "answer.log") as (process, log):
+def answering_server(core: int, folder: Path, *options: str) -> Iterator[Started]:
+    """bench/answer.py on one core. options: `--count`."""
+    log_name = f"answer{''.join(options)}.log"
+    with _process([sys.executable, "-m", "bench.answer", *options], core, folder / log_name) as (process, log):
         yield Started(_listening(process, log), process.pid, {})
 
 
@@ -79,6 +83,63 @@ def nginx_configuration(port: int, server: str, folder: Path) -> str:
         f"  server {{\n    listen 127.0.0.1:{port};\n    location / {{\n      proxy_pass http://answering;\n"
         '      proxy_http_version 1.1;\n      proxy_set_header Connection "";\n    }\n  }\n}\n'
     )
+
+
+@contextmanager
+def served(configuration: Mapping[str, Any], folder: Path, *options: str) -> Iterator[Started]:
+    """`counterseal serve` on any core, with this configuration but for where it listens and keeps things. options: of the
+    command."""
+    folder.mkdir()
+    port = free_port()
+    file = folder / "counterseal.yaml"
+    own = {
+        "issuer": f"http://127.0.0.1:{port}",
+        "listen": {"host": "127.0.0.1", "port": port},
+        "store": f"sqlite:{folder / 'counterseal.db'}",
+        "audit": {"sink": f"file:{folder / 'audit'}/"},
+    }
+    file.write_text(json.dumps({**own, **configuration}))
+    command = [_counterseal(), "serve", "--config", str(file), *options]
+    with _process(command, None, folder / "gateway.log") as (process, log):
+        yield Started(_listening(process, log), process.pid, {}, file)
+
+
+LITELLM_KEY: Final = "sk-bench-0123456789abcdef0123456789abcdef"
+"""The master key of a LiteLLM that is started here."""
+_LITELLM_UP: Final = "Application startup complete"
+
+
+def litellm_interpreter() -> Path | None:
+    """The Python of LiteLLM's own environment, as `tests/parties/litellm/install.sh` makes it; None where it is missing."""
+    found = Path(__file__).parents[1] / ".litellm" / "bin" / "python"
+    return found if found.with_name("litellm").exists() else None
+
+
+@contextmanager
+def litellm(
+    interpreter: Path, configuration: Mapping[str, Any], core: int | None, folder: Path, *options: str
+) -> Iterator[Started]:
+    """LiteLLM's proxy without a database. configuration: of its `config.yaml` all but `general_settings`. options: of its
+    command."""
+    port = free_port()
+    folder.mkdir(exist_ok=True)
+    file = folder / "config.yaml"
+    # Modern callers are let in only where that is said.
+    settings = {"master_key": LITELLM_KEY, "mcp_advertised_versions": [LEGACY_REVISION, REVISION]}
+    file.write_text(json.dumps({"model_list": [], "general_settings": settings, **configuration}))
+    command = [str(interpreter.with_name("litellm")), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
+    # It fetches a list of prices otherwise.
+    environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONUNBUFFERED": "1"}
+    command += ["--telemetry", "False", *options]
+    with _process(command, core, folder / "litellm.log", environment) as (process, log):
+        _wait(process, log, lambda: _litellm_is_up(log, port), 4 * _START_SECONDS)
+        headers = {"x-litellm-api-key": f"Bearer {LITELLM_KEY}"}
+        yield Started(f"http://127.0.0.1:{port}", process.pid, headers, folder=folder)
+
+
+def _litellm_is_up(log: Path, port: int) -> bool:
+    """It says so a little before it listens."""
+    return _LITELLM_UP in log.read_text(errors="replace") and _accepts(port)
 
 
 KEYS_ONLY: Final[Mapping[str, Any]] = {"api_keys": True}
@@ -135,9 +196,12 @@ def _counterseal() -> str:
 
 
 @contextmanager
-def _process(arguments: list[str], core: int, log: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    with log.open("wb") as file, pinned(core):
-        process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+def _process(
+    arguments: list[str], core: int | None, log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """core: None lets it run on all."""
+    with log.open("wb") as file, nullcontext() if core is None else pinned(core):
+        process = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment)
     try:
         yield process, log
     finally:
@@ -154,8 +218,8 @@ def _listening(process: subprocess.Popen[bytes], log: Path) -> str:
     return str(found[1])
 
 
-def _wait(process: subprocess.Popen[bytes], log: Path, ready: Any) -> Any:
-    ends = time.monotonic() + _START_SECONDS
+def _wait(process: subprocess.Popen[bytes], log: Path, ready: Any, seconds: float = _START_SECONDS) -> Any:
+    ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         found = ready()
         if found:
