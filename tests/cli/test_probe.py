@@ -84,6 +84,22 @@ def test_a_server_that_is_not_there_is_no_sound_server(folder: Path) -> None:
         assert "ACCEPTED" not in done.output
 
 
+def test_what_keeps_it_from_beginning_is_no_finding(folder: Path) -> None:
+    """1 says that something was taken, so nothing else may."""
+    config = folder / "counterseal.yaml"
+    whole = config.read_text()
+    for wrong in (whole.replace("issuer:", "isuer:"), whole.replace("sqlite:", "memory:#")):
+        config.write_text(wrong)
+        done = run(folder, "weather")
+        assert (done.exit_code, done.stdout) == (3, "")
+        assert "Cannot tell: " in done.stderr
+    config.write_text(whole)
+    (folder / "audit").write_text("a file where the folder of records should be")
+    done = run(folder, "weather")
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "Cannot tell: " in done.stderr
+
+
 def test_a_server_that_is_silent_is_waited_for_and_no_longer(folder: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _SILENT], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,19 @@ def refused(said: Said) -> bool:
 def answer(said: Said) -> str:
     assert said.status == 200, said
     return said.message if isinstance(said.message, str) else said.text
+
+
+@pytest.mark.parametrize("name", ["fastmcp", "asgi", "starlette-mcp", "fastapi", "stdio-mcp_sdk", "stdio-fastmcp"])
+def test_a_server_is_guarded_in_under_five_lines(name: str) -> None:
+    """Those that name something of ours, but for what is then done with what was verified. The page says how many."""
+    ours = re.compile(r"counterseal|Verifier\(|Counterseal\w+\(|CallToken\(|Depends\(call_token\)")
+    uses = re.compile(r"current_verified\)|current_verified\(\)|state\.counterseal")
+    lines = [line for line in BLOCKS[name].text.splitlines() if ours.search(line) and not uses.search(line)]
+    assert 0 < len(lines) < 5, lines
+    table = pages.rows(PAGE.read_text().partition("| your server |")[2].partition("\n\n")[0])
+    said = [cells[2] for cells in table if cells[2:] and cells[2].isdecimal()]
+    assert said == ["4"] * 5
+    assert len(lines) == 4
 
 
 def test_every_example_is_run() -> None:

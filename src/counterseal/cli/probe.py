@@ -23,6 +23,7 @@ from counterseal.config.schema import Configuration
 from counterseal.core.limits import LIMITS
 from counterseal.core.names import reserved_in
 from counterseal.core.operation import Operation
+from counterseal.errors import CallError, ConfigError
 from counterseal.gateway.probe.attacks import ATTACKS, Attack
 from counterseal.gateway.probe.probing import Part, Report, Result
 from counterseal.gateway.probe.probing import probe as attack
@@ -82,20 +83,44 @@ def probe(
       counterseal probe weather --tool get_forecast --args '{"city": "Oslo"}'
       counterseal probe https://weather.example.com/mcp --yes --json
     """
-    configuration = asking.configured(config)
-    wanted = _wanted(configuration, server, tool, arguments, audience, claims, key, gateway, timeout)
-    if name_of(configuration, server) is None:
-        _confirm(server, yes)
     try:
-        report = asyncio.run(attack(configuration, wanted, SystemClock()))
-    except NotProbed as error:
-        click.echo(f"Cannot tell: {error}", err=True)
+        report = _probed(server, tool, arguments, audience, claims, key, gateway, timeout, yes=yes, config=config)
+    except (NotProbed, ConfigError, CallError) as error:
+        for line in error.problems if isinstance(error, ConfigError) else [_told(error)]:
+            click.echo(f"Cannot tell: {line}", err=True)
         sys.exit(CANNOT_TELL)
     if as_json:
         click.echo(json.dumps(_document(report), indent=2))
     else:
         _show(report)
     sys.exit(1 if report.accepted else CANNOT_TELL if report.cannot_tell else 0)
+
+
+def _told(error: Exception) -> str:
+    if not isinstance(error, CallError):
+        return str(error)
+    return f"{error.message}{f' ({error.detail})' if error.detail else ''}"
+
+
+def _probed(
+    server: str,
+    tool: str | None,
+    arguments: str | None,
+    audience: str | None,
+    claims: str | None,
+    key: str | None,
+    gateway: str | None,
+    timeout: float,
+    *,
+    yes: bool,
+    config: Path,
+) -> Report:
+    """Raises UsageError, ConfigError, NotProbed, and CallError where nothing can be signed or recorded."""
+    configuration = asking.configured(config)
+    wanted = _wanted(configuration, server, tool, arguments, audience, claims, key, gateway, timeout)
+    if name_of(configuration, server) is None:
+        _confirm(server, yes)
+    return asyncio.run(attack(configuration, wanted, SystemClock()))
 
 
 def _wanted(

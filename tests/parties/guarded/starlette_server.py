@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -30,5 +29,4 @@ def build(issuer: str, audience: str) -> Any:
         return JSONResponse({"jsonrpc": "2.0", "id": message["id"], "result": result})
 
     verifier = Verifier(issuer=issuer, audience=audience, leeway=0)  # guard
-    guards = [Middleware(CountersealMiddleware, verifier=verifier)]  # guard
-    return Starlette(routes=[Route("/mcp", mcp, methods=["POST"])], middleware=guards)
+    return CountersealMiddleware(Starlette(routes=[Route("/mcp", mcp, methods=["POST"])]), verifier)  # guard
