@@ -22,6 +22,7 @@ class Tools:
     def __init__(self, server: HostileServer, *tools: dict[str, Any]) -> None:
         self.tools = list(tools)
         self.page: int | None = None
+        self.kept: dict[str, Any] = {"ttlMs": 0, "cacheScope": "private"}
         self.server = server
         server.answer = self._answer
 
@@ -36,7 +37,7 @@ class Tools:
         start = int(heard.call["params"].get("cursor", 0))
         end = len(self.tools) if self.page is None else start + self.page
         more = {} if end >= len(self.tools) else {"nextCursor": str(end)}
-        result = {"tools": self.tools[start:end], "resultType": "complete", "ttlMs": 0, "cacheScope": "private", **more}
+        result = {"tools": self.tools[start:end], "resultType": "complete", **self.kept, **more}
         line.send(whole(response(heard, result)))
 
     def heard(self, method: str) -> int:

@@ -107,6 +107,24 @@ async def test_the_address_of_all_servers_shows_and_calls_no_changed_tool_either
         assert await called(gateway, "weather__get_a", server="") == "tool_changed"
 
 
+async def test_a_list_of_all_servers_that_is_kept_shows_no_tool_that_is_held_back_meanwhile(
+    server: HostileServer, folder: Path, tools: Tools
+) -> None:
+    tools.kept = {"ttlMs": 60_000, "cacheScope": "public"}
+    async with open_gateway(written(folder, server)) as gateway:
+        for _ in range(2):
+            assert await names(gateway, server="") == ["weather__get_a", "weather__get_b"]
+        assert tools.heard("tools/list") == 1
+        tools.tools[0] = tool("get_a", EVIL)
+        assert await names(gateway) == ["get_b"]  # seen at the server's own address
+        for _ in range(2):
+            assert await names(gateway, server="") == ["weather__get_b"]
+        assert tools.heard("tools/list") == 3
+        tools.tools[0] = tool("get_a")  # put right again
+        assert await names(gateway) == ["get_a", "get_b"]
+        assert await names(gateway, server="") == ["weather__get_a", "weather__get_b"]
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -103,6 +103,7 @@ class Limits:
     visit_idle_seconds: float = 3600.0
     visit_count: int = 1024
     visits_per_caller: int = 64
+    visit_client_bytes: int = 16 * 1024
     # our own parts
     audit_seconds: float = 1.0
     store_stale_seconds: float = 5.0

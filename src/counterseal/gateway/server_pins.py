@@ -61,6 +61,11 @@ class ServerPins:
         """Whether nothing can be held back by what was seen so far."""
         return not (self._changed or self.locked)
 
+    @property
+    def held(self) -> frozenset[str]:
+        """Which ones these are: a list in which they were judged otherwise is not to be shown again."""
+        return frozenset(self._changed)
+
     def unlike(self, tool: str) -> bool:
         """Whether what was shown last is not what is approved, or nothing of this name could be."""
         return tool in self._changed or (self.locked and tool not in self._approved)

@@ -136,6 +136,7 @@ async def open_gateway(
             unkept=frozenset(parts.pipeline.passthrough),
             alone=alone,
             spelling=spelling_of(configuration),
+            held=lambda server: parts.pins.servers[server].held,
         )
         stack.push_async_callback(aggregate.close)
         yield Gateway(

@@ -15,7 +15,7 @@ _REQUEST: Final = frozenset({"jsonrpc", "id", "method", "params"})
 _RESULT: Final = frozenset({"jsonrpc", "id", "result"})
 _ERROR: Final = frozenset({"jsonrpc", "id", "error"})
 _SAFE_INTEGER: Final = 2**53 - 1
-_ID_LENGTH: Final = 256
+ID_LENGTH: Final = 256
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -66,7 +66,7 @@ def read(value: Any) -> Mapping[str, Any]:
 
 def _is_id(value: object) -> bool:
     if isinstance(value, str):
-        return len(value) <= _ID_LENGTH
+        return len(value) <= ID_LENGTH
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _SAFE_INTEGER
 
 

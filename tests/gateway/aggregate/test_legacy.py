@@ -508,3 +508,17 @@ async def test_a_server_that_has_gone_is_found_out_when_it_is_used() -> None:
             await there.reply(tool("notes__a", session))
         _, result = await there.open()
         assert [each["server"] for each in result["_meta"][UNAVAILABLE]] == ["notes"]
+
+
+@pytest.mark.parametrize(("more", "taken"), [(0, True), (1, False)])
+async def test_what_a_client_says_of_itself_has_a_ceiling(more: int, taken: bool) -> None:
+    opening = json.loads(legacy("initialize").body)
+    client = {name: opening["params"][name] for name in ("capabilities", "clientInfo")}
+    missing = LIMITS.visit_client_bytes - len(json.dumps(client, separators=(",", ":"))) - len(',"x":""')
+    opening["params"]["clientInfo"]["x"] = "x" * (missing + more)
+    async with world() as there:
+        inbound = posted(opening, server=ALL)
+        if taken:
+            assert "result" in await there.ask(inbound)
+        else:
+            assert await there.refused_after(inbound) == "too_large"

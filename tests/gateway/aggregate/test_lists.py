@@ -75,7 +75,8 @@ async def test_each_server_is_asked_by_a_call_of_the_callers_that_belongs_to_his
         for name, server in there.servers.items():
             (heard,) = server.seen
             assert verified(heard, server.url)["scope"] == "mcp:tools/list"
-            assert heard.call["params"]["_meta"] == META, name
+            about = {"io.modelcontextprotocol/clientInfo": {"name": "counterseal", "version": "1"}}
+            assert heard.call["params"]["_meta"] == {**META, **about}, name
 
 
 async def test_what_a_caller_may_not_use_is_not_shown() -> None:
@@ -379,6 +380,23 @@ async def test_clients_that_can_do_other_things_may_be_told_other_things() -> No
         other["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] = {"sampling": {}}
         await there.ask(inbound.with_body(json.dumps(other).encode()))
         assert there.calls() == {"weather": 2}
+
+
+async def test_m_17_a_client_has_no_say_in_what_is_kept_for_others() -> None:
+    def answer(params: Any) -> dict[str, Any]:
+        return {"tools": tools("w", json.dumps(params["_meta"]), str(params.get("x"))), **PUBLIC}
+
+    async with world() as there:
+        there.servers["weather"].answer = answering(tools_list=answer)
+        inbound = modern("tools/list", {"x": "evil"}, server=ALL)
+        other = json.loads(inbound.body)
+        other["params"]["_meta"] |= {
+            "io.modelcontextprotocol/clientInfo": {"name": "evil", "version": "1"},
+            "x": "evil",
+        }
+        await there.ask(inbound.with_body(json.dumps(other).encode()))
+        assert "evil" not in json.dumps(await listed(there, key=b"key-of-bob"))
+        assert there.calls() == {"weather": 1}
 
 
 async def test_what_a_hook_denies_is_denied_although_it_is_kept() -> None:

@@ -138,3 +138,14 @@ def test_a_question_that_nobody_may_answer_does_not_reach_the_caller() -> None:
 def test_other_notifications_are_passed_on_byte_for_byte() -> None:
     note = text({"method": "notifications/progress", "params": {"progressToken": "mine", "progress": 1}})
     assert shown().message(note) is note
+
+
+def test_a_question_whose_id_is_too_long_to_be_answered_reaches_nobody() -> None:
+    def asked(length: int, token: int = 1) -> bytes | None:
+        meta = {"_meta": {"progressToken": "t" * token}}
+        return shown(questions=Table()).message(text({"id": "i" * length, "method": "roots/list", "params": meta}))
+
+    assert asked(256) is not None
+    assert asked(257) is None
+    assert b"t-'tt" in (asked(1, 256) or b"")
+    assert b"t-'tt" not in (asked(1, 257) or b"")

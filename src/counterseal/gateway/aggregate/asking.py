@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -18,6 +18,7 @@ from counterseal.core.call import Call, Era, Inbound, Session, Shape
 from counterseal.core.caller import Caller
 from counterseal.core.limits import Limits
 from counterseal.core.methods import END_SESSION, METHODS, STREAM
+from counterseal.core.permit import Allowed
 from counterseal.core.reply import Headers, Reply
 from counterseal.errors import CallError, ServerError
 from counterseal.gateway.own_calls import PEER
@@ -32,7 +33,7 @@ T = TypeVar("T")
 UNAVAILABLE: Final = "io.counterseal/unavailable"
 """The member of `_meta` that names the servers which could not be asked."""
 
-_DECLARED: Final = (VERSION, CAPABILITIES, "io.modelcontextprotocol/clientInfo")
+_CLIENT: Final = "io.modelcontextprotocol/clientInfo"
 _VERBS: Final = {STREAM: "GET", END_SESSION: "DELETE"}
 _METHOD_NOT_FOUND: Final = -32601
 _NO_METHOD: Final = frozenset({"method_not_found", "method_unknown", "http_method_refused"})
@@ -44,7 +45,8 @@ class Outer:
     """A call to the address of all servers that is asked of several.
 
     record: the id of its record; None for what no caller asked. meant: servers, in their order. among: those that the caller may
-    ask it of. until: when patience is over, on the loop's clock. alone: the server of an address that is for one alone.
+    ask it of, once that is decided (`Asking.asked`). until: when patience is over, on the loop's clock. alone: the server of an
+    address that is for one alone.
     """
 
     record: str | None
@@ -83,12 +85,24 @@ class NoMethod(Exception):
 
 
 class Asking:
-    """new_id: for requests of our own."""
+    """new_id: for requests of our own. about: what we are called as a client."""
 
-    def __init__(self, pipeline: Pipeline, limits: Limits, new_id: Callable[[], str]) -> None:
+    def __init__(self, pipeline: Pipeline, limits: Limits, new_id: Callable[[], str], about: Mapping[str, str]) -> None:
+        self.about = about
         self._pipeline = pipeline
         self._limits = limits
         self._new_id = new_id
+
+    def asked(self, outer: Outer) -> Outer:
+        """The call, with the servers of those that are meant that it may be asked of. Nobody else's name is told (A-10)."""
+        decide = self._pipeline.policy.decide_operation
+        method = outer.call.method
+        return replace(
+            outer,
+            among=tuple(
+                server for server in outer.meant if isinstance(decide(outer.caller, server, method, None), Allowed)
+            ),
+        )
 
     async def at(self, outer: Outer, server: str) -> tuple[Caller, Inbound]:
         """Who calls, and with what, as it is at this server. Raises CallError."""
@@ -100,7 +114,9 @@ class Asking:
         """A request of our own in the era of the caller, under an id of ours."""
         call = outer.call
         if call.era is Era.MODERN:
-            params = {**params, "_meta": declared(call)}
+            # Besides what the client can do nothing of it goes along, so that no caller has a say in what is kept for others.
+            meta = {VERSION: call.revision, CAPABILITIES: declared(call), _CLIENT: self.about}
+            params = {**params, "_meta": meta}
         message = {"jsonrpc": "2.0", "id": self._new_id(), "method": method, **({"params": params} if params else {})}
         row = METHODS[method]
         if row.notification:
@@ -220,10 +236,9 @@ def is_response(text: bytes) -> bool:
     return _read_top(text).method is None
 
 
-def declared(call: Call) -> dict[str, Any]:
-    """Of a modern request's `_meta`, what its client says of itself: that goes with every request."""
-    meta = (call.message or {}).get("params", {}).get("_meta", {})
-    return {name: meta[name] for name in _DECLARED if name in meta}
+def declared(call: Call) -> Any:
+    """What the client of a modern call says that it can do."""
+    return (call.message or {}).get("params", {}).get("_meta", {}).get(CAPABILITIES, {})
 
 
 def _silent() -> CallError:

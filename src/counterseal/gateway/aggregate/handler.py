@@ -38,7 +38,7 @@ _JSON: Final = ((b"content-type", b"application/json"),)
 
 class Aggregate:
     """about: the `serverInfo` of this address. unkept: servers of whose answers none is kept. alone: whether there is no other
-    worker. spelling: what tools and prompts are called here."""
+    worker. spelling: what tools and prompts are called here. held: a server's tools that are held back."""
 
     def __init__(
         self,
@@ -52,15 +52,16 @@ class Aggregate:
         unkept: Set[str] = frozenset(),
         alone: bool = True,
         spelling: names.Spelling = names.OURS,
+        held: Callable[[str], frozenset[str]] = lambda _: frozenset(),
     ) -> None:
         self._spelling = spelling
         self.recorder = pipeline.recorder
         self._pipeline = pipeline
         self._limits = limits
         self._about = about
-        asking = Asking(pipeline, limits, new_id)
+        asking = self._asking = Asking(pipeline, limits, new_id, about)
         kept = Kept(clock, limits)
-        self._lists = Lists(pipeline, asking, kept, limits, unkept, spelling)
+        self._lists = Lists(pipeline, asking, kept, limits, unkept, spelling, held)
         self._introductions = Introductions(asking, kept, self._lists, unkept)
         self._listening = Listening(asking, kept, clock, limits)
         self._named = Named(pipeline, kept, limits)
@@ -96,7 +97,7 @@ class Aggregate:
             if call.era is Era.LEGACY:
                 return await self._legacy.handle(record, outer)
             await record.gather()
-            return record.watch(await self._gather(outer))
+            return record.watch(await self._gather(self._asking.asked(outer)))
 
     async def identify(self, inbound: Inbound) -> Caller:
         """As `Pipeline.identify`."""
@@ -119,11 +120,8 @@ class Aggregate:
         meant: tuple[str, ...],
         alone: str | None,
     ) -> Outer:
-        """The call, with the servers of those that are meant that it may be asked of. Nobody else's name is told (A-10)."""
-        open_to = self._pipeline.policy.decide_operation
-        among = tuple(server for server in meant if isinstance(open_to(caller, server, call.method, None), Allowed))
         until = asyncio.get_running_loop().time() + self._limits.gather_seconds
-        return Outer(record.id, caller, inbound, call, meant, among, until, alone)
+        return Outer(record.id, caller, inbound, call, meant, (), until, alone)
 
     # ---- modern calls that are asked of all ----
 

@@ -4,6 +4,7 @@
 * What a server calls public is for every caller; everything else for the one caller who asked, whose credential still says the
   same of him. Both are for clients that declare the same capabilities.
 * A list is kept as the server has it. What a caller may see of it is decided for each caller (`visible`).
+* A list in which a tool was judged as nobody would judge it now (`server_pins.py`) is not said again.
 * What a server has changed since is forgotten, and so is what was asked before it said so.
 * Bounded in bytes: what was used longest ago goes first.
 """
@@ -41,13 +42,15 @@ T = TypeVar("T", bound=Sized)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Where something is kept. owner: the caller's fingerprint. caller: as he is at this server."""
+    """Where something is kept. owner: the caller's fingerprint. caller: as he is at this server. held: tools of the server that
+    are held back."""
 
     server: str
     method: str
     variant: bytes
     owner: bytes = field(repr=False)
     caller: Caller
+    held: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -55,6 +58,7 @@ class _Entry(Generic[T]):
     value: T
     until: float
     caller: Caller | None
+    held: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -116,7 +120,7 @@ class Kept:
             if entry is None:
                 continue
             left = entry.until - self._clock.monotonic()
-            if left <= 0:
+            if left <= 0 or entry.held != asked.held:
                 self._drop(key)
             elif entry.caller is None or entry.caller is asked.caller or entry.caller == asked.caller:
                 self._entries.move_to_end(key)
@@ -126,7 +130,7 @@ class Kept:
     def keep(self, asked: Asked, value: Sized, ttl_ms: int, *, shared: bool, changes: int) -> None:
         """changes: as it was when the server was asked."""
         seconds = min(ttl_ms / 1000, self._limits.kept_lists_seconds)
-        size = value.size + _ENTRY
+        size = value.size + _ENTRY + len(asked.variant)
         if seconds <= 0 or changes != self.changes(asked.server, asked.method) or size > self._limits.kept_lists_bytes:
             return
         key = _key(asked, b"" if shared else asked.owner)
@@ -135,11 +139,11 @@ class Kept:
         while self._bytes + size > self._limits.kept_lists_bytes:
             self._drop(next(iter(self._entries)))
         caller = None if shared else asked.caller
-        self._entries[key] = _Entry(value, self._clock.monotonic() + seconds, caller)
+        self._entries[key] = _Entry(value, self._clock.monotonic() + seconds, caller, asked.held)
         self._bytes += size
 
     def _drop(self, key: Key) -> None:
-        self._bytes -= self._entries.pop(key).value.size + _ENTRY
+        self._bytes -= self._entries.pop(key).value.size + _ENTRY + len(key[2])
 
 
 def _key(asked: Asked, owner: bytes) -> Key:

@@ -92,7 +92,7 @@ class Legacy:
             enter = partial(self._enter, outer, visit, place)
             return await self._named.carry(record, call, target, outer.inbound, outer.meant, enter)
         await record.gather()
-        return record.watch(await self._gather(outer, visit))
+        return record.watch(await self._gather(self._asking.asked(outer), visit))
 
     def _for_one(self, call: Call, visit: Visit, alone: str | None) -> tuple[Call, Place | None] | None:
         """The call for its one server, and the place of the session that it must be in; None for a call to all. What belongs to
@@ -209,6 +209,8 @@ class Legacy:
         call = outer.call
         params = (call.message or {}).get("params", {})
         client = {name: params[name] for name in _CLIENT if isinstance(params.get(name), dict)}
+        if len(jsonrpc.write(client)) > self._limits.visit_client_bytes:
+            raise BadCall("too_large", "the client says more of itself than is kept for a session")
         identity, visit = self._visits.begin(outer.caller, call.revision, client)
         answers = Answers()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -21,7 +21,6 @@ from counterseal.wire import jsonrpc
 from counterseal.wire.aggregate import lists, merged
 from counterseal.wire.aggregate.lists import Item
 from counterseal.wire.aggregate.names import OURS, Spelling
-from counterseal.wire.envelope import CAPABILITIES
 
 _PAGES: Final = 100
 """Pages of one server's list that are asked for."""
@@ -40,7 +39,7 @@ class _Seen:
 
 class Lists:
     """unkept: servers whose answers depend on more than the caller, so that nothing of theirs is kept. spelling: what things are
-    called."""
+    called. held: a server's tools that are held back."""
 
     def __init__(
         self,
@@ -50,7 +49,9 @@ class Lists:
         limits: Limits,
         unkept: Set[str],
         spelling: Spelling = OURS,
+        held: Callable[[str], frozenset[str]] = lambda _: frozenset(),
     ) -> None:
+        self._held = held
         self._spelling = spelling
         self._pipeline = pipeline
         self._asking = asking
@@ -99,7 +100,7 @@ class Lists:
         may = partial(self._may, caller, server, row.lists[1])
         if session_at is not None:
             return _Seen((await self._in_session(outer, who, row, server, session_at)).visible(caller, may), 0)
-        asked = asked_of(outer.call, server, row.name, caller)
+        asked = replace(asked_of(outer.call, server, row.name, caller), held=self._held(server))
         found = None if server in self._unkept else self._kept.get(asked)
         if found is not None:
             await self.check(outer, who, server, row.name)
@@ -108,7 +109,8 @@ class Lists:
             changes = self._kept.changes(server, row.name)
             listed, ttl_ms, shared = await self._ask(outer, who, row, server, None)
             if server not in self._unkept:
-                self._kept.keep(asked, listed, ttl_ms, shared=shared, changes=changes)
+                seen = replace(asked, held=self._held(server))  # which this very list may have changed
+                self._kept.keep(seen, listed, ttl_ms, shared=shared, changes=changes)
             ttl_ms = min(ttl_ms, int(self._limits.kept_lists_seconds * 1000))
         return _Seen(listed.visible(caller, may), ttl_ms)
 
@@ -191,7 +193,7 @@ class Introductions:
 
 def asked_of(call: Call, server: str, method: str, caller: Caller) -> Asked:
     """Where the answer of this server to this client would be kept."""
-    return Asked(server, method, jsonrpc.write(declared(call).get(CAPABILITIES)), caller.fingerprint(), caller)
+    return Asked(server, method, jsonrpc.write(declared(call)), caller.fingerprint(), caller)
 
 
 def _place(call: Call) -> tuple[str, str] | None:

@@ -21,8 +21,8 @@ EVENTS: Final = (
 )
 _QUIET_SECONDS: Final = 15.0
 """A stream without a word for so long gets a comment, so that nothing on the way closes it."""
-_WAITING: Final = 64
-"""Pieces that are kept for a caller who reads slowly; then the servers wait."""
+_WAITING: Final = 1
+"""Pieces that are kept for a caller who reads slowly, besides the one that each server waits with."""
 _SESSION: Final = b"mcp-session-id"
 
 

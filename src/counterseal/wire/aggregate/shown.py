@@ -15,6 +15,7 @@ from msgspec import Raw
 
 from counterseal.wire import jsonrpc
 from counterseal.wire.aggregate.names import spelled
+from counterseal.wire.jsonrpc import ID_LENGTH
 
 Id = str | int
 
@@ -141,14 +142,22 @@ class Shown:
         return text
 
     def _question(self, message: dict[str, Raw]) -> bytes | None:
-        here = None if self._questions is None else self._questions.asked(_read_id(message["id"]))
-        if here is None or self._questions is None:
+        identity = _read_id(message["id"])
+        if self._questions is None or _is_long(identity):
+            return None
+        here = self._questions.asked(identity)
+        if here is None:
             return None
         sent: dict[str, Any] = {**message, "id": here}
         if "params" in message and b"progressToken" in bytes(message["params"]):
             params = _read_any(message["params"])
-            meta = params.get("_meta")
-            if isinstance(meta, dict) and isinstance(meta.get("progressToken"), str | int):
-                token = self._questions.token(meta["progressToken"])
-                sent["params"] = {**params, "_meta": {**meta, "progressToken": token}}
+            meta = params["_meta"] if isinstance(params.get("_meta"), dict) else {}
+            token = meta.get("progressToken")
+            if isinstance(token, str | int) and not _is_long(token):
+                sent["params"] = {**params, "_meta": {**meta, "progressToken": self._questions.token(token)}}
         return jsonrpc.write(sent)
+
+
+def _is_long(identity: Id) -> bool:
+    """Nobody could answer to it, and it is not kept."""
+    return isinstance(identity, str) and len(identity) > ID_LENGTH
