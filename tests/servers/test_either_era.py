@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from counterseal.core.call import Era, Shape
 from counterseal.core.limits import Limits
@@ -20,8 +21,19 @@ from counterseal.servers.either_era import EitherEra
 from counterseal.servers.http import ServerHttp
 from counterseal.servers.streamable_http import Destination, StreamableHttp
 from tests.contracts.http import until
-from tests.contracts.server import LIMITS, SESSIONS, Client, Countersign, ServerContract, caller, decide, said
-from tests.servers.permits import ALICE, read
+from tests.contracts.server import (
+    LIMITS,
+    META,
+    SESSIONS,
+    Client,
+    Countersign,
+    ServerContract,
+    caller,
+    decide,
+    permit,
+    said,
+)
+from tests.servers.permits import ALICE, call, read
 from tests.servers.test_streamable_http_contract import ScriptedServer
 from tests.support.hostile import Heard, HostileServer, Line, chunked, event, response, whole
 from tests.support.old_server import NO_SESSION, OldServer, refusal
@@ -581,3 +593,33 @@ async def test_a_session_id_that_no_header_can_hold_opens_no_session(
     with pytest.raises(ServerError) as failed:
         await modern(room).ask("tools/list")
     assert failed.value.reason.code == "server_answer_invalid"
+
+
+# ---- what a tool mirrors into headers ---------------------------------------------------------------------------------
+
+
+async def test_what_a_tool_mirrors_is_learned_in_a_session_and_no_such_header_is_sent_there(
+    old: OldServer, room: EitherEra
+) -> None:
+    """The caller's headers are checked against it like anywhere; a server of before knows none."""
+    usual = old.answer
+    city = {"type": "string", "x-mcp-header": "City"}
+    tools = [
+        {"name": "echo", "inputSchema": {"type": "object", "properties": {"city": city}}},
+        {"name": "bad", "inputSchema": {"type": "object", "properties": {"city": {**city, "x-mcp-header": ""}}}},
+    ]
+
+    def listing(heard: Heard, line: Line) -> None:
+        if heard.call and heard.call.get("method") == "tools/list" and heard.all("mcp-session-id"):
+            line.send(whole(response(heard, {"tools": tools})))
+        else:
+            usual(heard, line)
+
+    old.answer = listing
+    (listed,) = await modern(room).ask("tools/list")
+    assert [tool["name"] for tool in listed["result"]["tools"]] == ["echo"]
+    assert room.schema("echo") == {("city",): "mcp-param-city"}
+    asked = call("tools/call", {"name": "echo", "arguments": {"text": "hi", "city": "Oslo"}, "_meta": META})
+    asked = replace(asked, param_headers=(("mcp-param-city", "Oslo"),))
+    await read(await room.send(permit(asked, caller("alice"))))
+    assert not {name for heard in old.seen[-1:] for name in heard.names if name.startswith("mcp-param")}

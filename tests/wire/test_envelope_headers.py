@@ -221,3 +221,15 @@ def test_arguments_that_were_left_out_can_be_put_there() -> None:
     after = envelope.with_arguments(permits.call(params={"name": "a"}), {"city": "Rome"}, None)
     assert after.message is not None
     assert after.message["params"] == {"name": "a", "arguments": {"city": "Rome"}}
+
+
+@pytest.mark.parametrize("method", ["tasks/get", "tasks/update", "tasks/cancel"])
+def test_a_task_is_mirrored_as_the_body_has_it_or_not_at_all(method: str) -> None:
+    """The extension asks for it, and clients in use leave it out; where it is there it must say the same."""
+    message = modern(method, {"taskId": "t-1"})
+    for value in ("t-1", sentinel("t-1"), None):
+        draft = of(message)
+        draft.head("Mcp-Name", *([] if value is None else [value]))
+        assert draft.decode().name == "t-1"
+    for values in (("t-2",), ("",), ("t-1", "t-1"), ("=?base64?****?=",), ("T-1",)):
+        is_refused(of(message).head("Mcp-Name", *values).refusal(), 400, -32020, "header_mismatch")

@@ -164,9 +164,7 @@ class Answer:
     def _result(self, result: Raw | UnsetType, method: str | None) -> Raw | dict[str, Any]:
         """The result to pass on. method: None where it is not known, so every kind of list is looked for."""
         assert result is not UNSET
-        if self.call.era is Era.MODERN and (
-            method in rounds.TASKS or (method in rounds.ROUNDS and rounds.marked(result))
-        ):
+        if self.call.era is Era.MODERN and (method in rounds.ROUNDS or method in rounds.TASKS):
             return self._round(result)
         row = METHODS.get(method) if method is not None else None
         if row is not None and row.lists is None and method not in ("server/discover", "initialize"):

@@ -18,7 +18,7 @@ import msgspec
 
 from counterseal.core.call import Call, Era, Inbound, Session, Shape
 from counterseal.core.limits import Limits
-from counterseal.core.methods import END_SESSION, LEGACY, METHODS, MODERN, REPLY, STREAM, SUPPORTED, Method
+from counterseal.core.methods import END_SESSION, LEGACY, METHODS, MODERN, REPLY, STREAM, SUPPORTED, Kind, Method
 from counterseal.core.operation import operation_of
 from counterseal.errors import BadCall
 from counterseal.wire import headers, jsonrpc
@@ -185,7 +185,8 @@ def _decode_modern(
     row = METHODS.get(method)
     if row is not None and row.modern and row.name_field is not None:  # row 11
         named = message.get("params", {}).get(row.name_field)
-        if not names or sent_name != named:
+        # Clients that people use leave it out for tasks, and then there is nothing that could disagree.
+        if (names or row.kind is not Kind.TASK) and (not names or sent_name != named):
             raise BadCall("header_mismatch", "Mcp-Name is missing or does not say what the body says")
     _supported(version)  # row 14
     if row is None or not row.modern:  # row 15

@@ -22,6 +22,12 @@ ROUNDS: Final = frozenset({"tools/call", "prompts/get", "resources/read"})
 TASKS: Final = frozenset({"tasks/get", "tasks/update", "tasks/cancel"})
 STATE: Final = "requestState"
 
+
+class _Kind(msgspec.Struct):
+    resultType: str = "complete"  # noqa: N815  # the wire's own name
+
+
+_read_kind: Final = msgspec.json.Decoder(_Kind).decode
 _read_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _read_text: Final = msgspec.json.Decoder(str).decode
 _read_requests: Final = msgspec.json.Decoder(dict[str, dict[str, Any]]).decode
@@ -61,29 +67,22 @@ def follows_tasks(call: Call) -> bool:
     return isinstance(extensions, dict) and isinstance(extensions.get(EXTENSION_TASKS), dict)
 
 
-def marked(result: Raw) -> bool:
-    """Whether a result may be one of these. Nearly all are not, and are passed on unread."""
-    view = bytes(result)
-    # A text may be spelled with escapes.
-    return b"input_required" in view or b'"task"' in view or b"\\u" in view
-
-
 def shown(result: Raw, call: Call, given: Given | None) -> Raw | dict[str, Any]:
-    """A marked result as the caller gets it. Raises NotAsked, msgspec.DecodeError."""
+    """A result of one of the ROUNDS as the caller gets it: nearly always as it is. Raises NotAsked, msgspec.DecodeError."""
+    kind = _read_kind(result).resultType
+    if kind not in ("input_required", "task"):
+        return result
     members: dict[str, Any] = dict(_read_members(result))
-    kind = _read_text(members["resultType"]) if "resultType" in members else "complete"
     if kind == "input_required":
         _check_asked(members, call)
         if given is not None:
             members[STATE] = given.state(_read_text(members[STATE]) if STATE in members else None)
         return members
-    if kind == "task":
-        if call.method != "tools/call" or not follows_tasks(call):
-            raise NotAsked("a task, and the caller did not declare that it follows them")
-        if given is not None:
-            members["taskId"] = given.task(_read_text(members["taskId"]) if "taskId" in members else "")
-        return members
-    return result
+    if call.method != "tools/call" or not follows_tasks(call):
+        raise NotAsked("a task, and the caller did not declare that it follows them")
+    if given is not None:
+        members["taskId"] = given.task(_read_text(members["taskId"]) if "taskId" in members else "")
+    return members
 
 
 def of_task(result: Raw, call: Call) -> Raw | dict[str, Any]:
