@@ -149,3 +149,18 @@ def test_help_has_an_example() -> None:
     result = run("--help")
     assert result.exit_code == 0
     assert "counterseal explain --as key:" in result.output
+
+
+def test_a_key_that_the_operator_brings_is_named_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROOT_KEY", "sk-0123456789abcdef")
+    own = "callers: {anonymous: true, own_keys: [{name: root, key: env:ROOT_KEY, subject: alice}]}"
+    text = CONFIG.replace("callers: {anonymous: true}", own).replace("team: data", "key: root")
+    (folder / "counterseal.yaml").write_text(text)
+    result = run("--as", "key:root", "weather", "tools/call", "get_a")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[:2] == [
+        "permitted  by policy[1] (counterseal.yaml:9)",
+        "caller     API key root, subject alice",
+    ]
+    assert "sk-0123456789abcdef" not in result.output
+    assert run("--as", "key:other", "weather", "tools/call", "get_a").exit_code == 1

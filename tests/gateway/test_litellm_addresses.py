@@ -117,6 +117,7 @@ async def test_what_is_not_meant_is_not_called(server: str, name: str) -> None:
     async with there() as one:
         error = await one.refused(modern("tools/call", {"name": name, "arguments": {}}, server=server))
         assert error.reason.code == "invalid_params"
+        assert "names are `{server}-{name}`" in error.message
 
 
 async def test_to_be_meant_permits_nothing() -> None:

@@ -21,6 +21,7 @@ from counterseal.errors import Unauthenticated
 from counterseal.gateway.wiring import Parts
 from counterseal.identity.api_key import caller_of
 from counterseal.identity.credentials import REFUSED
+from counterseal.identity.own_keys import holder_of
 from counterseal.wire import headers as wire_headers
 from counterseal.wire import jsonrpc
 from counterseal.wire.envelope import CAPABILITIES, VERSION
@@ -88,6 +89,9 @@ async def caller_asked(asked: Asked, inbound: Inbound, parts: Parts, now: float)
     identify = parts.pipeline.identify
     if asked.key is None:
         return await identify(inbound), None
+    own = next((one for one in parts.configuration.callers.own_keys if one.name == asked.key), None)
+    if own is not None:
+        return await identify.spoken_for(holder_of(own.name, own.subject), inbound), None
     _, rows = await parts.store.api_keys()
     row = next((row for row in rows if row.id == asked.key), None)
     if row is None:

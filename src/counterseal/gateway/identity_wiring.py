@@ -69,9 +69,7 @@ async def open_identify(
         authenticators.append(api_keys)
         checks["store"] = api_keys.healthy
     if configuration.callers.own_keys:
-        own = [
-            (one.name, one.key.resolve().reveal(), one.subject or one.name) for one in configuration.callers.own_keys
-        ]
+        own = [(one.name, one.key.resolve().reveal(), one.subject) for one in configuration.callers.own_keys]
         authenticators.append(OwnKeys(own, await store.secret(API_KEY_PEPPER)))
     providers = Providers(clock, stack, checks, background=background)
     if configuration.callers.issuers:

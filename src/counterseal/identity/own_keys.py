@@ -16,11 +16,13 @@ from counterseal.identity.key_form import mac
 
 
 class OwnKeys:
-    """The authenticator for them. keys: of each its name, its secret and its subject."""
+    """The authenticator for them. keys: of each its name, its secret, and its subject or None."""
 
-    def __init__(self, keys: Iterable[tuple[str, str, str]], pepper: bytes) -> None:
+    def __init__(self, keys: Iterable[tuple[str, str, str | None]], pepper: bytes) -> None:
         self._pepper = pepper
-        self._entries = tuple((mac(pepper, secret.encode()), _caller(name, subject)) for name, secret, subject in keys)
+        self._entries = tuple(
+            (mac(pepper, secret.encode()), holder_of(name, subject)) for name, secret, subject in keys
+        )
 
     async def authenticate(self, presented: bytes, inbound: Inbound) -> Caller | None:
         """Who holds it; None for what is none of them, which may be another kind of credential."""
@@ -32,6 +34,8 @@ class OwnKeys:
         return found
 
 
-def _caller(name: str, subject: str) -> Caller:
+def holder_of(name: str, subject: str | None) -> Caller:
+    """Whoever has the key of this name. subject: None for the name."""
+    subject = subject or name
     fields = MappingProxyType({"sub": subject, "user_id": subject})
     return Caller(kind="api_key", client_id=name, subject=subject, fields=fields)

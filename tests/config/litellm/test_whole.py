@@ -139,6 +139,13 @@ def test_the_separator_comes_from_the_variable(monkeypatch: pytest.MonkeyPatch) 
     assert addresses.separator == "."
 
 
+def test_short_prefixes_of_tools_are_told() -> None:
+    (note,) = [
+        one for one in translated(file(), LITELLM_USE_SHORT_MCP_TOOL_PREFIX="true").notes if one.kind == "left out"
+    ]
+    assert "LITELLM_USE_SHORT_MCP_TOOL_PREFIX" in note.what
+
+
 # ---- the YAML ----
 
 

@@ -155,6 +155,10 @@ def _addresses(out: Writing, known: Known) -> None:
         )
         what = "has access groups, which permit nothing here and only say what is meant: a key has `--servers` when it is made"
         out.leave_out(("mcp_servers",), what)
+    if out.variable_of("LITELLM_USE_SHORT_MCP_TOOL_PREFIX") is not None:
+        out.leave_out(
+            (), "is read beside LITELLM_USE_SHORT_MCP_TOOL_PREFIX, and tools have the whole name of their server here"
+        )
     if (separator := out.variable_of("MCP_TOOL_PREFIX_SEPARATOR")) is not None:
         out.put(("litellm", "separator"), separator, comment="from MCP_TOOL_PREFIX_SEPARATOR")
 

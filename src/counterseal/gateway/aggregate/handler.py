@@ -64,7 +64,7 @@ class Aggregate:
         self._lists = Lists(pipeline, asking, kept, limits, unkept, spelling, held)
         self._introductions = Introductions(asking, kept, self._lists, unkept)
         self._listening = Listening(asking, kept, clock, limits)
-        self._named = Named(pipeline, kept, limits)
+        self._named = Named(pipeline, kept, limits, spelling)
         self._legacy = Legacy(
             pipeline,
             asking,

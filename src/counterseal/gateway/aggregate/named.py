@@ -37,7 +37,8 @@ Enter = Callable[[Call, Caller, Inbound], Awaitable[Entered]]
 
 
 class Named:
-    def __init__(self, pipeline: Pipeline, kept: Kept, limits: Limits) -> None:
+    def __init__(self, pipeline: Pipeline, kept: Kept, limits: Limits, spelling: names.Spelling = names.OURS) -> None:
+        self._spelling = spelling
         self._pipeline = pipeline
         self._kept = kept
         self._limits = limits
@@ -54,7 +55,7 @@ class Named:
         """A call from its decision to its reply. call: as it came; target: the same for its server. meant: the servers that it
         may be. Raises CallError; where the server is not for the caller, the same as where there is none."""
         if target.server not in meant or target.server not in self._pipeline.signers:
-            raise names.nothing(call)
+            raise names.nothing(call, self._spelling)
         assert record.caller is not None
         try:
             caller, there = await self._pipeline.identify.at(record.caller, inbound, target.server)
@@ -70,7 +71,7 @@ class Named:
         except Denied as denied:
             if denied.reason.code != "server_unknown":
                 raise
-            hidden = names.nothing(call)
+            hidden = names.nothing(call, self._spelling)
             hidden.rule = denied.rule
             raise hidden from None
         except Unauthenticated as error:

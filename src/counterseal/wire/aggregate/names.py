@@ -28,11 +28,9 @@ _URIS: Final = frozenset({"uri", "uriTemplate"})
 NO_RESOURCE: Final = (
     "there is no such resource for this caller: URIs are `counterseal:{server}/{uri}`, as the lists show them"
 )
-_NOTHING: Final = {
-    "name": "there is nothing of this name for this caller: names are `{server}__{name}`, as the lists show them",
-    "uri": NO_RESOURCE,
-    "taskId": "there is no such task for this caller",
-}
+_NO_NAME: Final = (
+    "there is nothing of this name for this caller: names are `{{server}}{}{{name}}`, as the lists show them"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +85,12 @@ def shown(field: str, server: str, name: str, spelling: Spelling = OURS) -> str:
     return spelled(server, name) if field in _URIS else spelling.joined(server, name)
 
 
-def nothing(call: Call) -> BadCall:
+def nothing(call: Call, spelling: Spelling = OURS) -> BadCall:
     """For a call that names what is not there, whoever has it: a name of no server, or one of a server that is not for the
     caller. Nobody can tell the two apart (threats.md A-10)."""
-    return BadCall("invalid_params", _NOTHING[_field(call, _params(call))])
+    if _field(call, _params(call)) in _URIS:
+        return BadCall("invalid_params", NO_RESOURCE)
+    return BadCall("invalid_params", _NO_NAME.format(spelling.separator))
 
 
 def names_one(call: Call) -> bool:
@@ -108,7 +108,7 @@ def for_one(call: Call, spelling: Spelling = OURS, alone: str | None = None) -> 
     if found is None and alone is not None:
         found = alone, call.name or ""
     if found is None:
-        raise nothing(call)
+        raise nothing(call, spelling)
     server, own = found
     renamed = {"ref": {**params["ref"], field: own}} if call.method == "completion/complete" else {field: own}
     params = {**params, **renamed}
