@@ -19,6 +19,7 @@ from counterseal.cli import cli
 from tests.support.gateway import COMMAND, Gateway, configuration
 from tests.support.process import LISTENING, Program, free_port
 
+KEYS = {"source": "store", "algorithms": ["ES256"]}
 CALL = ("--tool", "get_weather", "--args", '{"city": "Oslo"}')
 
 
@@ -34,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
     listing = {"get": {"operationId": "list_orders", "responses": {"200": {"description": "all"}}}}
     spec = {"openapi": "3.1.0", "info": {"title": "x", "version": "1"}, "paths": {"/orders": listing}}
     (tmp_path / "crm.json").write_text(json.dumps(spec))
-    (tmp_path / "counterseal.yaml").write_text(yaml.safe_dump(configuration(8460, tmp_path, entry)))
+    (tmp_path / "counterseal.yaml").write_text(yaml.safe_dump(configuration(8460, tmp_path, entry, keys=KEYS)))
     return tmp_path
 
 
@@ -133,7 +134,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, di
     servers: dict[str, Any] = {kind: {"url": f"http://127.0.0.1:{one}/mcp"} for kind, one in ports.items()}
     wrong = {"url": f"http://127.0.0.1:{ports['sound']}/mcp?x", "signer": {"audience": "https://wrong.example.com/"}}
     with (
-        Gateway(folder, {**servers, "wrong": wrong}, port=port) as gateway,
+        Gateway(folder, {**servers, "wrong": wrong}, port=port, keys=KEYS) as gateway,
         Program("weak servers", command) as program,
     ):
         program.wait_for(LISTENING, 60)
@@ -251,7 +252,7 @@ def test_a_server_of_the_old_transport_is_attacked_too(tmp_path: Path, kind: str
     told = ("--kind", kind, "--port", str(port), "--issuer", f"http://127.0.0.1:{own}", "--audience", url)
     command = [sys.executable, "-m", "tests.parties.guarded", *told]
     with (
-        Gateway(tmp_path, {"old": {"transport": "sse", "url": url}}, port=own) as gateway,
+        Gateway(tmp_path, {"old": {"transport": "sse", "url": url}}, port=own, keys=KEYS) as gateway,
         Program(kind, command) as program,
     ):
         program.wait_for(LISTENING, 60)
@@ -276,7 +277,7 @@ def test_a_server_of_the_old_transport_that_asks_for_nothing_is_found_out(tmp_pa
         f"open_sse={port}",
     ]
     entry = {"old": {"transport": "sse", "url": f"http://127.0.0.1:{port}/sse"}}
-    (tmp_path / "counterseal.yaml").write_text(yaml.safe_dump(configuration(own, tmp_path, entry)))
+    (tmp_path / "counterseal.yaml").write_text(yaml.safe_dump(configuration(own, tmp_path, entry, keys=KEYS)))
     with Program("open_sse", command) as program:
         program.wait_for(LISTENING, 60)
         done = run(tmp_path, "old")
@@ -288,7 +289,9 @@ def test_a_server_of_the_old_transport_that_asks_for_nothing_is_found_out(tmp_pa
 @pytest.mark.party("mcp-server-time")
 def test_a_program_that_looks_at_no_token_is_found_out(tmp_path: Path) -> None:
     server = {"transport": "stdio", "command": [sys.executable, "-m", "mcp_server_time"], "send_token": True}
-    (tmp_path / "counterseal.yaml").write_text(yaml.safe_dump(configuration(8460, tmp_path, {"clock": server})))
+    (tmp_path / "counterseal.yaml").write_text(
+        yaml.safe_dump(configuration(8460, tmp_path, {"clock": server}, keys=KEYS))
+    )
     done = run(tmp_path, "clock")
     assert done.exit_code == 1
     assert done.output.count("likely cause") == 1
@@ -302,7 +305,9 @@ def test_a_program_over_stdio_is_attacked_where_it_takes_tokens(tmp_path: Path, 
     told = ("--issuer", "http://127.0.0.1:8460", "--audience", "urn:counterseal:server:weather", "--jwks", str(jwks))
     command = [sys.executable, "-m", "tests.parties.guarded.over_stdio", "--kind", kind, *told]
     server = {"transport": "stdio", "command": command, "cwd": str(Path(__file__).parents[2]), "send_token": True}
-    (tmp_path / "counterseal.yaml").write_text(yaml.safe_dump(configuration(8460, tmp_path, {"weather": server})))
+    (tmp_path / "counterseal.yaml").write_text(
+        yaml.safe_dump(configuration(8460, tmp_path, {"weather": server}, keys=KEYS))
+    )
     made = CliRunner().invoke(cli, ["keys", "jwks", "--config", str(tmp_path / "counterseal.yaml")])
     jwks.write_text(made.stdout)
     done = run(tmp_path, "weather", *CALL)
