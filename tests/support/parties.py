@@ -59,6 +59,7 @@ BUILT: Final = {
     "server-in-typescript": "typescript/node_modules/.installed",
     "server-in-go": "go/build/weather",
     "server-in-java": "java/target/weather.jar",
+    "server-in-rust": "rust/target/debug/weather",
 }
 OF_THE_PROJECT: Final = ("python-client", "fastmcp", "pyjwt", "redis-client")
 """Those that come with what the tests need anyway; the others are installed beside."""

@@ -42,6 +42,7 @@ ALL: Final = (
     Language("typescript", "server.ts"),
     Language("go", "build/weather", without=_NO_ML_DSA),
     Language("java", "target/weather.jar", without=_NO_ML_DSA),
+    Language("rust", "target/debug/weather", without=_NO_ML_DSA),
 )
 
 parametrized = pytest.mark.parametrize(

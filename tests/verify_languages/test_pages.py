@@ -56,5 +56,6 @@ def test_the_page_is_found(language: Language) -> None:
 @each
 def test_the_example_holds_no_address_of_a_registry(language: Language) -> None:
     for path in language.folder.rglob("*"):
-        if path.is_file() and not pages.BUILT & set(path.parts):
+        # Cargo.lock is made here, and kept by nobody.
+        if path.is_file() and path.name != "Cargo.lock" and not pages.BUILT & set(path.parts):
             assert not re.search(r'registry\+|registry\.|"resolved"|repo\.maven|proxy\.golang', path.read_text()), path
