@@ -248,5 +248,7 @@ async def test_a_task_and_a_state_are_good_at_the_address_of_all_servers_too(ser
         text = (await result(at_all("tools/call", params["name"], params)))["taskId"]
         told = await result(at_all("tasks/get", text, {"taskId": text}))
         assert (told["taskId"], server.seen[-1].call["params"]["taskId"]) == (text, "t-7")
-        with pytest.raises(BadCall, match="no such task"):
-            await gateway.handler.handle(at_all("tasks/get", "t-7", {"taskId": "t-7"}))
+        for unknown in ("t-7", "nowhere__t-7", "weather__t-7"):
+            with pytest.raises(BadCall) as refused:
+                await gateway.handler.handle(at_all("tasks/get", unknown, {"taskId": unknown}))
+            assert refused.value.message == "there is no such task for this caller"

@@ -28,6 +28,7 @@ _URIS: Final = frozenset({"uri", "uriTemplate"})
 NO_RESOURCE: Final = (
     "there is no such resource for this caller: URIs are `counterseal:{server}/{uri}`, as the lists show them"
 )
+NO_TASK: Final = "there is no such task for this caller"
 _NO_NAME: Final = (
     "there is nothing of this name for this caller: names are `{{server}}{}{{name}}`, as the lists show them"
 )
@@ -88,8 +89,11 @@ def shown(field: str, server: str, name: str, spelling: Spelling = OURS) -> str:
 def nothing(call: Call, spelling: Spelling = OURS) -> BadCall:
     """For a call that names what is not there, whoever has it: a name of no server, or one of a server that is not for the
     caller. Nobody can tell the two apart (threats.md A-10)."""
-    if _field(call, _params(call)) in _URIS:
+    field = _field(call, _params(call))
+    if field in _URIS:
         return BadCall("invalid_params", NO_RESOURCE)
+    if field == "taskId":
+        return BadCall("invalid_params", NO_TASK)
     return BadCall("invalid_params", _NO_NAME.format(spelling.separator))
 
 
