@@ -5,12 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from typing import Literal
 
 import pytest
 
 from counterseal.errors import ConfigError
-from counterseal.store.port import ApiKeyRow, Sighting, SigningKeyRow, Store, ToolPin
+from counterseal.store.port import ApiKeyRow, Kind, Sighting, SigningKeyRow, Store, ToolPin
 
 NOW = 1_800_000_500.0
 FULL = ApiKeyRow(
@@ -37,7 +36,7 @@ def signing_key(kid: str, algorithm: str = "ES256", created: float = 1.0) -> Sig
 def sighting(
     tool: str,
     digest: str,
-    kind: Literal["first", "changed", "approved"] = "first",
+    kind: Kind = "first",
     when: float = 1.0,
     server: str = "weather",
 ) -> Sighting:
@@ -244,17 +243,29 @@ class StoreContract:
         (pin,) = await store.tool_definitions("weather")
         assert (pin.approved, pin.seen, pin.seen_definition, pin.seen_at) == ("A", "B", "the text of B", 5.0)
 
+    async def test_what_one_worker_takes_for_a_change_and_is_approved_here_is_none(self, store: Store) -> None:
+        await store.note_tools([sighting("a", "A"), sighting("a", "B"), sighting("a", "A", "later")])
+        assert [(pin.approved, pin.seen) for pin in (await store.tool_pins())[1]] == [("A", None)]
+        await store.note_tools([sighting("a", "B", "later"), sighting("a", "C", "later")])
+        assert [(pin.approved, pin.seen) for pin in (await store.tool_pins())[1]] == [("A", "C")]
+
+    async def test_a_lock_file_counts_whatever_is_approved_here(self, store: Store) -> None:
+        await store.note_tools([sighting("a", "A"), sighting("a", "A", "not_locked")])
+        assert [(pin.approved, pin.seen) for pin in (await store.tool_pins())[1]] == [("A", "A")]
+        await store.note_tools([sighting("a", "B", "locked")])
+        assert [(pin.approved, pin.seen) for pin in (await store.tool_pins())[1]] == [("A", None)]
+
     async def test_a_change_stays_until_it_is_approved_or_gone(self, store: Store, another: Store) -> None:
-        await store.note_tools([sighting("a", "A"), sighting("a", "B", "changed", 2.0)])
-        await another.note_tools([sighting("a", "B", "changed", 3.0)])
+        await store.note_tools([sighting("a", "A"), sighting("a", "B", "later", 2.0)])
+        await another.note_tools([sighting("a", "B", "later", 3.0)])
         assert [(pin.seen, pin.seen_at) for pin in (await store.tool_pins())[1]] == [("B", 2.0)]
-        await another.note_tools([sighting("a", "A", "approved", 4.0)])
+        await another.note_tools([sighting("a", "A", "later", 4.0)])
         (pin,) = await store.tool_definitions()
         assert (pin.approved, pin.seen, pin.seen_definition, pin.seen_at) == ("A", None, None, None)
 
     async def test_what_was_seen_last_can_be_approved_and_nothing_else(self, store: Store, another: Store) -> None:
-        await store.note_tools([sighting("a", "A"), sighting("b", "A"), sighting("c", "C", "changed")])
-        await store.note_tools([sighting("a", "B", "changed"), sighting("b", "B", "changed")])
+        await store.note_tools([sighting("a", "A"), sighting("b", "A"), sighting("c", "C", "later")])
+        await store.note_tools([sighting("a", "B", "later"), sighting("b", "B", "later")])
         seen = {"a": "B", "b": "an earlier one", "c": "C", "d": "B"}
         assert await another.approve_tools("crm", seen, 9.0) == frozenset()
         assert await another.approve_tools("weather", seen, 9.0) == {"a", "c"}
@@ -271,7 +282,7 @@ class StoreContract:
 
     async def test_what_nobody_approved_is_not_approved_by_being_seen_as_changed(self, store: Store) -> None:
         """A lock file decides there, which the store knows nothing of."""
-        await store.note_tools([sighting("a", "B", "changed")])
+        await store.note_tools([sighting("a", "B", "later")])
         assert [(pin.approved, pin.seen) for pin in (await store.tool_pins())[1]] == [(None, "B")]
 
     async def test_every_change_of_what_is_known_of_tools_moves_their_generation_on_and_no_other(
@@ -279,12 +290,12 @@ class StoreContract:
     ) -> None:
         keys = await store.generation()
         moves: list[int] = [await another.pin_generation()]
-        for noted in ([sighting("a", "A")], [sighting("a", "B", "changed")], [sighting("a", "A", "approved")]):
+        for noted in ([sighting("a", "A")], [sighting("a", "B", "later")], [sighting("a", "A", "later")]):
             await store.note_tools(noted)
             moves.append(await another.pin_generation())
             await store.note_tools(noted)
             assert await another.pin_generation() == moves[-1]
-        await store.note_tools([sighting("a", "B", "changed")])
+        await store.note_tools([sighting("a", "B", "later")])
         before = await store.pin_generation()
         await store.approve_tools("weather", {"a": "C"}, 9.0)
         assert await store.pin_generation() == before
@@ -295,7 +306,7 @@ class StoreContract:
 
     @pytest.mark.parametrize("tool", ["' OR 1=1 --", "%", "", "a\x00", "A", "\N{SNOWMAN}" * 100])
     async def test_a_03_only_the_very_name_is_a_tools(self, store: Store, tool: str) -> None:
-        await store.note_tools([sighting("a", "A"), sighting("a", "B", "changed")])
+        await store.note_tools([sighting("a", "A"), sighting("a", "B", "later")])
         assert await store.approve_tools("weather", {tool: "B"}, 9.0) == frozenset()
         await store.note_tools([sighting(tool, "T")])
         assert {pin.tool: pin.approved for pin in (await store.tool_pins())[1]} == {"a": "A", tool: "T"}

@@ -47,12 +47,12 @@ class Pins:
         limits: Limits,
         post: Callable[[dict[str, Any]], None],
         new_id: Callable[[], str],
-        list: List,
+        lists: List,
     ) -> None:
         self._clock = clock
         self._post = post
         self._new_id = new_id
-        self._list = list
+        self._list = lists
         self._listing: dict[tuple[str, bytes, object], asyncio.Task[None]] = {}
         self.servers: Mapping[str, ServerPins] = {
             name: ServerPins(

@@ -12,14 +12,14 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping, Sequence, Sized
-from typing import Final, Literal
+from typing import Final
 
 from counterseal.config.servers import OnToolChange
 from counterseal.core.caller import Caller
 from counterseal.core.canonical import NotCanonical
 from counterseal.core.definition import definition_digest, read_definition
 from counterseal.core.limits import Limits
-from counterseal.store.port import Sighting, ToolPin
+from counterseal.store.port import Kind, Sighting, ToolPin
 
 _log = logging.getLogger("counterseal.gateway")
 
@@ -36,7 +36,12 @@ class ServerPins:
     """locked: tool to digest, None where the lock file does not name the server."""
 
     def __init__(
-        self, name: str, mode: OnToolChange, locked: Mapping[str, str] | None, limits: Limits, tell: Tell
+        self,
+        name: str,
+        mode: OnToolChange,
+        locked: Mapping[str, str] | None,
+        limits: Limits,
+        tell: Tell,
     ) -> None:
         self.mode = mode
         self.locked = locked is not None
@@ -94,10 +99,10 @@ class ServerPins:
             if digest == pin:
                 if tool in self._changed:
                     self._changed.discard(tool)
-                    self._note(caller, tool, "approved", digest, text, now)
+                    self._note(caller, tool, "locked" if self.locked else "later", digest, text, now)
             elif before != digest or tool not in self._changed:
                 self._changed.add(tool)
-                self._note(caller, tool, "changed", digest, text, now)
+                self._note(caller, tool, "not_locked" if self.locked else "later", digest, text, now)
                 self._say(caller, tool, pin, digest)
         return digest == pin or self.mode == "allow"
 
@@ -164,7 +169,7 @@ class ServerPins:
         self,
         caller: Caller,
         tool: str,
-        kind: Literal["first", "changed", "approved"],
+        kind: Kind,
         digest: str,
         text: bytes,
         now: float,

@@ -101,14 +101,17 @@ class ToolPin:
     seen_at: float | None = None
 
 
+Kind = Literal["first", "later", "locked", "not_locked"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """A tool as a list showed it. kind: `first`, which approves it unless somebody was first; `changed`: it is not the approved
-    one; `approved`: it is again."""
+    """A tool as a list showed it. kind: `first` approves it unless somebody was first; `later` is held against what is approved
+    here, since its worker may know another; `locked` and `not_locked` are what a lock file says, whatever is approved here."""
 
     server: str
     tool: str
-    kind: Literal["first", "changed", "approved"]
+    kind: Kind
     digest: str
     definition: str | None
     when: float
@@ -232,7 +235,7 @@ def sighted(pin: ToolPin | None, sighting: Sighting) -> ToolPin:
             seen_definition=None,
             seen_at=None,
         )
-    if kind == "approved" or (kind == "first" and pin.approved == sighting.digest):
+    if kind == "locked" or (kind != "not_locked" and pin.approved == sighting.digest):
         return dataclasses.replace(pin, seen=None, seen_definition=None, seen_at=None)
     if pin.seen == sighting.digest:
         return pin
