@@ -96,6 +96,28 @@ def test_every_part_without_a_meaning_is_told_once_with_its_line() -> None:
     assert "sk-secret" not in str(translated(data).notes)
 
 
+@pytest.mark.parametrize(
+    ("key", "where", "hint"),
+    [
+        ("environment_variables", None, "set these variables for the gateway itself"),
+        ("mcp_tools", None, "put them into a server"),
+        ("enable_jwt_auth", "general_settings", "`callers.issuers`"),
+        ("database_url", "general_settings", "LiteLLM's database"),
+        ("litellm_key_header_name", "general_settings", "x-litellm-api-key"),
+    ],
+)
+def test_where_there_is_something_to_do_instead_it_is_said(key: str, where: str | None, hint: str) -> None:
+    settings = {"master_key": MASTER_KEY, **({key: "x"} if where else {})}
+    data = file(general_settings=settings, **({} if where else {key: {"A": "b"}}))
+    (line,) = told(data, f"{where}.{key}" if where else key)
+    assert hint in line
+
+
+def test_another_file_is_not_followed_and_could_hold_what_keeps_callers_out() -> None:
+    (problem,) = problems(file(include=["other.yaml"]))
+    assert ": include: is not followed" in problem
+
+
 def test_other_guardrails_are_told() -> None:
     data = file()
     data["guardrails"].insert(

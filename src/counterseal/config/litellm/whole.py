@@ -22,6 +22,20 @@ MASTER_SUBJECT: Final = "default_user_id"
 """Who that is to LiteLLM."""
 
 _SECTIONS: Final = ("mcp_servers", "guardrails", "litellm_settings", "general_settings", "model_list")
+_MEANINGLESS: Final = "has no meaning here"
+_TOKENS: Final = (
+    "is not read: write the identity provider into `callers.issuers` of the migrated file (docs/identity.md)"
+)
+_HINTS: Final = {
+    "model_list": "is not about MCP servers: Counterseal is no gateway for models",
+    "environment_variables": "is not read: set these variables for the gateway itself",
+    "mcp_tools": "has tools that run inside LiteLLM: put them into a server",
+    "enable_jwt_auth": _TOKENS,
+    "litellm_jwtauth": _TOKENS,
+    "database_url": "is not read: keys, teams and servers in LiteLLM's database are not known here",
+    "litellm_key_header_name": "is not read: keys are taken in Authorization, X-API-Key and x-litellm-api-key",
+}
+"""What more there is to say about parts that are left out."""
 _LOOKED_AT: Final = ("YAML", "the file", "mcp_servers", "guardrails", "litellm_settings", "general_settings")
 """Parts whose YAML must be right; of others no value is read."""
 _RESTRICTING: Final = (
@@ -166,24 +180,20 @@ def _addresses(out: Writing, known: Known) -> None:
 def _rest(out: Writing) -> None:
     """What has no meaning here, each told once."""
     for key in out.at() if isinstance(out.at(), dict) else ():
-        if key in ("mcp_servers", "guardrails", "general_settings", "litellm_settings"):
-            continue
-        out.leave_out(
-            (key,),
-            "is not about MCP servers: Counterseal is no gateway for models"
-            if key == "model_list"
-            else "has no meaning here",
-        )
+        if key == "include":
+            out.wrong(
+                (key,), "is not followed, and what it names could keep callers out: write what those files hold here"
+            )
+        elif key not in ("mcp_servers", "guardrails", "general_settings", "litellm_settings"):
+            out.leave_out((key,), _HINTS.get(key, _MEANINGLESS))
     for key in out.mapping("general_settings"):
         at = ("general_settings", key)
-        if key == "master_key":
-            continue
         if key in _RESTRICTING:
             out.wrong(
                 at, "keeps callers out, and nothing here does the same: remove it, and see to it before the gateway"
             )
-        else:
-            out.leave_out(at, "has no meaning here")
+        elif key != "master_key":
+            out.leave_out(at, _HINTS.get(key, _MEANINGLESS))
     for key in out.mapping("litellm_settings"):
         if key != "mcp_aliases":
-            out.leave_out(("litellm_settings", key), "has no meaning here")
+            out.leave_out(("litellm_settings", key), _HINTS.get(key, _MEANINGLESS))
