@@ -117,6 +117,35 @@ async def test_where_the_token_stands_alone_there_is_no_scheme_to_play_with(tmp_
     assert not any("authorization" in one.headers for one in server.seen)
 
 
+@pytest.mark.parametrize(
+    ("signer", "scope"),
+    [
+        ({"profile": "litellm"}, "mcp:tools/call mcp:tools/get_weather:call"),
+        ({"subject": "pairwise"}, "mcp:tools/call:get_weather"),
+        ({"required_claims": ["email"]}, "mcp:tools/call:get_weather"),
+        ({"set_claims": {"tenant": "{key.metadata.tenant}"}}, "mcp:tools/call:get_weather"),
+        ({"end_user_claim_sources": ["claim:email"]}, "mcp:tools/call:get_weather"),
+    ],
+)
+async def test_however_a_server_wants_its_tokens_a_probe_can_make_them(
+    tmp_path: Path, signer: dict[str, Any], scope: str
+) -> None:
+    async with RecordingServer(answer) as server:
+        report = await probed(written(tmp_path, server, {"signer": signer}, keys=_KEYS), operation=WEATHER)
+    assert len(report.spoken) == 2
+    calls = [one for one in server.seen if one.call and one.call["method"] == "tools/call"]
+    first = jwt.decode(calls[0].token, options={"verify_signature": False})
+    assert (first["scope"], first["sub"]) == (scope, SUBJECT)
+
+
+async def test_arguments_that_no_token_binds_are_not_tried(tmp_path: Path) -> None:
+    async with RecordingServer(answer) as server:
+        path = written(tmp_path, server, {"signer": {"bind_arguments": False}}, keys=_KEYS)
+        report = await probed(path, operation=WEATHER)
+    (one,) = [one for one in report.parts[0].results if one.attack.id == "other_arguments"]
+    assert (one.verdict, "bind_arguments" in one.said) == ("skipped", True)
+
+
 async def test_claims_that_the_server_asks_for_are_added(tmp_path: Path) -> None:
     async with RecordingServer(answer) as server:
         await probed(written(tmp_path, server, keys=_KEYS), claims={"email": "probe@example.com"})

@@ -81,6 +81,11 @@ class Forge:
     def audience(self) -> str:
         return self._settings.audience
 
+    @property
+    def binds_arguments(self) -> bool:
+        """Whether call tokens for this server have the digest of the arguments."""
+        return self._settings.bind_arguments
+
     async def good(self, operation: Operation, attack: str, change: Change | None = None) -> str:
         """A token for an operation, good but for what is changed, under the gateway's key. attack: what the record says of it."""
         claims = self._claims(operation, change or Change())

@@ -214,6 +214,8 @@ class _Bench:
             return "the header of its tokens has no scheme"
         if attack.tool and operation.method != "tools/call":
             return "needs the call of a tool: name a harmless one with --tool and --args"
+        if attack.tool and not self.forge.binds_arguments:
+            return "`bind_arguments: false`: no token for this server says anything of arguments"
         if attack.id == "open_methods" and not way.methods:
             return "it has no methods, only tools"
         if attack.id == "key_address" and self.listener is None:
