@@ -252,3 +252,26 @@ async def test_a_task_and_a_state_are_good_at_the_address_of_all_servers_too(ser
             with pytest.raises(BadCall) as refused:
                 await gateway.handler.handle(at_all("tasks/get", unknown, {"taskId": unknown}))
             assert refused.value.message == "there is no such task for this caller"
+
+
+async def test_at_the_address_of_all_servers_a_task_is_listened_to_at_its_own(server: HostileServer) -> None:
+    server.answer = making
+
+    def listening(*tasks: str) -> Any:
+        meta = {**META, "io.modelcontextprotocol/clientCapabilities": FOLLOWS_TASKS}
+        params = {"notifications": {"taskIds": list(tasks)}, "_meta": meta}
+        message = {"jsonrpc": "2.0", "id": 9, "method": "subscriptions/listen", "params": params}
+        headers = ((b"mcp-protocol-version", b"2026-07-28"), (b"mcp-method", b"subscriptions/listen"))
+        return posted(message, *headers, server="")
+
+    async with built(server) as gateway:
+        text = await made(gateway)
+        body = await read(await gateway.handler.handle(listening(text)))
+        acknowledged, changed, end = [json.loads(one.removeprefix(b"data: ")) for one in body.split(b"\n\n")[:-1]]
+        assert acknowledged["params"]["notifications"] == {"taskIds": [text]}
+        assert (changed["params"]["taskId"], end["id"]) == (text, 9)
+        assert server.seen[-1].call["params"]["notifications"] == {"taskIds": ["t-7"]}
+        assert b"t-7" not in body
+        for unknown in ("t-7", "nowhere__t-7"):
+            with pytest.raises(BadCall, match="no such task"):
+                await gateway.handler.handle(listening(unknown))

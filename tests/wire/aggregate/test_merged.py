@@ -74,6 +74,14 @@ def test_what_is_not_carried_here_is_left_out() -> None:
     assert merged.capabilities({"a": one}, everything, push=True) == {"tools": {}}
 
 
+def test_of_extensions_that_of_tasks_is_carried() -> None:
+    tasks = "io.modelcontextprotocol/tasks"
+    both = {"a": said({"extensions": {tasks: {"x": 1}, "com.example/y": {}}}), "b": said({"extensions": {tasks: None}})}
+    for push in (True, False):
+        assert merged.capabilities(both, everything, push=push) == {"extensions": {tasks: {}}}
+        assert merged.capabilities({"b": both["b"]}, everything, push=push) == {}
+
+
 def test_instructions_stand_under_the_names_of_their_servers() -> None:
     text = merged.instructions({"a": said({}, instructions="Do."), "b": said({}), "c": said({}, instructions="Don't.")})
     assert "`{server}__{name}`" in text

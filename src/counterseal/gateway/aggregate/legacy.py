@@ -221,9 +221,11 @@ class Legacy:
             decided = self._pipeline.policy.decide_operation(found[server][1], server, method, None)
             return isinstance(decided, Allowed)
 
+        capabilities = merged.capabilities(said, is_open, push=self._visits.alone)
+        capabilities.pop("extensions", None)  # whose methods no revision with a handshake has
         result = {
             "protocolVersion": visit.revision,
-            "capabilities": merged.capabilities(said, is_open, push=self._visits.alone),
+            "capabilities": capabilities,
             "instructions": merged.instructions(said),
             "serverInfo": self._about,
         }

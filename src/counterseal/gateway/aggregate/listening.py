@@ -35,6 +35,7 @@ _log = logging.getLogger("counterseal.gateway")
 
 _FLAGS: Final = ("toolsListChanged", "promptsListChanged", "resourcesListChanged")
 _URIS: Final = "resourceSubscriptions"
+_TASKS: Final = "taskIds"
 _ACKNOWLEDGED: Final = "notifications/subscriptions/acknowledged"
 
 _read_notification: Final = msgspec.json.Decoder(dict[str, Any]).decode
@@ -89,14 +90,17 @@ class Listening:
             raise BadCall("invalid_params", "`params.notifications` is missing or not an object")
         flags = {name: True for name in _FLAGS if filters.get(name) is True}
         wanted: dict[str, dict[str, Any]] = {server: dict(flags) for server in outer.among if flags}
-        uris = filters.get(_URIS) or []
-        if not isinstance(uris, list) or not all(isinstance(uri, str) for uri in uris):
-            raise BadCall("invalid_params", f"`params.notifications.{_URIS}` is not a list of URIs")
-        for uri in uris:
+        for uri in _texts(filters, _URIS):
             found = names.unspelled(uri)
             if found is None or found[0] not in outer.among:
                 raise BadCall("invalid_params", names.NO_RESOURCE)
             wanted.setdefault(found[0], dict(flags)).setdefault(_URIS, []).append(found[1])
+        for task in _texts(filters, _TASKS):
+            # The ids of tasks are the gateway's own wherever they are given (servers/handles.py).
+            found = names.parted(task)
+            if found is None or found[0] not in outer.among:
+                raise BadCall("invalid_params", names.NO_TASK)
+            wanted.setdefault(found[0], dict(flags)).setdefault(_TASKS, []).append(task)
         return {server: wanted[server] for server in outer.among if server in wanted}
 
     async def _subscribe(
@@ -203,6 +207,13 @@ class Listening:
         return asyncio.get_running_loop().time() + seconds
 
 
+def _texts(filters: Mapping[str, Any], member: str) -> list[str]:
+    texts = filters.get(member) or []
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise BadCall("invalid_params", f"`params.notifications.{member}` is not a list of texts")
+    return texts
+
+
 def _about(call: Call) -> dict[str, Any]:
     return {SUBSCRIPTION: call.id}
 
@@ -220,14 +231,14 @@ def _acknowledged(server: str, message: Mapping[str, Any]) -> Mapping[str, Any]:
     uris = filters.get(_URIS)
     if isinstance(uris, list):
         found[_URIS] = [names.spelled(server, uri) for uri in uris if isinstance(uri, str)]
+    if isinstance(filters.get(_TASKS), list):
+        found[_TASKS] = filters[_TASKS]
     return found
 
 
 def _together(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     together: dict[str, Any] = {}
     for one in found.values():
-        uris = [*together.get(_URIS, []), *one.get(_URIS, [])]
-        together |= one
-        if uris:
-            together[_URIS] = uris
+        lists = {member: [*together.get(member, []), *one.get(member, [])] for member in (_URIS, _TASKS)}
+        together |= {**one, **{member: texts for member, texts in lists.items() if texts}}
     return together

@@ -1,7 +1,7 @@
 """What all servers together say of themselves: capabilities, instructions.
 
-A capability is shown where a server that this caller may use has it, and where this address carries it. Extensions and
-experimental ones are not: nobody here knows which of a server's names their messages would hold.
+A capability is shown where a server that this caller may use has it, and where this address carries it. Extensions but that of
+tasks, and experimental ones, are not: nobody here knows which of a server's names their messages would hold.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
+from counterseal.core.methods import EXTENSION_TASKS
 from counterseal.wire.answer import NotAnAnswer
 
 _CARRIED: Final[Mapping[str, tuple[tuple[str, ...], frozenset[str]]]] = {
@@ -21,6 +22,7 @@ _CARRIED: Final[Mapping[str, tuple[tuple[str, ...], frozenset[str]]]] = {
     "resources": (("resources/read",), frozenset({"listChanged", "subscribe"})),
     "completions": (("prompts/get", "resources/read"), frozenset()),
     "logging": (("logging/setLevel",), frozenset()),
+    "extensions": (("tools/list",), frozenset()),
 }
 """Each capability: the methods of which a caller must have one for it to mean something, and the members that are carried."""
 
@@ -57,11 +59,14 @@ def introduction(result: Mapping[str, Raw]) -> Introduction:
         raise NotAnAnswer("not what a server says of itself") from None
     if not isinstance(capabilities, dict):
         raise NotAnAnswer("`capabilities` is not an object")
-    kept = {
+    kept: dict[str, dict[str, Any]] = {
         name: {member: True for member in members if capabilities[name].get(member) is True}
         for name, (_, members) in _CARRIED.items()
-        if isinstance(capabilities.get(name), dict)
+        if name != "extensions" and isinstance(capabilities.get(name), dict)
     }
+    extensions = capabilities.get("extensions")
+    if isinstance(extensions, dict) and isinstance(extensions.get(EXTENSION_TASKS), dict):
+        kept["extensions"] = {EXTENSION_TASKS: {}}
     text = instructions[:_INSTRUCTIONS] if isinstance(instructions, str) else None
     return Introduction(kept, text, max(0, int(ttl_ms)) if isinstance(ttl_ms, int | float) else 0, scope == "public")
 
@@ -72,7 +77,7 @@ def capabilities(said: Mapping[str, Introduction], is_open: Open, *, push: bool)
     for server, one in said.items():
         for name, members in one.capabilities.items():
             if (push or name != "logging") and any(is_open(server, method) for method in _CARRIED[name][0]):
-                found.setdefault(name, {}).update(members if push else {})
+                found.setdefault(name, {}).update(members if push or name == "extensions" else {})
     return {name: found[name] for name in _CARRIED if name in found}
 
 
