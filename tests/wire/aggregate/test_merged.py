@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from counterseal.wire.aggregate import merged
+from counterseal.wire.aggregate.names import Spelling
 from counterseal.wire.answer import NotAnAnswer
 
 
@@ -85,6 +86,7 @@ def test_of_extensions_that_of_tasks_is_carried() -> None:
 def test_instructions_stand_under_the_names_of_their_servers() -> None:
     text = merged.instructions({"a": said({}, instructions="Do."), "b": said({}), "c": said({}, instructions="Don't.")})
     assert "`{server}__{name}`" in text
+    assert "`{server}-{name}`" in merged.instructions({}, Spelling("-", ("a",)))
     assert text.endswith("# a\n\nDo.\n\n# c\n\nDon't.")
 
 

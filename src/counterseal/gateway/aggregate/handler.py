@@ -148,7 +148,7 @@ class Aggregate:
         result: dict[str, Any] = {
             "supportedVersions": list(SUPPORTED),
             "capabilities": merged.capabilities(said, is_open, push=True),
-            "instructions": merged.instructions(said),
+            "instructions": merged.instructions(said, self._spelling),
             "ttlMs": 0 if answers.unavailable else min(ttl_ms, most_ms),
             "cacheScope": "private",
         }

@@ -226,7 +226,7 @@ class Legacy:
         result = {
             "protocolVersion": visit.revision,
             "capabilities": capabilities,
-            "instructions": merged.instructions(said),
+            "instructions": merged.instructions(said, self._spelling),
             "serverInfo": self._about,
         }
         session = self._sessions.seal(outer.caller, "", identity, visit.revision)

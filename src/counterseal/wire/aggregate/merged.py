@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from counterseal.core.methods import EXTENSION_TASKS
+from counterseal.wire.aggregate.names import OURS, Spelling, spelled
 from counterseal.wire.answer import NotAnAnswer
 
 _CARRIED: Final[Mapping[str, tuple[tuple[str, ...], frozenset[str]]]] = {
@@ -81,11 +82,11 @@ def capabilities(said: Mapping[str, Introduction], is_open: Open, *, push: bool)
     return {name: found[name] for name in _CARRIED if name in found}
 
 
-def instructions(said: Mapping[str, Introduction]) -> str:
+def instructions(said: Mapping[str, Introduction], spelling: Spelling = OURS) -> str:
     """What clients are told: how things are called here, and what each server says."""
     parts = [
-        "Several MCP servers at one address. Tools and prompts are named `{server}__{name}`, "
-        "resources `counterseal:{server}/{uri}`."
+        f"Several MCP servers at one address. Tools and prompts are named `{spelling.joined('{server}', '{name}')}`, "
+        f"resources `{spelled('{server}', '{uri}')}`."
     ]
     parts += [f"# {server}\n\n{one.instructions}" for server, one in said.items() if one.instructions]
     return "\n\n".join(parts)
