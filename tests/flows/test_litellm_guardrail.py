@@ -77,6 +77,17 @@ class Setup:
         lines = [line for file in sorted(self.audit.iterdir()) for line in file.read_text().splitlines()]
         return [json.loads(line) for line in lines]
 
+    async def ended(self, jti: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The intent of a token and what was written of its end, once there is something."""
+        deadline = time.monotonic() + 10
+        while True:
+            records = self.records()
+            (intent,) = (one for one in records if one.get("jti") == jti)
+            ends = [one for one in records if one["event"] == "outcome" and one["record"] == intent["record"]]
+            if ends or time.monotonic() > deadline:
+                return intent, ends
+            await asyncio.sleep(0.02)
+
 
 def setup(folder: Path, server_arguments: tuple[str, ...] = (), **more: Any) -> Iterator[Setup]:
     """more: `signer`, `callers` and `policy` of our configuration, `parameters` of the guardrail, `entry` of LiteLLM's server,
@@ -179,14 +190,7 @@ async def test_an_intent_is_written_before_and_an_outcome_after_as_litellm_tells
     assert not error
     found = SAID.match(text)
     assert found is not None
-    deadline = time.monotonic() + 10
-    while True:
-        records = with_tokens.records()
-        (intent,) = (one for one in records if one.get("jti") == found[4])
-        ends = [one for one in records if one["event"] == "outcome" and one["record"] == intent["record"]]
-        if ends or time.monotonic() > deadline:
-            break
-        await asyncio.sleep(0.02)
+    intent, ends = await with_tokens.ended(found[4])
     assert (intent["event"], intent["peer"], intent["caller"]["subject"]) == ("intent", "litellm", "recorded")
     assert [(one["outcome"], one["status"]) for one in ends] == [("answered", 200)]
 
@@ -207,6 +211,9 @@ async def test_a_client_cannot_take_the_token_away_and_have_its_call_made(with_t
     for taken in ({"x-mcp-auth": "Bearer x"}, {"x-mcp-weather-authorization": "Bearer x"}):
         error, _ = await with_tokens.call({**headers, **taken})
         assert error
+        last = [one for one in with_tokens.records() if one["event"] == "intent"][-1]
+        _, ends = await with_tokens.ended(last["jti"])
+        assert [one["outcome"] for one in ends] == ["error"]
     assert len([entry for entry in with_tokens.calls() if entry["status"] == 200]) == before
     error, _ = await with_tokens.call(headers)
     assert not error
