@@ -101,6 +101,39 @@ def test_one_address_is_for_all_servers(web: Running) -> None:
 
 
 @pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"host": b"evil.example"}, 403),
+        ({"origin": b"https://evil.example"}, 403),
+        ({"authorization": None}, 401),
+        ({"content_type": b"text/plain"}, 415),
+        ({"accept": b"application/json"}, 406),
+        ({"mcp_protocol_version": b"2025-11-25"}, 400),
+        ({"mcp_protocol_version": None}, 400),
+        ({"mcp_method": b"tools/list"}, 400),
+        ({"mcp_name": b"get_weather"}, 400),
+        ({"body": b"{"}, 400),
+        ({"body": b"[]"}, 400),
+        ({"body": b"[" * 5000 + b"]" * 5000}, 413),
+        ({"body": b" " * (4 * 1024 * 1024 + 1)}, 413),
+        ({"verb": b"PUT"}, 405),
+        ({"target": b"/mcp/"}, 404),
+        ({"target": b"/mcp//weather"}, 404),
+    ],
+)
+def test_the_address_of_all_servers_is_guarded_as_that_of_one(
+    web: Running, changes: dict[str, Any], status: int
+) -> None:
+    good: dict[str, Any] = {
+        "target": b"/mcp",
+        "mcp_name": b"weather__get_weather",
+        "body": BODY.replace(b"get_weather", b"weather__get_weather"),
+    }
+    web.refused(web.request(**{**good, **changes}), status)
+    assert web.ask(web.request(**good)).status == 200
+
+
+@pytest.mark.parametrize(
     "query", [b"?", b"?x=y", b"?access_token=key-of-alice", b"?server=files&method=x", b"?/mcp/files"]
 )
 def test_j_27_a_query_decides_nothing(web: Running, query: bytes) -> None:

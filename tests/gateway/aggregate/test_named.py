@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from counterseal.core.patterns import Patterns
 from counterseal.core.policy import Policy, Rule
+from counterseal.errors import CallError
 from counterseal.hooks.protocols import Replace
 from tests.gateway.aggregate.world import ALL, World, answering, tools, world
 from tests.gateway.building import ALICE, legacy, modern, read, verified
@@ -112,6 +114,28 @@ async def test_a_name_that_no_server_has_is_refused_and_reaches_none(name: str) 
         error = await there.refused(modern("tools/call", {**CALL, "name": name}, server=ALL))
         assert (error.reason.code, error.reason.status) == ("invalid_params", 400)
         await sent(there, "notes", modern("tools/call", CALL, server=ALL))
+
+
+async def test_s_04_whatever_a_name_is_made_of_it_reaches_the_server_that_it_begins_with_or_none() -> None:
+    rng = random.Random(4)
+    pieces = ["weather", "notes", "note-s", "_", "__", "__", "a", "-", "get", ":", "/", " "]
+    async with world({"notes": answering(), "note-s": answering()}) as there:
+        reached = 0
+        for _ in range(500):
+            name = "".join(rng.choices(pieces, k=rng.randint(1, 6))).strip() or "x"
+            before = there.calls()
+            head, separator, own = name.partition("__")
+            try:
+                await read(await there.reply(modern("tools/call", {"name": name}, server=ALL)))
+            except CallError as error:
+                assert error.reason.code == "invalid_params"  # noqa: PT017
+                assert not (separator and head in there.servers), name
+                assert there.calls() == before
+                continue
+            reached += 1
+            assert there.calls() == {**before, head: before[head] + 1}
+            assert there.servers[head].seen[-1].call["params"]["name"] == own
+        assert reached > 10
 
 
 async def test_a_server_that_is_not_for_the_caller_is_refused_like_one_that_is_not_there() -> None:

@@ -204,6 +204,8 @@ class Asking:
                 async with asyncio.timeout_at(outer.until):
                     return record.id, await self._pipeline.carry(record, caller, call, there)
             except TimeoutError:
+                # What was about to be written as the intent may be in the file: then it gets its outcome.
+                record.intended |= record.intending
                 raise _silent() from None
 
     async def _response(self, reply: Reply, call: Call) -> bytes:
