@@ -415,6 +415,7 @@ def about_arguments() -> Iterator[Vector]:
                     ("two-to-the-53", "2^53 is the first integer that is refused.", 2**53),
                     ("two-to-the-53-negative", "So it is below zero.", -(2**53)),
                     ("two-to-the-64", "An integer that no machine word holds.", 2**64),
+                    ("two-to-the-63-negative", "The one integer of 64 bits whose amount is none.", -(2**63)),
                     ("digits", "1e20 has a canonical form; the same number in digits has none.", 10**20),
                 )
             },

@@ -19,11 +19,14 @@ KEYS: Final = jwks(keys.public("Ed25519"))
 
 def outcomes(language: Language, vectors: Iterable[dict[str, Any]]) -> dict[str, str]:
     """id -> what the verifier says, as `outcome reason`."""
-    lines = "".join(json.dumps(vector) + "\n" for vector in vectors)
-    command = language.command("vectors")
-    done = subprocess.run(command, input=lines, capture_output=True, text=True, timeout=120, check=False)
+    return outcomes_of(language, "".join(json.dumps(vector) + "\n" for vector in vectors).encode())
+
+
+def outcomes_of(language: Language, lines: bytes) -> dict[str, str]:
+    """The same for vectors as JSON, one a line."""
+    done = subprocess.run(language.command("vectors"), input=lines, capture_output=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    return dict(line.split(" ", 1) for line in done.stdout.splitlines())  # type: ignore[misc]
+    return dict(line.split(" ", 1) for line in done.stdout.decode().splitlines())  # type: ignore[misc]
 
 
 def expected(vector: dict[str, Any], language: Language) -> str:

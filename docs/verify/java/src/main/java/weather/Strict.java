@@ -87,7 +87,8 @@ final class Strict {
         left.push(value);
         while (!left.isEmpty()) {
             JsonNode node = left.pop();
-            if (node.isIntegralNumber() && (!node.canConvertToLong() || Math.abs(node.longValue()) > SAFE)) {
+            if (node.isIntegralNumber()
+                    && (!node.canConvertToLong() || node.longValue() > SAFE || node.longValue() < -SAFE)) {
                 throw new NotStrict("an integer that not every reader has");
             }
             node.forEach(left::push);
