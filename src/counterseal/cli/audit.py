@@ -127,10 +127,10 @@ def _sentence(record: Mapping[str, Any], intents: dict[str, Mapping[str, Any]]) 
     """time, event, caller, server, method, name, how, record id; `-` for what a record doesn't say.
 
     how: for an intent and for a token that was minted by hand the rule, for a refusal the reason, for an outcome how it ended,
-    its status or reason, and how long.
+    its status or reason, and how long; for a tool that changed what was done.
     """
     event, call = str(record.get("event", "-")), str(record.get("record"))
-    what, how = record, record.get("reason") or record.get("detail")
+    what, how = record, record.get("reason") or record.get("detail") or record.get("action")
     if event in ("intent", "mint"):
         how = str(record.get("rule")).partition(" ")[0]
     if event in ("intent", "gather"):
