@@ -176,3 +176,16 @@ async def test_keys_that_nobody_else_has_are_of_no_use(server: HostileServer, fo
     with pytest.raises(ConfigError, match="no server would accept a token of this command"):
         await found(written(folder, server, store="memory:"))
     assert server.calls == 0
+
+
+async def test_an_http_api_is_as_modern_as_the_gateway_and_none_of_its_operations_is_tried(folder: Path) -> None:
+    (folder / "api.yaml").write_text(
+        'openapi: 3.1.0\ninfo: {title: T, version: "1"}\npaths: {/thing: {get: {operationId: get_thing}}}\n'
+    )
+    with HostileServer(answering("404 Not Found")) as api:
+        lines = await found(written(folder, api, {"transport": "openapi", "spec": "api.yaml"}))
+        assert [(heard.verb, heard.target) for heard in api.seen] == [("GET", "/mcp")]
+    assert lines["reach"][1].endswith("answers (404)")
+    assert lines["revision"] == ("ok", "2026-07-28 (modern)")
+    assert lines["tools"] == ("ok", "1 tool")
+    assert lines["unsigned"][0] == "note"

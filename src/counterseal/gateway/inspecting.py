@@ -161,7 +161,10 @@ class _Asking:
         now = asyncio.get_running_loop().time
         started = now()
         modern, why = await self._try(_discovery(name))
-        is_modern = modern is not None and _OWN_ANSWER not in (modern[0].note or "") and "result" in modern[1]
+        # For an HTTP API the gateway is the server; for others its own answer says that the server has another era.
+        hosted = self._parts.configuration.servers[name].transport == "openapi"
+        own = modern is not None and not hosted and _OWN_ANSWER in (modern[0].note or "")
+        is_modern = modern is not None and not own and "result" in modern[1]
         if isinstance(why, Denied) or _told(why) in _OVER:
             found.lines.append(self._problem(name, why))
             return
