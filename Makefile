@@ -45,7 +45,8 @@ parties: $(VENV)/.ready
 litellm-releases: $(VENV)/.ready
 	for release in $$(sed -n 's/^litellm==\([^ ]*\).*/\1/p' tests/parties/litellm/releases.txt); do \
 	    PYTHON=$(BIN)/python sh tests/parties/litellm/install.sh $$release && \
-	    LITELLM_RELEASE=$$release $(BIN)/python -m pytest -q tests/flows/test_litellm_guardrail.py || exit 1; \
+	    LITELLM_RELEASE=$$release $(BIN)/python -m pytest -q tests/flows/test_litellm_guardrail.py \
+	        tests/integrations/litellm/test_guardrail.py || exit 1; \
 	done
 
 # Every dependency at one version, by hash, without an address.

@@ -19,7 +19,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.support.litellm import KEY, LiteLLM, guardrail
-from tests.support.process import free_port
+from tests.support.process import ROOT, free_port
 from tests.support.servers import ServerProcess
 from tests.support.tokens import private_key, token
 from tests.support.whole_idp import WholeIdp
@@ -217,6 +217,25 @@ async def test_a_client_cannot_take_the_token_away_and_have_its_call_made(with_t
     assert len([entry for entry in with_tokens.calls() if entry["status"] == 200]) == before
     error, _ = await with_tokens.call(headers)
     assert not error
+
+
+async def test_one_call_is_six_requests_with_the_same_token_as_the_page_says(with_tokens: Setup) -> None:
+    """So a server may ask for a token on `tools/call` alone. If this fails, docs/litellm-guardrail.md is out of date."""
+    before = len(with_tokens.server.seen())
+    async with httpx2.AsyncClient() as http:
+        answer = await with_tokens.rest(http, with_tokens.headers(with_tokens.token("alice")))
+    assert answer.status_code == 200
+    deadline = time.monotonic() + 10
+    while True:
+        entries = with_tokens.server.seen()[before:]
+        made = [entry["method"] or entry["http"] for entry in entries if entry["token"]]
+        if "DELETE" in made or time.monotonic() > deadline:
+            break
+        await asyncio.sleep(0.02)
+    told = ["initialize", "notifications/initialized", "GET", "tools/call", "tools/list", "DELETE"]
+    assert sorted(made) == sorted(told)
+    page = (ROOT / "docs" / "litellm-guardrail.md").read_text()
+    assert ", ".join(f"`{one}`" for one in told) in page
 
 
 async def test_another_header_cannot_be_taken_away_and_litellm_has_a_credential_of_its_own(tmp_path: Path) -> None:
