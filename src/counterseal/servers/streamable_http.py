@@ -7,8 +7,7 @@ believed (threats.md M-07). A caller who leaves ends the server's request at onc
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -24,16 +23,15 @@ from counterseal.core.reply import Headers, Reply
 from counterseal.errors import BadCall, CallError, ServerError
 from counterseal.httpclient import Target
 from counterseal.servers.crossing import Crossing, Refusal, Told
+from counterseal.servers.event_body import EventBody
 from counterseal.servers.http import Http, Request, Response
 from counterseal.servers.learned import Learned
+from counterseal.servers.link import invalid, stream_seconds
 from counterseal.servers.session import Sessions
 from counterseal.wire import headers as wire_headers
 from counterseal.wire import jsonrpc
 from counterseal.wire.answer import Answer, NotAnAnswer
 from counterseal.wire.envelope import OURS
-from counterseal.wire.eventstream import KEEP_ALIVE, Event, EventTooLarge, Reader
-
-_log = logging.getLogger("counterseal.servers")
 
 _BOTH: Final = "application/json, text/event-stream"
 _JSON: Final = ((b"content-type", b"application/json"),)
@@ -126,7 +124,7 @@ class StreamableHttp:
         sent_id = permit.claims["jti"] if renamed else call.id
         answer = self._answer(permit, sent_id)
         sent = call if crossing is None else crossing.call
-        seconds = self._listens_seconds(permit) if listens else None
+        seconds = stream_seconds(permit, self._limits) if listens else None
         response = await self._http.send(self._request(permit, sent, sent_id, seconds))
         try:
             if not 200 <= response.status < 300:
@@ -134,7 +132,7 @@ class StreamableHttp:
             return await self._reply(permit, answer, response, listens, crossing)
         except NotAnAnswer as error:
             response.abort()
-            raise _invalid(error) from None
+            raise invalid(str(error)) from None
         except BaseException:
             response.abort()
             raise
@@ -150,7 +148,7 @@ class StreamableHttp:
             message = await self._response(answer, response)
             return Told(message, response.header(b"mcp-session-id"))
         except NotAnAnswer as error:
-            raise _invalid(error) from None
+            raise invalid(str(error)) from None
         finally:
             response.abort()
 
@@ -176,12 +174,6 @@ class StreamableHttp:
         """The headers that `send` would send, in their order. It sends nothing, and they hold the token and the server's own
         credentials."""
         return self._request(permit, permit.call, None, None).headers
-
-    def _listens_seconds(self, permit: Permit) -> float:
-        """How long a stream may last: to its ceiling, and never past the credential that opened it."""
-        longest = self._limits.server_stream_seconds
-        expires = permit.caller.expires
-        return longest if expires is None else max(0.001, min(longest, expires - permit.claims["iat"]))
 
     def _request(self, permit: Permit, call: Call, sent_id: str | int | None, listens_seconds: float | None) -> Request:
         """call: that of the permit, in the era of the server."""
@@ -291,119 +283,5 @@ class StreamableHttp:
         try:
             body = Answer(call, None, lambda *_: False).refusal(refusal.body)
         except NotAnAnswer as error:
-            raise _invalid(error) from None
+            raise invalid(str(error)) from None
         return Reply(status if status < 500 else 502, _JSON, body, is_error=True, note=f"the server answered {status}")
-
-
-def _invalid(error: NotAnAnswer) -> ServerError:
-    return ServerError("server_answer_invalid", "the server's answer is not valid", detail=str(error))
-
-
-class EventBody:
-    """The server's events as the caller gets them, each as soon as it is whole."""
-
-    def __init__(
-        self,
-        answer: Answer,
-        response: Response,
-        limits: Limits,
-        listens: bool,
-        learn: Callable[[Answer], None],
-        crossing: Crossing | None = None,
-    ) -> None:
-        self._crossing = crossing
-        self.response = b""
-        """The response to the call, once it was read."""
-        self._answer = answer
-        self._response = response
-        self._limits = limits
-        self._listens = listens
-        self._learn = learn
-        self._reader = Reader(limits.server_event_bytes)
-        self._chunks = response.chunks()
-        self._held: list[bytes] = []
-        self._events = 0
-        self._bytes = 0
-        self._resumable = False
-
-    @property
-    def is_error(self) -> bool | None:
-        return self._answer.is_error if self._answer.ended else None
-
-    async def read_until_answered(self) -> None:
-        """Hold back what arrives until the response to the call is there."""
-        while not self._answer.ended:
-            chunk = await anext(self._chunks, None)
-            if chunk is None:
-                raise NotAnAnswer("the stream ended without a response")
-            self._held.append(self._take(chunk))
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            for held in self._held:
-                yield held
-            async for chunk in self._chunks:
-                if out := self._take(chunk):
-                    yield out
-            if not (self._answer.ended or self._listens or self._resumable):
-                raise NotAnAnswer("the stream ended without a response")
-        except ServerError as error:
-            if self._crossing is not None and self._crossing.over:
-                return
-            if not (self._listens and error.reason.code == "server_timeout"):
-                raise
-            # Its time is up, which is how a stream ends that nobody ended: the caller opens another, and is asked again who
-            # it is.
-        except NotAnAnswer as error:
-            raise _invalid(error) from None
-        finally:
-            self.end()
-
-    async def aclose(self) -> None:
-        self.end()
-
-    def end(self) -> None:
-        """End the server's request at once. Harmless after its end."""
-        self._response.abort()
-        if self._crossing is not None:
-            self._crossing.end(answered=self._answer.ended)
-
-    def _take(self, chunk: bytes) -> bytes:
-        """What of this chunk goes to the caller."""
-        comments = self._reader.comments
-        try:
-            events = self._reader.feed(chunk)
-        except EventTooLarge as error:
-            raise self._too_large(str(error)) from None
-        self._events += len(events)
-        self._bytes += len(chunk)
-        if not self._listens:
-            if self._bytes > self._limits.server_answer_bytes:
-                raise self._too_large(f"more than {self._limits.server_answer_bytes} bytes")
-            if self._events > self._limits.server_events:
-                raise self._too_large(f"more than {self._limits.server_events} events")
-        out = b"".join(map(self._event, events))
-        return out or (KEEP_ALIVE if self._reader.comments > comments else b"")
-
-    def _event(self, event: Event) -> bytes:
-        if event.event not in (None, b"message"):
-            return b""  # MCP has no other events; nothing goes on that was not read
-        modern = self._answer.call.era is Era.MODERN or self._crossing is not None
-        self._resumable |= event.id is not None and not modern
-        data = event.data
-        if data and self._crossing is not None:
-            data = self._crossing.heard(data)
-        if data:
-            ended = self._answer.ended
-            data = self._answer.message(data)
-            if self._answer.ended and not ended:
-                self._learn(self._answer)
-                self.response = data = data if self._crossing is None else self._crossing.finish(data)
-        elif modern:
-            return b""
-        if modern:
-            return Event(data, event.event).write()
-        return Event(data, event.event, event.id, event.retry).write()
-
-    def _too_large(self, detail: str) -> ServerError:
-        return ServerError("server_answer_too_large", "the server's answer is too large", detail=detail)

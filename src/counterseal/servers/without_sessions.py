@@ -23,9 +23,10 @@ from counterseal.errors import BadCall
 from counterseal.servers.asked import EVENTS, JSON
 from counterseal.servers.conversation import own_call
 from counterseal.servers.crossing import Refusal, Told
+from counterseal.servers.event_body import EventBody
 from counterseal.servers.link import Countersign, refused
 from counterseal.servers.session import Sessions
-from counterseal.servers.streamable_http import EventBody, StreamableHttp
+from counterseal.servers.streamable_http import StreamableHttp
 from counterseal.wire import bridge, duplex, jsonrpc
 from counterseal.wire import headers as wire_headers
 from counterseal.wire.answer import Answer, NotAnAnswer
