@@ -623,3 +623,69 @@ async def test_what_a_tool_mirrors_is_learned_in_a_session_and_no_such_header_is
     asked = replace(asked, param_headers=(("mcp-param-city", "Oslo"),))
     await read(await room.send(permit(asked, caller("alice"))))
     assert not {name for heard in old.seen[-1:] for name in heard.names if name.startswith("mcp-param")}
+
+
+# ---- a stream that the server closes before the response --------------------------------------------------------------
+
+
+def polling(old: OldServer, *rest: bytes, first: bytes = b"id: e-1\nretry: 10\ndata: \n\n") -> None:
+    """The server closes the stream of a call at once, and of each `GET` after it has said one more of `rest`."""
+    usual, said, asked = old.answer, list(rest), []
+
+    def answer(heard: Heard, line: Line) -> None:
+        if heard.call and heard.call.get("method") == "tools/call" and heard.all("mcp-session-id"):
+            asked.append(heard.call["id"])
+            line.send(chunked(first))
+        elif heard.verb == "GET":
+            line.send(chunked(said.pop(0).replace(b"THE-ID", asked[-1].encode())) if said else whole(b"", "405 No"))
+        else:
+            usual(heard, line)
+
+    old.answer = answer
+
+
+DONE = b'id: e-9\ndata: {"jsonrpc":"2.0","id":"THE-ID","result":{"content":[{"type":"text","text":"done"}]}}\n\n'
+
+
+async def test_a_stream_that_the_server_closes_before_the_response_is_followed(
+    old: OldServer, room: EitherEra, countersign: Countersign
+) -> None:
+    client = modern(room)
+    await client.ask("tools/list")
+    polling(old, b"id: e-2\ndata: \n\n", DONE)
+    answer = await client.call("echo", id=5, text="hi")
+    assert (answer["id"], said(answer)) == (5, "done")
+    follows = [heard for heard in old.seen if heard.verb == "GET"]
+    assert [heard.all("last-event-id") for heard in follows] == [["e-1"], ["e-2"]]
+    assert all(heard.all("mcp-session-id") == ["theirs-1"] for heard in follows)
+    assert len({heard.token for heard in old.seen}) == old.calls
+    assert len(old.heard_of("tools/call")) == 1
+
+
+@pytest.mark.parametrize(
+    "first", [b"data: \n\n", b"id: \ndata: \n\n", b"id: \xc3\xbc\ndata: \n\n", b"retry: 1\n\n"], ids=repr
+)
+async def test_a_stream_that_nobody_can_follow_is_no_answer(old: OldServer, room: EitherEra, first: bytes) -> None:
+    client = modern(room)
+    await client.ask("tools/list")
+    polling(old, DONE, first=first)
+    assert await client.fails("echo", text="hi") == "server_answer_invalid"
+    assert not [heard for heard in old.seen if heard.verb == "GET"]
+
+
+async def test_a_server_that_does_not_go_on_has_failed(old: OldServer, room: EitherEra) -> None:
+    client = modern(room)
+    await client.ask("tools/list")
+    polling(old)
+    assert await client.fails("echo", text="hi") == "server_answer_invalid"
+    assert len(old.heard_of("tools/call")) == 1
+
+
+async def test_a_server_that_goes_on_for_ever_is_given_up(old: OldServer) -> None:
+    limits = dataclasses.replace(LIMITS, server_total_seconds=0.5)
+    async with room_of(old, limits=limits) as room:
+        client = modern(room)
+        await client.ask("tools/list")
+        polling(old, *[b"id: e-2\nretry: 10\ndata: \n\n"] * 500)
+        async with asyncio.timeout(10):
+            assert await client.fails("echo", text="hi") in ("server_timeout", "server_answer_invalid")

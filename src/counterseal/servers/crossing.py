@@ -6,6 +6,7 @@ from typing import Protocol
 
 from counterseal.core.call import Call
 from counterseal.core.value import Value
+from counterseal.servers.http import Response
 
 
 class Crossing(Protocol):
@@ -24,6 +25,11 @@ class Crossing(Protocol):
     def heard(self, text: bytes) -> bytes | None:
         """A message of the server's stream before it is read as part of the answer; None where it goes no further. Raises
         NotAnAnswer."""
+        ...
+
+    async def resume(self, last_event_id: str) -> Response | None:
+        """The rest of a stream that the server closed before the response, to be asked for it again; None where there is no such
+        thing. Raises CallError."""
         ...
 
     def finish(self, message: bytes) -> bytes:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
+from typing import Final
 
 from counterseal.core.call import Era
 from counterseal.core.limits import Limits
 from counterseal.errors import ServerError
 from counterseal.servers.crossing import Crossing
 from counterseal.servers.http import Response
-from counterseal.servers.link import invalid, too_large
+from counterseal.servers.link import invalid, timed_out, too_large
 from counterseal.wire.answer import Answer, NotAnAnswer
 from counterseal.wire.eventstream import KEEP_ALIVE, Event, EventTooLarge, Reader
+
+_AGAIN: Final = 100
+"""How often a server may close the stream of one call before the response."""
+_LONGEST_WAIT_SECONDS: Final = 5.0
+"""Before it is asked again, whatever it says."""
+_PLAIN: Final = re.compile(rb"[\x21-\x7e]{1,1024}")
 
 
 class EventBody:
@@ -40,6 +49,10 @@ class EventBody:
         self._events = 0
         self._bytes = 0
         self._resumable = False
+        self._last: bytes | None = None
+        self._retry_ms = 0
+        self._again = 0
+        self._until = asyncio.get_running_loop().time() + limits.server_total_seconds
 
     @property
     def is_error(self) -> bool | None:
@@ -57,9 +70,12 @@ class EventBody:
         try:
             for held in self._held:
                 yield held
-            async for chunk in self._chunks:
-                if out := self._take(chunk):
-                    yield out
+            goes_on = True
+            while goes_on:
+                async for chunk in self._chunks:
+                    if out := self._take(chunk):
+                        yield out
+                goes_on = await self._resume()
             if not (self._answer.ended or self._listens or self._resumable):
                 raise NotAnAnswer("the stream ended without a response")
         except ServerError as error:
@@ -73,6 +89,24 @@ class EventBody:
             raise invalid(str(error)) from None
         finally:
             self.end()
+
+    async def _resume(self) -> bool:
+        """Whether the server goes on with a stream that it closed before the response (revision 2025-11-25), where it is the
+        gateway that asks. Raises CallError."""
+        if self._crossing is None or self._answer.ended or self._last is None or self._again >= _AGAIN:
+            return False
+        if not _PLAIN.fullmatch(self._last):
+            raise NotAnAnswer("an event id that no header can hold")
+        if asyncio.get_running_loop().time() > self._until:
+            raise timed_out("no end in time")
+        self._again += 1
+        await asyncio.sleep(min(self._retry_ms / 1000, _LONGEST_WAIT_SECONDS))
+        response = await self._crossing.resume(self._last.decode())
+        if response is None:
+            return False
+        self._response, self._chunks = response, response.chunks()
+        self._reader = Reader(self._limits.server_event_bytes)
+        return True
 
     async def aclose(self) -> None:
         self.end()
@@ -105,6 +139,9 @@ class EventBody:
             return b""  # MCP has no other events; nothing goes on that was not read
         modern = self._answer.call.era is Era.MODERN or self._crossing is not None
         self._resumable |= event.id is not None and not modern
+        self._last = event.id if event.id is not None else self._last
+        if event.retry is not None:
+            self._retry_ms = int(event.retry[:9])
         data = event.data
         if data and self._crossing is not None:
             data = self._crossing.heard(data)

@@ -18,12 +18,13 @@ from msgspec.structs import replace
 
 from counterseal.core.call import Call, Era, Session, Shape
 from counterseal.core.caller import Caller
-from counterseal.core.methods import END_SESSION, LEGACY, REPLY
+from counterseal.core.methods import END_SESSION, LEGACY, REPLY, STREAM
 from counterseal.core.permit import Permit
 from counterseal.core.reply import Reply
 from counterseal.errors import CallError
 from counterseal.servers.conversation import own_call
 from counterseal.servers.crossing import Refusal, Told
+from counterseal.servers.http import Response
 from counterseal.servers.link import Countersign, invalid, refused
 from counterseal.servers.session import visible
 from counterseal.servers.streamable_http import StreamableHttp
@@ -137,6 +138,19 @@ class OwnSession:
         except (CallError, TimeoutError):
             _log.info("server %s: a session of the gateway's was not ended there", self._server)
 
+    async def rest(self, last_event_id: str) -> Response:
+        """The rest of a stream in it. Raises CallError."""
+        follows = Call(
+            server=self._server,
+            era=Era.LEGACY,
+            revision=self.revision,
+            shape=Shape.STREAM,
+            method=STREAM,
+            last_event_id=last_event_id,
+        )
+        async with self._signed(follows) as permit:
+            return await self._http.follow(permit)
+
     def in_it(self, call: Call) -> Call:
         """The call as one of this session."""
         return replace(call, era=Era.LEGACY, revision=self.revision, session=self._session, param_headers=())
@@ -188,6 +202,9 @@ class _InSession:
         elif heard.method == "notifications/progress" and self._token is not None:
             return duplex.renamed(text, token=self._token)
         return None
+
+    async def resume(self, last_event_id: str) -> Response:
+        return await self._session.rest(last_event_id)
 
     def finish(self, message: bytes) -> bytes:
         return bridge.to_modern(message, self._method)

@@ -152,6 +152,20 @@ class StreamableHttp:
         finally:
             response.abort()
 
+    async def follow(self, permit: Permit) -> Response:
+        """The rest of a stream, by a request of the gateway's own, which has the time of a call. Raises ServerError."""
+        response = await self._http.send(self._request(permit, permit.call, None, None))
+        try:
+            if response.status != 200 or self._media(response) != "text/event-stream":
+                raise invalid("the stream ended without a response, and cannot be followed")
+        except NotAnAnswer as error:
+            response.abort()
+            raise invalid(str(error)) from None
+        except BaseException:
+            response.abort()
+            raise
+        return response
+
     async def _response(self, answer: Answer, response: Response) -> bytes:
         media = self._media(response)
         if media == "application/json":

@@ -213,6 +213,9 @@ class _WithoutSession:
         )
         return text if wanted else None
 
+    async def resume(self, last_event_id: str) -> None:
+        """Revision 2026-07-28 has no such thing."""
+
     def finish(self, message: bytes) -> bytes:
         return bridge.to_old(message, self._method)
 
