@@ -23,7 +23,7 @@ build_go() {
 }
 
 build_java() {
-    cd java && mvn -q -B -Dmaven.test.skip=true package
+    cd java && mvn -q -B -Dstyle.color=never -Dmaven.test.skip=true package
 }
 
 build_rust() {

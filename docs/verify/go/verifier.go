@@ -91,7 +91,10 @@ func (v *Verifier) Verify(token string, operation Operation) (*Verified, error) 
 	text := func(name string) string { return claims[name].(string) }
 	expires := claims["exp"].(float64)
 	verified := &Verified{text("sub"), text("client_id"), text("scope"), text("jti"), text("txn"), actors, expires, claims}
-	return verified, v.use(verified.JTI, verified.Expires+leeway)
+	if err := v.use(verified.JTI, verified.Expires+leeway); err != nil {
+		return nil, err
+	}
+	return verified, nil
 }
 
 // signed checks form, key and signature.
