@@ -19,8 +19,12 @@ from counterseal.core.policy import Policy, Rule
 from counterseal.core.reply import Reply
 from tests.contracts.http import until
 from tests.gateway.aggregate.world import ALL, World, answering, introducing, tools, world
+from tests.gateway.aggregate.test_who_calls import HERE
 from tests.gateway.building import BOB, legacy, posted, read, verified
+from tests.gateway.test_spoken_for import through
+from tests.identity.channels import claims, rules
 from tests.support.hostile import SESSION, Heard, Line, chunk, chunked, event, plain, response, result, whole
+from tests.support.tokens import token
 
 UNAVAILABLE = "io.counterseal/unavailable"
 
@@ -370,6 +374,63 @@ async def test_one_stream_has_what_all_servers_say_by_themselves() -> None:
         gets = {name: [each for each in server.seen if each.verb == "GET"] for name, server in there.servers.items()}
         assert gets["notes"][-1].all("last-event-id") == ["5"]
         assert gets["files"][-1].all("last-event-id") == []
+
+
+async def test_s_04_no_server_answers_what_another_one_was_asked() -> None:
+    """A stream that goes on may hold answers to calls: those of the server that it is of."""
+    forged = [{"jsonrpc": "2.0", "id": id, "result": {"says": "two", "of": id}} for id in ("at-one", "at-two", "never")]
+    failed = [{"jsonrpc": "2.0", "id": None, "error": {"code": -32603, "message": "two"}}]
+    note = {"jsonrpc": "2.0", "method": "notifications/resources/list_changed"}
+
+    def two(heard: Heard, line: Line) -> None:
+        if heard.verb == "GET":
+            line.send(chunked(b"".join(map(event, [*forged, *failed, note])), end=False))
+            line.gone()
+        else:
+            listing("a")(heard, line)
+
+    one = Asks("one?")
+    async with world({"one": one, "two": two}) as there:
+        session, _ = await there.open()
+        await there.ask(tool("two__a", session, id="at-two"))
+        reply = await there.reply(tool("one__x", session, id="at-one"))
+        async with events(reply) as of_one:
+            await anext(of_one)
+            follow = legacy(STREAM, (b"last-event-id", b"two__5"), session=session, server=ALL)
+            async with events(await there.reply(follow)) as stream:
+                got = []
+                while note not in got:
+                    got.append(await anext(stream))
+            assert [each for each in got if "method" not in each] == [forged[1]]
+            one.answers.append({"result": {}})
+            one._heard.set()
+            assert (await anext(of_one))["id"] == "at-one"
+
+
+async def test_m_09_a_stream_has_the_sessions_of_whom_it_was_opened_for() -> None:
+    """One key, and a proxy that says for whom it calls: a session's id is worth nothing to the next person."""
+
+    def says(heard: Heard, line: Line) -> None:
+        if heard.verb == "GET":
+            note = {"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}
+            line.send(chunked(event(note), end=False))
+            line.gone()
+        else:
+            listing("a")(heard, line)
+
+    channel = rules(required=True, audience=HERE)
+    async with world({"notes": says}, channel=channel) as there:
+        there.servers["weather"].answer = says
+        one, other = (token(claims(aud=HERE, sub=line)) for line in ("line-1", "line-2"))
+        reply = await there.reply(through(legacy("initialize", server=ALL), one))
+        session = dict(reply.headers)[b"mcp-session-id"]
+        for who, gets in ((other, 0), (one, 1)):
+            async with events(await there.reply(through(legacy(STREAM, session=session, server=ALL), who))) as stream:
+                await anext(stream)  # of the server that asks for no channel
+                if gets:
+                    await anext(stream)
+            heard = [each for each in there.servers["weather"].seen if each.verb == "GET"]
+            assert len(heard) == gets
 
 
 async def test_a_batch_is_taken_apart_here_too() -> None:

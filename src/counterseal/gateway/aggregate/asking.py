@@ -228,6 +228,7 @@ class Asking:
 
 class _Top(msgspec.Struct):
     method: str | None = None
+    id: str | int | None = None
 
 
 _read_top: Final = msgspec.json.Decoder(_Top).decode
@@ -236,6 +237,11 @@ _read_top: Final = msgspec.json.Decoder(_Top).decode
 def is_response(text: bytes) -> bool:
     """Whether a message that `wire.answer` has written is a response."""
     return _read_top(text).method is None
+
+
+def answered_id(text: bytes) -> str | int | None:
+    """The id in a response that `wire.answer` has written; None for one to nothing."""
+    return _read_top(text).id
 
 
 def declared(call: Call) -> Any:

@@ -131,8 +131,7 @@ class Legacy:
         call = msgspec.structs.replace(target, session=opened.session, revision=opened.revision)
         over = None
         if call.shape is Shape.REQUEST and call.id is not None:
-            visit.running[call.id] = here
-            over = partial(visit.running.pop, call.id, None)
+            over = visit.begin(call.id, here)
         return Entered(call, visit.questions(here), _header(outer.call), over, partial(visit.lost, here))
 
     async def _at(self, outer: Outer, visit: Visit, who: tuple[Caller, Inbound], server: str) -> Opened:

@@ -21,7 +21,7 @@ from counterseal.core.limits import Limits
 from counterseal.core.methods import STREAM
 from counterseal.core.reply import Reply
 from counterseal.errors import BadCall, CallError, ServerError
-from counterseal.gateway.aggregate.asking import Answers, Asking, NoMethod, Outer, is_response
+from counterseal.gateway.aggregate.asking import Answers, Asking, NoMethod, Outer, answered_id, is_response
 from counterseal.gateway.aggregate.kept import Kept
 from counterseal.gateway.aggregate.streams import EVENTS, Gathered, shown_event
 from counterseal.gateway.aggregate.visits import Opened, Place, Visit
@@ -171,8 +171,12 @@ class Listening:
         )
         try:
             who = await self._asking.at(outer, server)
+            if who[0].fingerprint() != place[1]:
+                return  # a session that the same credential opened for somebody else
             shown = Shown(server, None, visit.questions(place), self._kept.changed)
             async for event in self._events(outer, who, call):
+                if event.data and is_response(event.data) and visit.called(answered_id(event.data)) != place:
+                    continue  # a resumed stream may hold answers, but none to what another server was asked
                 data = shown.message(event.data) if event.data else event.data
                 if data is not None:
                     await stream.put(shown_event(server, event, data))

@@ -26,7 +26,7 @@ from counterseal.wire.aggregate.merged import Introduction
 from counterseal.wire.aggregate.shown import Id
 
 _QUESTIONS: Final = 1000
-"""Questions of servers, and progress tokens of theirs, that one visit keeps; the oldest is forgotten."""
+"""Questions of servers, progress tokens of theirs, and ids of calls that one visit keeps; the oldest is forgotten."""
 
 Place = tuple[str, bytes]
 """A server, and who the caller is there: his fingerprint."""
@@ -64,6 +64,7 @@ class Visit:
         self._opening: dict[Place, asyncio.Task[Opened]] = {}
         self._questions: OrderedDict[Id, Question] = OrderedDict()
         self._tokens: OrderedDict[Id, Question] = OrderedDict()
+        self._called: OrderedDict[Id, Place] = OrderedDict()
         self.used = asyncio.get_running_loop().time()
 
     @property
@@ -108,6 +109,19 @@ class Visit:
         """It has ended."""
         if self.stream is stream:
             self.stream = self._follow = None
+
+    def begin(self, identity: Id, place: Place) -> Callable[[], object]:
+        """A call of the caller's is under way there, under this id. What is returned ends it."""
+        self.running[identity] = place
+        self._called[identity] = place
+        self._called.move_to_end(identity)
+        if len(self._called) > _QUESTIONS:
+            self._called.popitem(last=False)
+        return lambda: self.running.pop(identity, None)
+
+    def called(self, identity: Id | None) -> Place | None:
+        """Where the call went that had this id last, whether or not it is still under way."""
+        return None if identity is None else self._called.get(identity)
 
     def lost(self, place: Place) -> None:
         """The server does not know the session any more."""
