@@ -33,6 +33,19 @@ async def test_a_modern_call_makes_exactly_one_request_at_the_server(
 
 
 @pytest.mark.party("python-client")
+async def test_whatever_one_caller_sends_the_calls_of_others_stay_in_their_era(countersigned: Countersigned) -> None:
+    broken = modern("server/discover")
+    broken["params"]["_meta"]["progressToken"] = {}
+    for _ in range(2):
+        status, body = await post(countersigned.address, broken, countersigned.key.headers)
+        assert (status, body["error"]["code"]) == (400, -32602)
+    before = len(await asyncio.to_thread(countersigned.server.seen))
+    status, _ = await post(countersigned.address, tool_call("echo", {"message": "mine"}), countersigned.key.headers)
+    made = (await asyncio.to_thread(countersigned.server.seen))[before:]
+    assert (status, [entry["method"] for entry in made]) == (200, ["tools/call"])
+
+
+@pytest.mark.party("python-client")
 async def test_without_a_call_token_the_server_behind_the_gateway_refuses(countersigned: Countersigned) -> None:
     call = tool_call("echo", {"message": "straight"})
     status, _ = await post(countersigned.address, call, countersigned.key.headers)

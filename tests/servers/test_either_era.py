@@ -35,7 +35,7 @@ from tests.contracts.server import (
 )
 from tests.servers.permits import ALICE, call, read
 from tests.servers.test_streamable_http_contract import ScriptedServer
-from tests.support.hostile import Heard, HostileServer, Line, chunked, event, response, whole
+from tests.support.hostile import SESSION, Heard, HostileServer, Line, chunked, event, plain, response, whole
 from tests.support.old_server import NO_SESSION, OldServer, refusal
 from tests.support.tokens import NOW, FixedClock
 
@@ -171,6 +171,79 @@ async def test_a_refusal_that_might_be_of_either_era_is_passed_on_where_the_serv
         assert [one.call.method for one in countersign.made] == ["server/discover"]
 
 
+# ---- no caller says for others which era a server has -----------------------------------------------------------------
+
+
+def both(heard: Heard, line: Line) -> None:
+    """A server of both eras that looks at what it is sent, as the official one does."""
+    call, error = heard.call or {}, {"code": -32602, "message": "Invalid request parameters"}
+    broken, failed = refusal(error), json.dumps({"jsonrpc": "2.0", "id": call.get("id"), "error": error}).encode()
+    sent = heard.all("mcp-session-id")
+    if sent and call.get("method") == "initialize":
+        line.send(refusal({"code": -32600, "message": "Session not found"}, "404 Not Found"))
+    elif call.get("params", {}).get("_meta", {}).get("progressToken") == {}:
+        line.send(broken if call["params"].get("status", 400) == 400 else whole(failed))
+    elif call.get("method") == "initialize" and not call["params"].get("clientInfo"):
+        line.send(broken)
+    else:
+        plain(heard, line)
+
+
+@pytest.mark.parametrize("status", [400, 200])
+async def test_a_discovery_that_is_wrong_in_itself_says_nothing_of_the_server(
+    countersign: Countersign, status: int
+) -> None:
+    with HostileServer(both) as server:
+        async with room_of(server, countersign) as room:
+            for _ in range(2):
+                reply = await modern(room, "mallory").send(
+                    "server/discover", {"_meta": {"progressToken": {}}, "status": status}
+                )
+                assert (reply.status, reply.is_error) == (status, True)
+            before = server.calls
+            await modern(room).call("get_weather")
+        heard = server.seen[before:]
+        assert [one.call["method"] for one in heard] == ["tools/call"], "in the era of its caller, as one request"
+        assert heard[0].all("mcp-protocol-version") == ["2026-07-28"]
+        assert "initialize" not in [one.call["method"] for one in server.seen]
+
+
+@pytest.mark.parametrize("params", [{}, {"protocolVersion": "2099-01-01"}], ids=["broken", "unknown revision"])
+async def test_a_handshake_that_is_wrong_in_itself_says_nothing_of_the_server(
+    countersign: Countersign, params: dict[str, Any]
+) -> None:
+    def answer(heard: Heard, line: Line) -> None:
+        if (heard.call or {}).get("params", {}).get("protocolVersion") == "2099-01-01":
+            line.send(refusal({"code": -32022, "message": "unsupported version"}))
+        else:
+            both(heard, line)
+
+    with HostileServer(answer) as server:
+        async with room_of(server, countersign) as room:
+            mallory = Client(room, Era.LEGACY, caller("mallory"))
+            asked = {"protocolVersion": "2025-11-25", "capabilities": {}, **params}
+            made = call("initialize", asked, era=Era.LEGACY, id=1, revision="2025-11-25")
+            await read(await room.send(permit(made, mallory.who)))
+            before = server.calls
+            await Client(room, Era.LEGACY).begin()
+        assert [one.call["method"] for one in server.seen[before:]] == ["initialize", "notifications/initialized"]
+        assert server.seen[-1].all("mcp-session-id") == [SESSION]
+
+
+async def test_a_handshake_in_a_session_that_has_ended_says_nothing_of_the_server(countersign: Countersign) -> None:
+    with HostileServer(both) as server:
+        async with room_of(server, countersign) as room:
+            mallory = await Client(room, Era.LEGACY, caller("mallory")).begin()
+            params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "c", "version": "1"}}
+            with pytest.raises(BadCall) as refused:
+                await mallory.send("initialize", params)
+            assert refused.value.reason.code == "session_unknown"
+            before = server.calls
+            await Client(room, Era.LEGACY).begin()
+        assert [one.call["method"] for one in server.seen[before:]] == ["initialize", "notifications/initialized"]
+        assert "server/discover" not in [one.call["method"] for one in server.seen]
+
+
 # ---- a server that has only sessions ----------------------------------------------------------------------------------
 
 
@@ -235,7 +308,7 @@ async def test_discovery_is_answered_from_the_session(old: OldServer, room: Eith
         "cacheScope": "private",
         "_meta": {"io.modelcontextprotocol/serverInfo": {"name": "scripted", "version": "1"}},
     }
-    assert old.methods() == OPENING
+    assert old.methods() == ["server/discover", *OPENING]
 
 
 async def test_m_09_every_caller_has_a_session_of_his_own(old: OldServer, room: EitherEra) -> None:
@@ -527,7 +600,7 @@ async def test_a_server_without_session_ids_is_served_too(countersign: Countersi
             (found,) = await modern(room).ask("server/discover")
             assert found["result"]["supportedVersions"] == ["2026-07-28"]
             assert said(await modern(room).call("get_weather")) == "ok"
-        assert [heard.call["method"] for heard in server.seen] == [*OPENING, "tools/call"]
+        assert [heard.call["method"] for heard in server.seen] == ["server/discover", *OPENING, "tools/call"]
         assert not any(heard.all("mcp-session-id") for heard in server.seen)
 
 

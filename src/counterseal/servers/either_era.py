@@ -18,7 +18,7 @@ from typing import Any, Final
 import msgspec
 
 from counterseal.clock import Clock
-from counterseal.core.call import Era, Shape
+from counterseal.core.call import Call, Era, Shape
 from counterseal.core.caller import Caller
 from counterseal.core.limits import Limits
 from counterseal.core.methods import METHODS, MODERN, Kind
@@ -105,8 +105,8 @@ class EitherEra:
             # Revision 2026-07-28 has `server/discover`, and 404 for what it has not.
             if not (permit.call.method == "server/discover" and outcome.is_error and outcome.status == 200):
                 return outcome
-            self._modern = False
-            return await self._in_session(permit, sent=True)
+            self._modern = await self._ask(permit.caller) is None
+            return outcome if self._modern else await self._in_session(permit, sent=True)
         return await self._refused(permit, outcome)
 
     # ---- which era ----
@@ -122,7 +122,7 @@ class EitherEra:
             # refusal is looked at.
             self._modern = None if error is None else True
         elif refusal.status in _MAY_BE_ANOTHER:
-            asked = refusal if call.method == "server/discover" else await self._ask(permit.caller)
+            asked = await self._ask(permit.caller)
             if asked is not None:
                 self._modern = False
                 if METHODS[call.method].kind is Kind.TOOL and not _alike(refusal, asked):
@@ -177,11 +177,13 @@ class EitherEra:
                     self._legacy = True
                 return outcome
             refusal = outcome
-            if refusal.status not in _MAY_BE_ANOTHER:
+            if refusal.status not in _MAY_BE_ANOTHER or permit.call.session is not None:
                 return self._http.refused(permit.call, refusal)
         introduced = await self._without_sessions.introduce(permit)
         if isinstance(introduced, Reply):
-            self._legacy, self._modern = False, True
+            self._modern = True
+            if refusal is not None and _is_for_all(permit.call, refusal):
+                self._legacy = False
             return introduced
         self._legacy = None
         if refusal is None:
@@ -262,6 +264,12 @@ class EitherEra:
     def _retire(self, key: tuple[str, bytes], session: OwnSession) -> None:
         session.retire()
         self._pool.drop(key, session)
+
+
+def _is_for_all(call: Call, refusal: Refusal) -> bool:
+    """Whether a server refused `initialize` because it has no sessions, and not for what this caller put into it."""
+    asked = (call.message or {}).get("params", {}).get("protocolVersion")
+    return asked == call.revision and bridge.is_modern(refusal.status, bridge.error_of(refusal.body))
 
 
 def _alike(one: Refusal, other: Refusal) -> bool:
