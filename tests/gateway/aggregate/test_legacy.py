@@ -18,8 +18,8 @@ from counterseal.core.patterns import Patterns
 from counterseal.core.policy import Policy, Rule
 from counterseal.core.reply import Reply
 from tests.contracts.http import until
-from tests.gateway.aggregate.world import ALL, World, answering, introducing, tools, world
 from tests.gateway.aggregate.test_who_calls import HERE
+from tests.gateway.aggregate.world import ALL, World, answering, introducing, tools, world
 from tests.gateway.building import BOB, legacy, posted, read, verified
 from tests.gateway.test_spoken_for import through
 from tests.identity.channels import claims, rules
