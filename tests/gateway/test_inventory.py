@@ -44,7 +44,7 @@ def importers_of(name: str) -> set[str]:
         ("Permit", {"gateway/pipeline.py"}),
         ("compact", {"identity/client_auth.py", "issuer/mint.py", "gateway/probe/forge.py"}),
         ("Minted", {"issuer/mint.py"}),
-        ("build_claims", {"core/beside.py", "gateway/pipeline.py", "gateway/probe/forge.py"}),
+        ("build_claims", {"core/beside.py", "core/claims.py", "gateway/pipeline.py", "gateway/probe/forge.py"}),
         ("with_arguments", {"hooks/runner.py"}),
         ("pass_gates", {"gateway/pipeline.py"}),
         ("Contained", {"gateway/hook_wiring.py"}),

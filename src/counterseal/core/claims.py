@@ -22,7 +22,7 @@ from counterseal.core.names import reserved_in
 from counterseal.core.origins import Origin, Origins
 from counterseal.core.pairwise import Pairwise
 from counterseal.core.paths import Path
-from counterseal.core.permit import ClaimsRefused
+from counterseal.core.permit import ClaimsRefused, Denial
 from counterseal.core.profiles import COUNTERSEAL, Profile
 from counterseal.core.requirements import Mode, Required, claims_missing, token_required
 from counterseal.core.sources import NoSubject, Sources, Subject, kind_of
@@ -136,6 +136,16 @@ def build_claims(
             origins.put((name,), Origin("hook"))
     signer.operations.apply(claims, caller, call, origins)
     return claims
+
+
+def refusal(caller: Caller, call: Call, signer: SignerSettings, *, now: int) -> Denial | None:
+    """Why there is no call token for this call, as far as the caller and the configuration say; None where there could be one.
+    Nothing comes of it that could be signed. Raises as `build_claims`, but for ClaimsRefused."""
+    try:
+        build_claims(caller, call, signer, now=now, jti="", txn="")
+    except ClaimsRefused as refused:
+        return refused.denial
+    return None
 
 
 def operation(call: Call, signer: SignerSettings) -> dict[str, Any]:

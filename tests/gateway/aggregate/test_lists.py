@@ -11,8 +11,10 @@ import msgspec
 import pytest
 
 from counterseal.core.limits import LIMITS
+from counterseal.core.paths import steps_of
 from counterseal.core.patterns import Patterns
 from counterseal.core.policy import Policy, Rule
+from counterseal.core.requirements import Required
 from counterseal.hooks.protocols import Deny, Pass
 from counterseal.wire.aggregate.lists import cursor_of
 from tests.gateway.aggregate.world import ALL, World, answering, introducing, tools, world
@@ -410,6 +412,29 @@ async def test_what_a_hook_denies_is_denied_although_it_is_kept() -> None:
         assert denied["_meta"][UNAVAILABLE] == [{"server": "weather", "reason": "hook_denied"}]
         assert there.calls() == {"weather": 1}
         assert len(made.seen) == 3
+
+
+@pytest.mark.parametrize("what", ["tools/list", "server/discover"])
+async def test_who_lacks_what_a_server_asks_of_credentials_is_told_nothing_that_is_kept(what: str) -> None:
+    """The direct call is 403, and so is what another caller's call has left here."""
+    agent = Required(steps_of("agent_id"), where="servers.weather.signer.required_claims")
+    async with world() as there:
+        signers = there.gateway.pipeline.signers
+        signers["weather"] = replace(signers["weather"], required=(agent,))  # type: ignore[index]
+        there.servers["weather"].answer = answering(
+            tools_list={"tools": tools("w"), **PUBLIC},
+            **introducing({"tools": {}}, instructions="for agents", **PUBLIC),
+        )
+        for _ in range(2):
+            assert UNAVAILABLE not in (await there.result(what)).get("_meta", {})
+        assert there.calls() == {"weather": 1}
+        told = await there.result(what, key=b"key-of-bob")
+        assert told["_meta"][UNAVAILABLE] == [{"server": "weather", "reason": "required_claim_missing"}]
+        assert "for agents" not in json.dumps(told)
+        assert "weather__w" not in json.dumps(told)
+        assert there.calls() == {"weather": 1}
+        direct = await there.refused(modern(what, server="weather", key=b"key-of-bob"))
+        assert direct.reason.code == "required_claim_missing"
 
 
 async def test_a_change_that_a_server_tells_of_makes_its_list_be_asked_for_anew() -> None:

@@ -9,14 +9,17 @@ from typing import Any, Final
 
 from counterseal.core.call import Call, Era, Inbound, Session
 from counterseal.core.caller import Caller
+from counterseal.core.claims import refusal
 from counterseal.core.limits import Limits
 from counterseal.core.methods import METHODS, Method
 from counterseal.core.permit import Allowed, Denial
-from counterseal.errors import BadCall, ServerError
+from counterseal.core.sources import UnfitSubject
+from counterseal.errors import BadCall, ServerError, Unauthenticated
 from counterseal.gateway.aggregate.asking import Answers, Asking, Outer, declared
 from counterseal.gateway.aggregate.kept import Asked, Kept, Listed
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Denied
+from counterseal.identity.credentials import REFUSED
 from counterseal.wire import jsonrpc
 from counterseal.wire.aggregate import lists, merged
 from counterseal.wire.aggregate.lists import Item
@@ -126,10 +129,19 @@ class Lists:
         return (await self._ask(outer, who, row, server, await session_at(server, True)))[0]
 
     async def check(self, outer: Outer, who: tuple[Caller, Inbound], server: str, method: str) -> None:
-        """What is said again was decided for another call: so this one is decided, too. Raises Denied, CallError."""
-        decided = await self._pipeline.decide(who[0], self._asking.request(outer, server, method, {}), who[1])
+        """What is said again was decided for another call: so this one is decided, too, with what its call token would need of
+        the caller. Nothing is signed, because nothing is sent. Raises Denied, CallError."""
+        caller, call = who[0], self._asking.request(outer, server, method, {})
+        decided = await self._pipeline.decide(caller, call, who[1])
         if isinstance(decided, Denial):
             raise Denied(decided)
+        now = int(self._pipeline.clock.wall())
+        try:
+            refused = refusal(caller, call, self._pipeline.signers[server], now=now)
+        except UnfitSubject as error:
+            raise Unauthenticated("credential_invalid", REFUSED, detail=str(error)) from None
+        if refused is not None:
+            raise Denied(refused)
 
     async def _ask(
         self, outer: Outer, who: tuple[Caller, Inbound], row: Method, server: str, session: Session | None
