@@ -50,6 +50,11 @@ def later(what: str, *off: Any) -> AfterValidator:
     return AfterValidator(refuse)
 
 
+def misspelt(name: str, known: Iterable[str]) -> bool:
+    """Whether it is so close to one of these that `nearest` takes it for that."""
+    return bool(difflib.get_close_matches(name, list(known), n=1))
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A closing half sentence: what was meant, or what there is."""
     known = list(known)

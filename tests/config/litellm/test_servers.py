@@ -130,6 +130,17 @@ def test_a_program_is_started_with_its_arguments_and_variables() -> None:
         ["--token=abc"],
         ["os.environ/TOKEN"],
         ["-y", "server", "--github-token", "os.environ/TOKEN"],
+        ["-y", "server-postgres", "postgresql://admin:hunter2@db/prod"],
+        ["https://x.example/sse?key=abc"],
+        ["-y", "mcp-remote", "https://x.example/sse", "--header", "Authorization: Bearer abc"],
+        ["--header", "X-Api-Key:abc"],
+        ["run", "-i", "-e", "GITHUB_PERSONAL_ACCESS_TOKEN=abc", "ghcr.io/github/github-mcp-server"],
+        ["run", "-eDB_PASSWORD=abc", "image"],
+        ["sk-live-12345678"],
+        ["--config", "ghp_abcdef"],
+        ["0123456789abcdef0123456789abcdef"],
+        ["--header", "x: eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln"],
+        ["--env=X=os.environ/TOKEN"],
     ],
 )
 def test_a_program_with_a_secret_among_its_arguments_is_left_out(args: list[str]) -> None:
@@ -138,12 +149,29 @@ def test_a_program_with_a_secret_among_its_arguments_is_left_out(args: list[str]
     (line,) = told(data, "mcp_servers.a.args")
     assert "every account of a machine can read arguments: " not in line
     assert "holds a secret" in line
-    harmless = file(
-        servers={
-            "a": {"transport": "stdio", "command": "sh", "args": ["-y", "@scope/server-token-counter", "--port", "1"]}
-        }
-    )
-    assert list(loaded(harmless).servers) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["-y", "@scope/server-token-counter", "--port", "1"],
+        ["-y", "mcp-remote", "https://x.example/sse", "--header", "Authorization:${AUTH_HEADER}"],
+        ["--header", "Authorization: Bearer ${TOKEN}"],
+        [
+            "run",
+            "-i",
+            "-e",
+            "GITHUB_PERSONAL_ACCESS_TOKEN",
+            "-v",
+            "/auth:/auth",
+            "ghcr.io/github/github-mcp-server:1.2",
+        ],
+        ["AUTH_FILE=/etc/auth.json", "postgresql://db/prod", "--db", "/srv/a.db"],
+        ["git+https://github.com/org/mcp-server-2024-v1.git", "org/auth-server:latest"],
+    ],
+)
+def test_a_program_without_one_is_there(args: list[str]) -> None:
+    assert list(loaded(file(servers={"a": {"transport": "stdio", "command": "sh", "args": args}})).servers) == ["a"]
 
 
 def test_a_document_makes_a_server_of_an_http_api() -> None:
@@ -163,6 +191,11 @@ def test_a_document_makes_a_server_of_an_http_api() -> None:
         (
             {"spec_path": "./crm.json", "disallowed_tools": ["x"]},
             "disallowed_tools",
+            "names tools as LiteLLM calls operations",
+        ),
+        (
+            {"spec_path": "./crm.json", "allowed_params": {"x": ["y"]}},
+            "allowed_params",
             "names tools as LiteLLM calls operations",
         ),
     ],
@@ -213,6 +246,55 @@ def test_tools_whose_parameters_are_restricted_are_denied() -> None:
     assert isinstance(decided(loaded(data), "list"), Allowed)
     (line,) = told(data, "mcp_servers.weather.allowed_params")
     assert "these tools are denied" in line
+
+
+@pytest.mark.parametrize(("separator", "written"), [(None, "my_server-{}"), ("__", "my_server__{}")])
+def test_what_is_denied_is_denied_by_each_name_that_litellm_knows(
+    separator: str | None, written: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if separator is not None:
+        monkeypatch.setenv("MCP_TOOL_PREFIX_SEPARATOR", separator)
+    for key, value in (
+        ("disallowed_tools", [written.format("put")]),
+        ("allowed_params", {written.format("put"): ["city"]}),
+    ):
+        configuration = loaded(file(servers={"my server": {"url": URL, "alias": "mine", key: value}}))
+        assert isinstance(decided(configuration, "put", "mine"), Denial)
+        assert isinstance(decided(configuration, "get", "mine"), Allowed)
+
+
+def test_the_tools_of_a_server_are_those_that_each_of_litellms_lists_names() -> None:
+    """The signer's list is for all servers, and one of a server's own opens nothing that it leaves out."""
+    both = loaded(
+        file({"allowed_tools": ["get", "list"]}, servers={"weather": {"url": URL, "allowed_tools": ["get", "delete"]}})
+    )
+    assert isinstance(decided(both, "get"), Allowed)
+    assert isinstance(decided(both, "list"), Denial)
+    assert isinstance(decided(both, "delete"), Denial)
+
+
+def test_pinned_tools_are_all_that_there_are() -> None:
+    """LiteLLM refuses what they do not name."""
+    data = file(servers={"weather": {"url": URL, "pinned_tools": {"weather-get": {}, "list": {}, "*": {}}}})
+    configuration = loaded(data)
+    assert isinstance(decided(configuration, "get"), Allowed)
+    assert isinstance(decided(configuration, "list"), Allowed)
+    assert isinstance(decided(configuration, "put"), Denial)
+    assert told(data, "mcp_servers.weather.pinned_tools") != []
+    assert isinstance(decided(one(pinned_tools={}), "put"), Allowed)
+    fewer = one(pinned_tools={"get": {}, "list": {}}, allowed_tools=["list"])
+    assert isinstance(decided(fewer, "list"), Allowed)
+    assert isinstance(decided(fewer, "get"), Denial)
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "value"),
+    [("disalowed_tools", ["delete"]), ("allowed_tool", ["get"]), ("available_on_public_intranet", False)],
+)
+def test_a_misspelt_key_that_would_keep_somebody_out_keeps_the_file_from_being_read(misspelt: str, value: Any) -> None:
+    (problem,) = problems(file(servers={"weather": {"url": URL, misspelt: value}}))
+    assert f"mcp_servers.weather.{misspelt}: is no key of a server" in problem
+    assert "did you mean" in problem
 
 
 # ---- names ----
@@ -325,6 +407,37 @@ def test_a_secret_in_the_file_is_used_and_stands_nowhere_in_what_it_becomes() ->
         "mcp_servers.files.env.GITHUB_TOKEN",
         "mcp_servers.files.env.DB",
     ]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://mcp.zapier.example/api/mcp/s/MjM0NTY3ODkwYWJjZGVmZw==/mcp",
+        "https://x.example/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln/sse",
+        "https://x.example/mcp;key=hunter",
+        "https://x.example/AbCdEfGhIjKlMnOpQrStUv/mcp",
+    ],
+)
+def test_an_address_that_is_a_secret_stands_nowhere_either(url: str) -> None:
+    data = file(servers={"weather": {"url": url}})
+    assert loaded(data).servers["weather"].url == url
+    assert loaded(data).servers["weather"].place == "env:WEATHER_URL"
+    assert url not in repr(translated(data))
+
+
+@pytest.mark.parametrize("key", ["auth_value", "static_headers"])
+def test_a_variable_inside_of_other_text_is_refused_as_nobody_fills_it_in(key: str) -> None:
+    """LiteLLM sends the name of the variable, which everybody knows who has seen the file."""
+    value = "Bearer os.environ/TOKEN"
+    entry = {"auth_type": "authorization", key: value} if key == "auth_value" else {key: {"Authorization": value}}
+    (problem,) = problems(file(servers={"weather": {"url": URL, **entry}}))
+    assert "has `os.environ/` inside of other text" in problem
+    entry = (
+        {"auth_type": "authorization", key: "os.environ/TOKEN"}
+        if key == "auth_value"
+        else {key: {"Authorization": "os.environ/TOKEN"}}
+    )
+    assert headers(one(**entry)) == {"Authorization": "t0ken"}
 
 
 def test_two_secrets_never_get_one_variable() -> None:

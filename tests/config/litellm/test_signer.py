@@ -319,11 +319,6 @@ def test_nothing_is_told_of_a_file_in_which_litellm_is_as_strict() -> None:
             "end_user_claim_sources[0]",
             "is no source that LiteLLM knows",
         ),
-        (
-            {"verify_isuer": "https://x"},
-            "verify_isuer",
-            "is no parameter of this guardrail here; did you mean `verify_issuer`?",
-        ),
         ({"timeout": 5}, "timeout", "is no parameter of this guardrail here"),
         ({"verify_audience": "a"}, "verify_audience", "without `access_token_discovery_uri` none is"),
         ({"set_claims": {"a.b": 1}}, "set_claims", None),
@@ -443,3 +438,19 @@ def test_an_operation_without_its_scope_in_the_list_is_refused(
     # LiteLLM sends these without a token, whatever the list says.
     assert may(params, "resources/read", "file:///a")
     assert may(params, "initialize")
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("access_token_discovery_url", "access_token_discovery_uri"),
+        ("verify_isuer", "verify_issuer"),
+        ("required_claim", "required_claims"),
+        ("chanel_token_required", "channel_token_required"),
+    ],
+)
+def test_a_misspelt_parameter_keeps_the_file_from_being_read(misspelt: str, meant: str) -> None:
+    """It would switch off what it was meant to switch on."""
+    (problem,) = problems(file({misspelt: "https://x"}))
+    assert problem.endswith(f"{AT}.{misspelt}: is no parameter of this guardrail; did you mean `{meant}`?")
+    assert told(file({"timeout": 5}), f"{AT}.timeout") != []

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from counterseal.config.compile import compile_policy
 from counterseal.config.litellm import is_litellm
 from counterseal.config.reader import read
+from counterseal.core.caller import Caller
+from counterseal.core.permit import Allowed, Denial
 from tests.config.litellm.reading import MASTER_KEY, SERVER, file, loaded, problems, told, translated
 
 
@@ -128,7 +131,7 @@ def test_other_guardrails_are_told() -> None:
     assert loaded(data).signer_of("weather").profile == "litellm"
 
 
-@pytest.mark.parametrize("key", ["allowed_ips", "mcp_allowed_clients", "custom_auth"])
+@pytest.mark.parametrize("key", ["allowed_ips", "mcp_allowed_clients", "custom_auth", "admin_only_routes"])
 def test_what_keeps_callers_out_and_cannot_be_read_is_an_error_and_no_warning(key: str) -> None:
     data = file(general_settings={"master_key": MASTER_KEY, key: ["10.0.0.1"]})
     (problem,) = problems(data)
@@ -180,3 +183,13 @@ def test_yaml_that_we_refuse_matters_only_where_it_is_read() -> None:
     assert "is there twice" in problem
     (problem,) = problems("mcp_servers:\n\ta: 1\n")
     assert "a tab" in problem
+
+
+def test_capabilities_that_are_disabled_are_denied_at_every_server() -> None:
+    data = file(general_settings={"master_key": MASTER_KEY, "mcp_disabled_capabilities": ["prompts", "resources"]})
+    policy = compile_policy(loaded(data))
+    caller = Caller(kind="api_key", client_id="litellm-master-key", subject="default_user_id")
+    for method, decision in (("prompts/get", Denial), ("resources/read", Denial), ("tools/call", Allowed)):
+        assert isinstance(policy.decide_operation(caller, "weather", method, "x"), decision), method
+    open_to_all = compile_policy(loaded(file()))
+    assert isinstance(open_to_all.decide_operation(caller, "weather", "prompts/get", "x"), Allowed)

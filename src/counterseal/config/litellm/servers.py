@@ -7,14 +7,14 @@ call token in another header; LiteLLM would send it none.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from counterseal.config.litellm.claims import is_plain_tool
+from counterseal.config.litellm.secrets import is_harmless, is_named_secret, is_secret_argument, is_secret_in
 from counterseal.config.litellm.writing import Writing
-from counterseal.config.problems import nearest
+from counterseal.config.problems import misspelt, nearest
 from counterseal.config.reader import Steps
 
 CALL_TOKEN_HEADER: Final = "X-Call-Token"  # noqa: S105
@@ -30,12 +30,6 @@ _OBTAINED: Final = (
     "oauth_delegate",
 )
 _TRANSPORTS: Final = {"http": "streamable_http", "streamable_http": "streamable_http", "sse": "sse", "stdio": "stdio"}
-_SECRET_NAME: Final = re.compile(r"KEY|TOKEN|SECRET|PASS|AUTH|CRED|PRIVATE|DSN|URL|URI|COOKIE", re.IGNORECASE)
-_LIKE_A_SECRET: Final = re.compile(r"(?:sk|pk|ak|key|tok|ghp|xox.)[-_].*|(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9_-]{20,}")
-
-_SECRET_FLAG: Final = re.compile(r"--?[A-Za-z-]*(?:key|token|secret|password|auth)[A-Za-z-]*(=.+)?", re.IGNORECASE)
-_HARMLESS: Final = re.compile(r"[A-Za-z0-9_./:, -]{0,64}")
-
 READ: Final = (
     "url",
     "spec_path",
@@ -52,6 +46,7 @@ READ: Final = (
     "allowed_tools",
     "disallowed_tools",
     "allowed_params",
+    "pinned_tools",
     "alias",
     "server_name",
     "description",
@@ -61,6 +56,15 @@ READ: Final = (
     "allow_all_keys",
     "available_on_public_internet",
 )
+
+_RESTRICTING: Final = (
+    "allowed_tools",
+    "disallowed_tools",
+    "allowed_params",
+    "pinned_tools",
+    "available_on_public_internet",
+)
+"""Of these. What is spelt almost like one of them was meant to keep somebody out, and LiteLLM would say nothing."""
 
 
 @dataclass(slots=True)
@@ -167,13 +171,15 @@ class _Entry:
                 "spec_path",
                 "is an address, and no document is fetched; save the document beside this file and write its path",
             )
-        elif self._entry.get("spec_path") and self._is_set("disallowed_tools"):
-            yield (
-                "disallowed_tools",
-                "names tools as LiteLLM calls operations, which is not as they are called here; name what is allowed in "
-                "`allowed_tools`, as the document has it",
-            )
-        if any(map(_is_secret_argument, self._arguments())):
+        elif self._entry.get("spec_path"):
+            for key in ("disallowed_tools", "allowed_params"):
+                if self._is_set(key):
+                    yield (
+                        key,
+                        "names tools as LiteLLM calls operations, which is not as they are called here; name what is "
+                        "allowed in `allowed_tools`, as the document has it",
+                    )
+        if any(map(is_secret_argument, self._arguments())):
             yield (
                 "args",
                 "holds a secret, and every account of a machine can read arguments; let the program take it from `env`",
@@ -198,13 +204,7 @@ class _Entry:
             if transport == "openapi":
                 out.put((*base, "spec"), self.text("spec_path"), (*at, "spec_path"), "relative to this file")
         self._headers(base, name, transport)
-        tools = self._entry.get("allowed_tools")
-        if tools is not None:
-            out.put(
-                (*base, "signer", "allowed_tools"), list(self._tools("allowed_tools", name)), (*at, "allowed_tools")
-            )
-            if tools == ():
-                out.safer((*at, "allowed_tools"), "is empty, which LiteLLM takes for all tools: here it is none")
+        self._allow(base, name)
         self._tell_the_rest()
 
     def _describe(self, base: Steps) -> None:
@@ -237,7 +237,7 @@ class _Entry:
                     place,
                     "holds `${...}`, which LiteLLM takes from a header of the caller: nothing of a caller reaches a program",
                 )
-            elif out.variable(value, place) is not None or _SECRET_NAME.search(variable) or not _is_harmless(value):
+            elif out.variable(value, place) is not None or is_named_secret(variable) or not is_harmless(value):
                 out.put((*base, "env", variable), out.secret(value, f"{variable}", place), place)
             else:
                 out.put((*base, "env", variable), value, place)
@@ -247,7 +247,7 @@ class _Entry:
         value = self._entry.get("url")
         if not isinstance(value, str) or not value:
             out.wrong(place if value is not None else self._at, "has no `url`: add the address of the server")
-        elif out.variable(value, place) is not None or _holds_a_secret(value):
+        elif out.variable(value, place) is not None or is_secret_in(value):
             out.put((*base, "url"), out.secret(value, f"{name}_URL", place), place)
         else:
             out.put((*base, "url"), value, place)
@@ -294,22 +294,51 @@ class _Entry:
             out.safer(found["authorization"][2], what)
 
     def _tools(self, key: str, name: str) -> Iterator[str]:
-        """Names as the server has them, which LiteLLM also takes with its prefix before them."""
         out, at = self._out, (*self._at, key)
+        return self._spelled(
+            (tool for index, tool in enumerate(self.texts(key)) if is_plain_tool(out, tool, (*at, index))), name
+        )
+
+    def _spelled(self, tools: Iterable[str], name: str) -> Iterator[str]:
+        """Names as the server has them, which LiteLLM also takes with its prefix before them."""
+        separator = self._out.variable_of("MCP_TOOL_PREFIX_SEPARATOR") or "-"
+        prefixes = [f"{one}{separator}".replace(" ", "_") for one in (name, self._called)]
         found: list[str] = []
-        for index, tool in enumerate(self.texts(key)):
-            if is_plain_tool(out, tool, (*at, index)):
-                found.append(tool)
-                found += [
-                    tool.removeprefix(f"{prefix}-") for prefix in (name, self._called) if tool.startswith(f"{prefix}-")
-                ]
+        for tool in tools:
+            found += [tool, *(tool.removeprefix(prefix) for prefix in prefixes if tool.startswith(prefix))]
         return iter(tool for tool in dict.fromkeys(found) if tool)
+
+    def _allow(self, base: Steps, name: str) -> None:
+        """Write which tools there are. Each of LiteLLM's lists keeps out what it does not name, so only what all of them name is
+        left; here the server's list would stand in the place of the signer's."""
+        out, at = self._out, self._at
+        lists: dict[str, list[str]] = {}
+        if self._entry.get("allowed_tools") is not None:
+            lists["allowed_tools"] = list(self._tools("allowed_tools", name))
+        if self._is_set("pinned_tools"):
+            pins = (
+                pin for pin in out.mapping(*at, "pinned_tools") if is_plain_tool(out, pin, (*at, "pinned_tools", pin))
+            )
+            lists["pinned_tools"] = list(self._spelled(pins, name))
+            out.leave_out(
+                (*at, "pinned_tools"),
+                "says how tools are described, which is not read: no other tool is there, and each is pinned as "
+                "`counterseal servers lock` finds it",
+            )
+        if not lists:
+            return
+        key, allowed = next(iter(lists.items()))
+        for other in (*lists.values(), out.written("signer", "allowed_tools")):
+            allowed = [tool for tool in allowed if other is None or tool in other]
+        out.put((*base, "signer", "allowed_tools"), allowed, (*at, key))
+        if self._entry.get("allowed_tools") == ():
+            out.safer((*at, "allowed_tools"), "is empty, which LiteLLM takes for all tools: here it is none")
 
     def denials(self, name: str) -> Iterator[tuple[dict[str, Any], Steps]]:
         if tools := list(self._tools("disallowed_tools", name)):
             yield {"deny": {"servers": [name], "tools": tools}}, (*self._at, "disallowed_tools")
         place = (*self._at, "allowed_params")
-        if bound := list(self._out.mapping(*place)):
+        if bound := list(self._spelled(self._out.mapping(*place), name)):
             self._out.safer(
                 place,
                 "restricts the parameters of tools, which is not read: these tools are denied; write the hook "
@@ -326,27 +355,12 @@ class _Entry:
             )
             out.leave_out((*at, "extra_headers", index), what)
         for key in self._entry:
-            if key not in READ and key != "name":
-                close = nearest(key, READ) if "did you mean" in nearest(key, READ) else ""
+            if key in READ or key == "name":
+                continue
+            if misspelt(key, _RESTRICTING):
+                out.wrong(
+                    (*at, key), f"is no key of a server, and one like it keeps callers out{nearest(key, _RESTRICTING)}"
+                )
+            else:
+                close = nearest(key, READ) if misspelt(key, READ) else ""
                 out.leave_out((*at, key), f"has no meaning here{close}")
-
-
-def _holds_a_secret(url: str) -> bool:
-    """Whether who knows this address may call: there is a query, or a part of the path that nobody would choose as a name."""
-    before, query, _ = url.partition("?")
-    return bool(query) or any(_LIKE_A_SECRET.fullmatch(part) for part in before.split("://", 1)[-1].split("/")[1:])
-
-
-def _is_harmless(value: str) -> bool:
-    """Whether nobody would take it for a secret."""
-    return bool(_HARMLESS.fullmatch(value)) and not _LIKE_A_SECRET.fullmatch(value)
-
-
-def _is_secret_argument(pair: tuple[str, str]) -> bool:
-    """Whether an argument is a secret, or the value of an option for one. pair: with the argument before it."""
-    before, argument = pair
-    option = _SECRET_FLAG.fullmatch(argument)
-    if argument.startswith("os.environ/") or (option is not None and option[1]):
-        return True
-    earlier = _SECRET_FLAG.fullmatch(before)
-    return earlier is not None and not earlier[1] and not argument.startswith("-")

@@ -20,7 +20,7 @@ from counterseal.config.addresses import is_insecure, issuer_of_discovery
 from counterseal.config.litellm.claims import write_allowed, write_claims, write_sources
 from counterseal.config.litellm.parameters import READ, Signing
 from counterseal.config.litellm.writing import Writing
-from counterseal.config.problems import nearest
+from counterseal.config.problems import misspelt, nearest
 from counterseal.config.reader import Steps
 from counterseal.config.values import MAX_TTL_SECONDS
 
@@ -50,7 +50,9 @@ def signer(out: Writing, params: Mapping[str, Any] | None, at: Steps, *, has_key
     if params is not None:
         known = {*READ, *_HANDLED}
         for name in dict.fromkeys(signing.names()):
-            if name not in known:
+            if misspelt(name, READ) and name not in known:
+                out.wrong(signing.place(name), f"is no parameter of this guardrail{nearest(name, READ)}")
+            elif name not in known:
                 out.leave_out(signing.place(name), f"is no parameter of this guardrail here{nearest(name, READ)}")
 
 

@@ -43,6 +43,7 @@ _RESTRICTING: Final = (
     "mcp_allowed_clients",
     "custom_auth",
     "allowed_routes",
+    "admin_only_routes",
     "public_routes_block_list",
 )
 """Settings that keep callers out. Without them more would come in, so they are no warning."""
@@ -151,10 +152,12 @@ def _master_key(out: Writing) -> bool:
 
 
 def _policy(out: Writing, known: Known) -> None:
-    rules = [rule for rule, _ in known.denials]
+    at: Steps = ("general_settings", "mcp_disabled_capabilities")
+    denials = known.denials + [({"deny": {"methods": [f"{one}/*"]}}, at) for one in out.texts(*at)]
+    rules = [rule for rule, _ in denials]
     if known.servers:
         rules.append({"permit": {"callers": {"kind": ["api_key", "token"]}, "servers": list(known.servers)}})
-    origins: list[Mapping[str, Steps]] = [{"deny": origin} for _, origin in known.denials]
+    origins: list[Mapping[str, Steps]] = [{"deny": origin} for _, origin in denials]
     origins += [{"permit": ("mcp_servers",)}] if known.servers else []
     out.put_list(("policy",), rules, (), origins)
 
@@ -192,7 +195,7 @@ def _rest(out: Writing) -> None:
             out.wrong(
                 at, "keeps callers out, and nothing here does the same: remove it, and see to it before the gateway"
             )
-        elif key != "master_key":
+        elif key not in ("master_key", "mcp_disabled_capabilities"):
             out.leave_out(at, _HINTS.get(key, _MEANINGLESS))
     for key in out.mapping("litellm_settings"):
         if key != "mcp_aliases":

@@ -122,6 +122,13 @@ class Writing:
         if comment or origin:
             self._comments[steps] = comment or path_text(origin)
 
+    def written(self, *steps: str | int) -> Any:
+        """What `put` wrote there; None where it wrote nothing."""
+        part: Any = self._data
+        for step in steps:
+            part = part.get(step) if isinstance(part, dict) else None
+        return part
+
     def put_list(
         self, steps: Steps, values: Sequence[Mapping[str, Any]], origin: Steps, origins: Sequence[Mapping[str, Steps]]
     ) -> None:
@@ -139,6 +146,12 @@ class Writing:
         name = self.variable(value, origin)
         if name is not None:
             return f"env:{name}"
+        if _PREFIX in value:
+            self.wrong(
+                origin,
+                "has `os.environ/` inside of other text, which LiteLLM sends as it is: let a variable hold the whole value, and "
+                "write `os.environ/NAME` alone",
+            )
         name = self._free(hint)
         self._held[f"env:{name}"] = Secret(value)
         self.leave_out(
