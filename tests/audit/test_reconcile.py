@@ -52,6 +52,7 @@ def receipt(jti: str, **changes: Any) -> bytes:
 
 def held(folder: Path, entries: list[dict[str, Any]], receipts: list[bytes], **more: Any) -> Found:
     """By files as they are really written."""
+    folder.mkdir(exist_ok=True)
     asyncio.run(_write(folder / "audit", entries))
     (folder / "receipts.jsonl").write_bytes(b"".join(receipts))
     return reconcile(sorted((folder / "audit").iterdir()), [folder / "receipts.jsonl"], **more)
@@ -161,9 +162,24 @@ def test_tokens_for_other_servers_are_left_out_unless_their_audience_is_named(tm
     assert kinds(found) == [("never_arrived", "b")]
 
 
-def test_a_token_that_went_beside_another_was_minted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"server": AUDIENCE}, "other_server"),
+        ({"server": AUDIENCE, "aud": AUDIENCE}, "other_server"),
+        ({"aud": AUDIENCE}, "other_server"),
+        ({"txn": "txn_of_another"}, "other_call"),
+    ],
+)
+def test_a_token_that_went_beside_another_is_good_at_its_own_server_and_for_its_call_alone(
+    changes: dict[str, Any], kind: str, tmp_path: Path
+) -> None:
+    """Else a server that takes the second token in the place of the call token would look like one that does not."""
     entries = [intent("a", beside=[{"aud": OTHER, "jti": "b", "exp": 1}]), outcome("a")]
-    assert held(tmp_path, entries, [receipt("a"), receipt("b", server=OTHER, aud=OTHER)]).equal
+    good = {"server": OTHER, "aud": OTHER, "txn": "txn_a"}
+    assert held(tmp_path / "good", entries, [receipt("a"), receipt("b", **good)]).equal
+    found = held(tmp_path / "bad", entries, [receipt("a"), receipt("b", **{**good, **changes})])
+    assert kinds(found) == [(kind, "b")]
 
 
 def test_a_line_that_was_being_written_is_no_receipt_and_any_other_text_is_a_difference(tmp_path: Path) -> None:

@@ -144,11 +144,19 @@ def reconcile(
     return found
 
 
-def mints(files: Iterable[Path]) -> tuple[dict[str, Signed], frozenset[str]]:
-    """Every token by its `jti`, and the `jti` of those that went beside them. Raises Unreadable, OSError."""
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A token that went beside a call token."""
+
+    aud: Any
+    txn: Any
+
+
+def mints(files: Iterable[Path]) -> tuple[dict[str, Signed], dict[str, Beside]]:
+    """Every call token by its `jti`, and those that went beside them. Raises Unreadable, OSError."""
     tokens: dict[str, Signed] = {}
     outcomes: dict[str, Mapping[str, Any]] = {}
-    beside: set[str] = set()
+    beside: dict[str, Beside] = {}
     for path in files:
         with path.open("rb") as file:
             report = chain.verify_lines(file)
@@ -158,12 +166,13 @@ def mints(files: Iterable[Path]) -> tuple[dict[str, Signed], frozenset[str]]:
             match entry.get("event"):
                 case "intent" | "mint":
                     tokens[str(entry["jti"])] = Signed(str(entry["event"]), entry)
-                    beside.update(str(other["jti"]) for other in entry.get("beside") or ())
+                    for other in entry.get("beside") or ():
+                        beside[str(other["jti"])] = Beside(other.get("aud"), entry.get("txn"))
                 case "outcome":
                     outcomes[str(entry["record"])] = entry
     return {
         jti: Signed(one.event, one.entry, outcomes.get(str(one.entry["record"]))) for jti, one in tokens.items()
-    }, frozenset(beside)
+    }, beside
 
 
 def receipts(files: Iterable[Path]) -> Taken:
@@ -190,7 +199,7 @@ def _judge_receipts(
     found: Found,
     taken: Taken,
     minted: Mapping[str, Signed],
-    beside: frozenset[str],
+    beside: Mapping[str, Beside],
     in_time: Callable[[str], bool],
 ) -> None:
     for jti, several in taken.verified.items():
@@ -200,7 +209,7 @@ def _judge_receipts(
             found.verified += at == 0
             if at:
                 found.differences.append(_of_receipt("verified_twice", receipt, where))
-            elif (kind := _wrong(receipt, minted.get(jti or ""), beside)) is not None:
+            elif (kind := _wrong(receipt, minted.get(jti or ""), beside.get(jti or ""))) is not None:
                 found.differences.append(_of_receipt(kind, receipt, where))
     for jti, several in taken.refused.items():
         for receipt, where in several:
@@ -212,10 +221,14 @@ def _judge_receipts(
             found.differences.append(_of_receipt("refused_not_minted", receipt, where))
 
 
-def _wrong(receipt: Receipt, one: Signed | None, beside: frozenset[str]) -> Kind | None:
-    """What is wrong with a token that was verified."""
+def _wrong(receipt: Receipt, one: Signed | None, beside: Beside | None) -> Kind | None:
+    """What is wrong with a token that was verified. one, beside: what it was minted as."""
+    if one is None and beside is not None:
+        if receipt.aud != receipt.server or beside.aud != receipt.server:
+            return "other_server"
+        return None if receipt.txn == beside.txn else "other_call"
     if one is None:
-        return None if receipt.jti in beside and receipt.jti is not None else "not_minted"
+        return "not_minted"
     entry = one.entry
     if receipt.aud != receipt.server or entry.get("aud") != receipt.server:
         return "other_server"
