@@ -39,6 +39,21 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_an_address_that_is_a_secret_is_not_printed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = f"http://127.0.0.1:{free_port()}/s3cret/mcp"
+    monkeypatch.setenv("ADDRESS", address)
+    entry = {"weather": {"url": "env:ADDRESS"}, "notes": {"url": address}}
+    (folder / "counterseal.yaml").write_text(yaml.safe_dump(configuration(8460, folder, entry, keys=KEYS)))
+    for more in ((), ("--json",)):
+        done = run(folder, "weather", *more)
+        assert "env:ADDRESS" in done.output
+        assert "s3cret" not in done.output
+        assert "s3cret" in run(folder, "notes", *more).output
+    records = "".join(path.read_text() for path in (folder / "audit").glob("*.jsonl"))
+    assert "urn:counterseal:server:weather" in records
+    assert records.count("s3cret") == records.count(f'"aud":"{address}"')
+
+
 # ---- wrong usage ----
 
 

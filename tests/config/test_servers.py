@@ -241,6 +241,9 @@ def test_an_address_that_is_a_secret_stays_one(monkeypatch: pytest.MonkeyPatch) 
     server = load(servers={"w": {"url": "env:ADDRESS"}}).servers["w"]
     assert server.url == "https://weather.internal/sk-1234/mcp"
     assert server.place == "env:ADDRESS"
+    assert server.audience("w") == "urn:counterseal:server:w"
+    plain = load(servers={"w": {"url": "https://weather.internal/mcp"}}).servers["w"]
+    assert plain.audience("w") == "https://weather.internal/mcp"
     monkeypatch.setenv("ADDRESS", "weather")
     written, problem = refused(servers={"w": {"url": "env:ADDRESS"}})
     assert problem == at(written, "servers", "w", "url") + (

@@ -223,8 +223,11 @@ class Server(Part):
         return headers
 
     def audience(self, name: str) -> str:
-        """For whom call tokens are, where `signer.audience` does not say it: the address, or a name where there is none."""
-        return self.url or f"urn:counterseal:server:{name}"
+        """For whom call tokens are, where `signer.audience` does not say it: the address, or a name where there is none, or it is
+        a secret, which neither tokens nor records may hold."""
+        if self.url is None or isinstance(self.url, ReferredUrl):
+            return f"urn:counterseal:server:{name}"
+        return self.url
 
     @property
     def place(self) -> str:

@@ -84,10 +84,10 @@ def aim(parts: Parts, wanted: Wanted, client: Client) -> Aim:
         from counterseal.gateway.openapi_wiring import read_tools  # noqa: PLC0415  # as transports.py has it
 
         tools = {tool.name: tool for tool in read_tools(configuration, name)[1].tools}
-        return Aim(name, server.url, settings, (lambda: HttpApi(place, client, tools),), _is_here(server.url))
+        return Aim(name, server.place, settings, (lambda: HttpApi(place, client, tools),), _is_here(server.url))
     if server.transport == "sse":
-        return Aim(name, server.url, settings, (lambda: Sse(place, client),), _is_here(server.url))
-    return Aim(name, server.url, settings, _both_eras(place, client), _is_here(server.url))
+        return Aim(name, server.place, settings, (lambda: Sse(place, client),), _is_here(server.url))
+    return Aim(name, server.place, settings, _both_eras(place, client), _is_here(server.url))
 
 
 def through_the_gateway(parts: Parts, wanted: Wanted, name: str, client: Client) -> tuple[Callable[[], Way], ...]:
