@@ -193,3 +193,27 @@ def test_capabilities_that_are_disabled_are_denied_at_every_server() -> None:
         assert isinstance(policy.decide_operation(caller, "weather", method, "x"), decision), method
     open_to_all = compile_policy(loaded(file()))
     assert isinstance(open_to_all.decide_operation(caller, "weather", "prompts/get", "x"), Allowed)
+
+
+def test_a_merge_key_at_the_top_is_refused_as_it_could_hold_what_keeps_callers_out() -> None:
+    text = """\
+x: &x
+  general_settings: {master_key: sk-0123456789abcdef, allowed_ips: [10.0.0.1]}
+<<: *x
+mcp_servers:
+  weather: {url: "https://weather.internal/mcp"}
+"""
+    assert any("is a merge key" in problem for problem in problems(text))
+    assert loaded(text.replace("<<: *x\n", "")).servers
+
+
+@pytest.mark.parametrize("mode", ["pre_mcp_call", ["pre_call", "during_mcp_call"], {"default": "pre_mcp_call"}])
+def test_another_guardrail_that_decides_about_tool_calls_keeps_the_file_from_being_read(mode: Any) -> None:
+    """What it refuses would be let through. One that is about models is left out."""
+    data = file()
+    other = {"guardrail_name": "g", "litellm_params": {"guardrail": "tool_permission", "mode": "pre_call"}}
+    data["guardrails"].append(other)
+    assert len(told(data, "guardrails[1]")) == 1
+    other["litellm_params"] = {"guardrail": "tool_permission", "mode": mode}
+    (problem,) = problems(data)
+    assert "guardrails[1]: decides about tool calls, and nothing here does the same" in problem

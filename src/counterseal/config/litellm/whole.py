@@ -36,8 +36,8 @@ _HINTS: Final = {
     "litellm_key_header_name": "is not read: keys are taken in Authorization, X-API-Key and x-litellm-api-key",
 }
 """What more there is to say about parts that are left out."""
-_LOOKED_AT: Final = ("YAML", "the file", "mcp_servers", "guardrails", "litellm_settings", "general_settings")
-"""Parts whose YAML must be right; of others no value is read."""
+_LOOKED_AT: Final = ("YAML", "the file", '"<<"', "mcp_servers", "guardrails", "litellm_settings", "general_settings")
+"""Parts whose YAML must be right; of others no value is read. A merge key at the top could hold any of them."""
 _RESTRICTING: Final = (
     "allowed_ips",
     "mcp_allowed_clients",
@@ -87,9 +87,15 @@ def _signing(out: Writing) -> tuple[Mapping[str, Any] | None, Steps]:
         return None, ("guardrails",)
     found: list[int] = []
     for index in range(len(entries or ())):
-        kind = out.mapping("guardrails", index, "litellm_params").get("guardrail")
-        if kind == GUARDRAIL:
+        params = out.mapping("guardrails", index, "litellm_params")
+        if params.get("guardrail") == GUARDRAIL:
             found.append(index)
+        elif _decides_about_tools(params.get("mode")):
+            what = (
+                "decides about tool calls, and nothing here does the same: write rules or a hook for what it keeps out "
+                "(docs/hooks.md), and remove it here"
+            )
+            out.wrong(("guardrails", index), what)
         else:
             what = "is a guardrail of LiteLLM's that does not run here: write a hook for what it did (docs/hooks.md)"
             out.leave_out(("guardrails", index), what)
@@ -111,6 +117,15 @@ def _signing(out: Writing) -> tuple[Mapping[str, Any] | None, Steps]:
             (*at, "default_on"), "is not true: LiteLLM would sign only what asks for it, here every call is signed"
         )
     return params, at
+
+
+def _decides_about_tools(mode: Any) -> bool:
+    """Whether a guardrail of this mode may refuse the call of a tool. A mode is a text, a list of them, or a mapping to them."""
+    if isinstance(mode, dict):
+        return any(map(_decides_about_tools, mode.values()))
+    if isinstance(mode, tuple):
+        return any(map(_decides_about_tools, mode))
+    return mode in ("pre_mcp_call", "during_mcp_call", "post_mcp_call")
 
 
 def _keys(out: Writing) -> None:
