@@ -3,6 +3,8 @@
 * After `server_failure_count` failures in a row, calls are refused at once for 1 second, then 2, 4 and so on to a ceiling. When
   that is over, one call tries; the others are refused until it is known how that ended.
 * A failure is one of reaching the server: no connection, a broken one, no headers in time. Whatever it answers, it was reached.
+* As long as all failures in a row are of one caller's calls, it is left alone by him only: a call can hold up or break its own
+  connection by what it asks for, and that must not keep the others from the server.
 * Nothing is sent again: each call is tried by its caller or not at all. A call costs two comparisons and no timer.
 """
 
@@ -13,30 +15,41 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+from counterseal.core.caller import Caller
 from counterseal.core.limits import Limits
 from counterseal.errors import ServerError
 from counterseal.servers.http import Http, Request, Response
 
 _FIRST_SECONDS: Final = 1.0
 
+Who = tuple[str, str | None, str, str | None]
+"""A caller, by what he himself has proven."""
+
+
+def who_is(caller: Caller | None) -> Who | None:
+    """None stands for whatever no caller asked for."""
+    return None if caller is None else (caller.kind, caller.issuer, caller.client_id, caller.subject)
+
 
 class Breaker:
     """Of one server, in one worker. now: a clock that never steps backward."""
 
-    __slots__ = ("_failures", "_limits", "_now", "_rests", "_trial", "_until", "_why")
+    __slots__ = ("_failures", "_limits", "_now", "_of", "_rests", "_trial", "_until", "_why")
 
     def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
         self._limits = limits
         self._now = now
         self._failures = 0
+        self._of: set[Who | None] = set()
+        """Whose calls failed in this row: nobody's, one caller's, or two, which stand for everybody."""
         self._rests = 0
         self._until: float | None = None
         self._trial = False
         self._why = ""
 
-    def enter(self) -> bool:
+    def enter(self, who: Who | None) -> bool:
         """Whether this call is the one that tries. Raises ServerError where it is too early."""
-        if self._until is None:
+        if self._until is None or (len(self._of) == 1 and who not in self._of):
             return False
         left = self._until - self._now()
         if left > 0 or self._trial:
@@ -48,17 +61,21 @@ class Breaker:
         """The server answered."""
         if self._failures:
             self._failures = self._rests = 0
+            self._of.clear()
             self._until, self._trial = None, False
 
-    def failed(self, why: str, trial: bool) -> None:
+    def failed(self, who: Who | None, why: str, trial: bool) -> None:
         """It could not be reached. trial: what `enter` said."""
-        if self._until is not None and not trial:
+        trial = trial and self._until is not None  # somebody else may have reached it meanwhile
+        if self._until is not None and not trial and (who in self._of or len(self._of) > 1):
             return  # it began before the rest did, and says nothing new
         self._failures += 1
         self._why = why
+        if len(self._of) < 2:
+            self._of.add(who)
         if trial:
             self._trial = False
-        if trial or self._failures >= self._limits.server_failure_count:
+        if trial or (self._until is None and self._failures >= self._limits.server_failure_count):
             seconds = min(self._limits.server_rest_seconds, _FIRST_SECONDS * 2 ** min(self._rests, 30))
             self._rests += 1
             self._until = self._now() + seconds
@@ -74,7 +91,8 @@ class Breaker:
             return None
         left = math.ceil(self._until - self._now())
         when = f"in {left} s" if left > 0 else "by the next call"
-        return f"not reached {self._failures} times in a row, tried again {when}: {self._why}"
+        whose = " by one caller" if len(self._of) == 1 else ""
+        return f"not reached {self._failures} times in a row{whose}, tried again {when}: {self._why}"
 
     def _resting(self, left: float) -> ServerError:
         seconds = max(1, math.ceil(left))
@@ -96,11 +114,12 @@ class GuardedHttp:
 
     async def send(self, request: Request) -> Response:
         """Raises ServerError `server_unreachable`, `server_timeout`, `server_failing`."""
-        trial = self._breaker.enter()
+        who = who_is(request.caller)
+        trial = self._breaker.enter(who)
         try:
             response = await (self._try(request) if trial else self._http.send(request))
         except ServerError as error:
-            self._breaker.failed(error.detail or error.message, trial)
+            self._breaker.failed(who, error.detail or error.message, trial)
             raise
         except BaseException:
             self._breaker.given_up(trial)

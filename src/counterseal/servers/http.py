@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import ClassVar, Protocol
 
 from counterseal import httpclient
+from counterseal.core.caller import Caller
 from counterseal.core.limits import Limits
 from counterseal.core.value import Value
 from counterseal.errors import ServerError
@@ -13,15 +14,16 @@ from counterseal.errors import ServerError
 
 class Request(Value, frozen=True):
     """What is sent. target: prepared once for each server. listens_seconds: a stream that may be quiet, and for how long at
-    most; None for a call, which has the limits of a call."""
+    most; None for a call, which has the limits of a call. caller: whose call it is; None for what nobody asked for."""
 
-    UNSHOWN: ClassVar = frozenset({"headers", "body"})
+    UNSHOWN: ClassVar = frozenset({"headers", "body", "caller"})
 
     verb: str
     target: httpclient.Target
     headers: Sequence[tuple[str, str]]
     body: bytes | None
     listens_seconds: float | None
+    caller: Caller | None = None
 
 
 class Response(Protocol):

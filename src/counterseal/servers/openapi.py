@@ -143,7 +143,7 @@ class OpenApi:
             *written.headers,
         ]
         target = self._target.at(self._base + written.target)
-        return Request(written.verb, target, permit.beside(headers), written.body, None)
+        return Request(written.verb, target, permit.beside(headers), written.body, None, permit.caller)
 
     async def _answer(self, tool: Tool, response: Response) -> ToolResult:
         status = response.status

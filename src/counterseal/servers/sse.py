@@ -78,7 +78,9 @@ class SseLink:
             ):
                 headers = [*self._credential(permit), ("Accept", "text/event-stream"), ("Cache-Control", "no-store")]
                 seconds = stream_seconds(permit, self._limits)
-                self._response = await self._http.send(Request("GET", target, permit.beside(headers), None, seconds))
+                self._response = await self._http.send(
+                    Request("GET", target, permit.beside(headers), None, seconds, permit.caller)
+                )
                 self._check(self._response)
                 self._reading = asyncio.get_running_loop().create_task(self._read(self._response))
                 await self._endpoint
@@ -105,7 +107,7 @@ class SseLink:
         headers = [*self._credential(permit), ("Content-Type", "application/json"), ("Accept", "application/json")]
         target = self._endpoint.result()
         body = jsonrpc.write(message)
-        response = await self._http.send(Request("POST", target, permit.beside(headers), body, None))
+        response = await self._http.send(Request("POST", target, permit.beside(headers), body, None, permit.caller))
         if 200 <= response.status < 300:
             await response.read(_POSTED_BYTES)  # and drop: so that the connection can be kept
             return

@@ -221,7 +221,7 @@ class StreamableHttp:
                 headers.append(("Mcp-Session-Id", call.session.server_id))
             if call.last_event_id is not None:
                 headers.append(("Last-Event-ID", call.last_event_id))
-        return Request(verb, self._target, permit.beside(headers), body, listens_seconds)
+        return Request(verb, self._target, permit.beside(headers), body, listens_seconds, permit.caller)
 
     async def _reply(
         self, permit: Permit, answer: Answer, response: Response, listens: bool, crossing: Crossing | None
