@@ -281,6 +281,26 @@ async def test_nobody_answers_what_he_was_not_asked() -> None:
         assert BOB.subject == "bob"
 
 
+async def test_a_server_that_asks_without_end_pushes_out_no_question_of_another() -> None:
+    def floods(heard: Heard, line: Line) -> None:
+        if (heard.call or {}).get("method") == "tools/call":
+            asked = [{"jsonrpc": "2.0", "id": n, "method": "elicitation/create", "params": {}} for n in range(1500)]
+            line.send(chunked(*map(event, asked), event(response(heard))))
+        else:
+            listing("x")(heard, line)
+
+    one = Asks("one?")
+    async with world({"one": one, "hostile": floods}) as there:
+        session, _ = await there.open()
+        reply = await there.reply(tool("one__x", session))
+        async with events(reply) as told:
+            asked = await anext(told)
+            got = (await read(await there.reply(tool("hostile__x", session, id=2)))).count(b"elicitation/create")
+            assert got == 1500
+            await there.reply(posting({"id": asked["id"], "result": {"say": "right"}}, session))
+            assert json.loads((await anext(told))["result"]["content"][0]["text"]) == {"say": "right"}
+
+
 async def test_a_call_is_cancelled_at_the_server_that_it_is_at() -> None:
     waiting = threading.Event()
 

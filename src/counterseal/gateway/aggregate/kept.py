@@ -94,6 +94,8 @@ class Kept:
         self._clock = clock
         self._limits = limits
         self._entries: OrderedDict[Key, _Entry[Any]] = OrderedDict()
+        self._of: dict[tuple[str, str], set[Key]] = {}
+        """By server and method: what is to be forgotten, without looking for it (a server says so as often as it likes)."""
         self._bytes = 0
         self._changes: dict[tuple[str, str], int] = {}
 
@@ -109,9 +111,9 @@ class Kept:
     def changed(self, server: str, method: str) -> None:
         """Forget what there is: the server has said that it is not so any more."""
         self._changes[server, method] = self.changes(server, method) + 1
-        also = {method, "resources/templates/list"} if method == "resources/list" else {method}
-        for key in [key for key in self._entries if key[0] == server and key[1] in also]:
-            self._drop(key)
+        for changed in (method, "resources/templates/list") if method == "resources/list" else (method,):
+            for key in tuple(self._of.get((server, changed), ())):
+                self._drop(key)
 
     def get(self, asked: Asked) -> tuple[Any, int] | None:
         """What may be said again, and for how many milliseconds more."""
@@ -140,9 +142,11 @@ class Kept:
             self._drop(next(iter(self._entries)))
         caller = None if shared else asked.caller
         self._entries[key] = _Entry(value, self._clock.monotonic() + seconds, caller, asked.held)
+        self._of.setdefault(key[:2], set()).add(key)
         self._bytes += size
 
     def _drop(self, key: Key) -> None:
+        self._of[key[:2]].discard(key)
         self._bytes -= self._entries.pop(key).value.size + _ENTRY + len(key[2])
 
 

@@ -25,8 +25,10 @@ from counterseal.servers.link import fresh
 from counterseal.wire.aggregate.merged import Introduction
 from counterseal.wire.aggregate.shown import Id
 
-_QUESTIONS: Final = 1000
-"""Questions of servers, progress tokens of theirs, and ids of calls that one visit keeps; the oldest is forgotten."""
+_QUESTIONS: Final = 100
+"""Questions of one server, and progress tokens of its, that a visit keeps; the oldest of this server is forgotten."""
+_CALLED: Final = 1000
+"""Ids of calls that a visit remembers."""
 
 Place = tuple[str, bytes]
 """A server, and who the caller is there: his fingerprint."""
@@ -62,8 +64,8 @@ class Visit:
         self._follow: Callable[[Place, Opened], None] | None = None
         self._new_id = new_id
         self._opening: dict[Place, asyncio.Task[Opened]] = {}
-        self._questions: OrderedDict[Id, Question] = OrderedDict()
-        self._tokens: OrderedDict[Id, Question] = OrderedDict()
+        self._questions = _Asked()
+        self._tokens = _Asked()
         self._called: OrderedDict[Id, Place] = OrderedDict()
         self.used = asyncio.get_running_loop().time()
 
@@ -115,7 +117,7 @@ class Visit:
         self.running[identity] = place
         self._called[identity] = place
         self._called.move_to_end(identity)
-        if len(self._called) > _QUESTIONS:
+        if len(self._called) > _CALLED:
             self._called.popitem(last=False)
         return lambda: self.running.pop(identity, None)
 
@@ -144,32 +146,52 @@ class Visit:
         return None if self.client is None else Asker(self, place)
 
     def ask(self, place: Place, identity: Id) -> Id:
-        return self._put(self._questions, Question(place, identity))
+        return self._questions.put(self._new_id(), Question(place, identity))
 
     def token(self, place: Place, token: Id) -> Id:
-        return self._put(self._tokens, Question(place, token))
+        return self._tokens.put(self._new_id(), Question(place, token))
 
     def taken_back(self, place: Place, identity: Id) -> Id | None:
-        for ours, question in self._questions.items():
-            if question.place == place and _same(question.identity, identity):
-                del self._questions[ours]
-                return ours
-        return None
+        return self._questions.taken_back(place, identity)
 
     def answered(self, ours: object) -> Question | None:
         """Whom the answer to a question is for: once."""
-        return self._questions.pop(ours, None) if isinstance(ours, str) else None
+        return self._questions.pop(ours) if isinstance(ours, str) else None
 
     def progressed(self, ours: object) -> Question | None:
         """Whom progress is for."""
         return self._tokens.get(ours) if isinstance(ours, str) else None
 
-    def _put(self, table: OrderedDict[Id, Question], question: Question) -> str:
-        ours = self._new_id()
-        table[ours] = question
-        if len(table) > _QUESTIONS:
-            table.popitem(last=False)
+
+class _Asked:
+    """What servers asked, by ids of ours. Each server has room of its own, so that none pushes out what another one asked."""
+
+    def __init__(self) -> None:
+        self._whole: dict[str, Question] = {}
+        self._of: dict[Place, OrderedDict[str, Id]] = {}
+
+    def put(self, ours: str, question: Question) -> str:
+        own = self._of.setdefault(question.place, OrderedDict())
+        self._whole[ours], own[ours] = question, question.identity
+        if len(own) > _QUESTIONS:
+            del self._whole[own.popitem(last=False)[0]]
         return ours
+
+    def get(self, ours: str) -> Question | None:
+        return self._whole.get(ours)
+
+    def pop(self, ours: str) -> Question | None:
+        question = self._whole.pop(ours, None)
+        if question is not None:
+            del self._of[question.place][ours]
+        return question
+
+    def taken_back(self, place: Place, identity: Id) -> Id | None:
+        for ours, asked in self._of.get(place, {}).items():
+            if _same(asked, identity):
+                self.pop(ours)
+                return ours
+        return None
 
 
 class Asker:
