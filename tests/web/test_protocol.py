@@ -54,6 +54,7 @@ FRAMING = {
     "fractional length": (b"Content-Length: 1.0", BODY),
     "unicode length": ("Content-Length: \u0661".encode(), BODY),
     "empty length": (b"Content-Length: ", BODY),
+    "length of many zeros": (b"Content-Length: " + b"0" * 5000 + b"%d" % len(BODY), BODY),
     "huge length": (b"Content-Length: 99999999999999999999999", BODY),
     "coding after chunked": (b"Transfer-Encoding: chunked, identity", CHUNKS),
     "chunked twice": (b"Transfer-Encoding: chunked, chunked", CHUNKS),
@@ -92,6 +93,12 @@ def test_h_01_h_02_a_body_that_could_end_in_two_places_is_refused_and_the_connec
         assert wire.closed(), "the connection goes on"
     assert web.server.calls == calls, "the server was called"
     web.good()
+
+
+def test_h_01_a_length_of_so_many_digits_is_taken_and_no_longer_one(web: Running) -> None:
+    for digits, status in ((32, 200), (33, 400)):
+        head = web.head(b"Content-Length: " + (b"%d" % len(BODY)).zfill(digits))
+        assert web.ask(head + BODY).status == status
 
 
 def test_h_02_what_follows_the_last_chunk_is_no_header(web: Running) -> None:

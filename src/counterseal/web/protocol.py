@@ -30,6 +30,8 @@ _TOO_LARGE = (
 
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)[ \t]*\r\n", re.IGNORECASE)
+_LENGTH_DIGITS: Final = 32
+"""A length with more of them is one with zeros in front, which nobody writes and not every reader counts alike (H-01)."""
 _READ_AHEAD: Final = 64 * 1024
 """Bytes of a body that are taken from the socket before somebody asks for them."""
 
@@ -269,6 +271,8 @@ class CeilingProtocol(HttpToolsProtocol):
             if length > LIMITS.header_value_bytes:
                 return True
             if name == b"transfer-encoding" and value.lower() != b"chunked":
+                raise _NotTaken
+            if length > _LENGTH_DIGITS and name == b"content-length":
                 raise _NotTaken
             if name == b"expect" and value.lower() == b"100-continue":
                 self.expect_100_continue = True
