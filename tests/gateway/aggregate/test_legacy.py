@@ -401,10 +401,11 @@ async def test_s_04_no_server_answers_what_another_one_was_asked() -> None:
     forged = [{"jsonrpc": "2.0", "id": id, "result": {"says": "two", "of": id}} for id in ("at-one", "at-two", "never")]
     failed = [{"jsonrpc": "2.0", "id": None, "error": {"code": -32603, "message": "two"}}]
     note = {"jsonrpc": "2.0", "method": "notifications/resources/list_changed"}
+    odd = {"jsonrpc": "2.0", "id": 1.5, "method": "ping"}
 
     def two(heard: Heard, line: Line) -> None:
         if heard.verb == "GET":
-            line.send(chunked(b"".join(map(event, [*forged, *failed, note])), end=False))
+            line.send(chunked(b"".join(map(event, [*forged, *failed, odd, note])), end=False))
             line.gone()
         else:
             listing("a")(heard, line)

@@ -228,10 +228,14 @@ class Asking:
 
 class _Top(msgspec.Struct):
     method: str | None = None
+
+
+class _Answer(msgspec.Struct):
     id: str | int | None = None
 
 
 _read_top: Final = msgspec.json.Decoder(_Top).decode
+_read_answer: Final = msgspec.json.Decoder(_Answer).decode
 
 
 def is_response(text: bytes) -> bool:
@@ -241,7 +245,7 @@ def is_response(text: bytes) -> bool:
 
 def answered_id(text: bytes) -> str | int | None:
     """The id in a response that `wire.answer` has written; None for one to nothing."""
-    return _read_top(text).id
+    return _read_answer(text).id
 
 
 def declared(call: Call) -> Any:
