@@ -148,3 +148,12 @@ async def test_a_client_lists_and_calls_a_legacy_server_of_every_transport(
     told = await asyncio.to_thread(client, everywhere.at(server), key.secret, "echo")
     assert "get-sum" in told.tools, told.error
     assert told.said == "Echo: hi", told.error
+
+
+@clients
+@pytest.mark.party("server-everything")
+async def test_a_client_lists_and_calls_all_of_them_at_one_address(everywhere: Gateway, client: Client) -> None:
+    key = await asyncio.to_thread(everywhere.create_key, "alice")
+    told = await asyncio.to_thread(client, f"{everywhere.url}/mcp", key.secret, "sse__echo")
+    assert {f"{server}__get-sum" for server in ("http", "sse", "stdio")} <= set(told.tools), told.error
+    assert told.said == "Echo: hi", told.error
