@@ -6,6 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from tests.support.jwks_server import Handler
 from tests.support.tokens import encode, jwk, jwks, private_key, sign
 from tests.verify_languages.languages import Language, parametrized
 from tests.verify_languages.running import Minted, Running, running
@@ -79,3 +80,25 @@ def test_keys_are_taken_from_nowhere_else(language: Language) -> None:
         server.keys.fail(302, Location=other.keys.url)
         assert server.ask(server.weather()).status == 503
         assert other.keys.count == 0
+
+
+@parametrized
+def test_keys_that_never_come_whole_are_waited_for_as_long_as_a_fetch_may_take(language: Language) -> None:
+    """Else every call after the first would wait for the same fetch, and none would be answered."""
+    over = threading.Event()
+
+    def stall(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "500")
+        handler.end_headers()
+        handler.wfile.write(b"{")
+        over.wait(20)
+
+    with running(language) as server:
+        server.keys.answer = stall
+        begun = time.monotonic()
+        try:
+            assert server.ask(server.weather()).status == 503
+        finally:
+            over.set()
+        assert time.monotonic() - begun < 15

@@ -55,8 +55,8 @@ impl NotVerified {
     }
 }
 
-/// required_claims: what a token must say besides: path -> the values of which one will do, or null for any. require_arguments:
-/// false for a gateway with `bind_arguments: false`. now: seconds since 1970.
+/// required_claims: what a token must say besides: path -> the value, or a list of those of which one will do, or null for any.
+/// require_arguments: false for a gateway with `bind_arguments: false`. now: seconds since 1970.
 pub struct Verifier {
     pub issuer: String,
     pub audience: String,
@@ -182,7 +182,11 @@ impl Verifier {
                 Some(Value::Array(list)) => list.as_slice(),
                 one => one.map_or(&[][..], std::slice::from_ref),
             };
-            let fits = allowed.as_array().is_none_or(|allowed| said.iter().any(|one| allowed.contains(one)));
+            let fits = match allowed {
+                Value::Null => true,
+                Value::Array(allowed) => said.iter().any(|one| allowed.contains(one)),
+                allowed => said.contains(allowed),
+            };
             if held.is_none_or(is_nothing) || !fits {
                 return Err(Refused("claim", "a claim that this server asks for is missing, or says something else"));
             }

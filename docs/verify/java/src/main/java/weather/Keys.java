@@ -8,6 +8,7 @@ import com.nimbusds.jose.jwk.KeyUse;
 import com.nimbusds.jose.jwk.OctetKeyPair;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.net.InetAddress;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -28,6 +29,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 
 /**
  * The gateway's public keys: fetched when the first token comes, kept for five minutes, and fetched once more for a `kid` that
@@ -77,9 +79,18 @@ final class Keys {
                 if (answer.statusCode() != 200) {
                     throw new IOException("status " + answer.statusCode());
                 }
-                return body.readNBytes(262_144);
+                // The request's time is over once its head is there. Closing the body ends who still reads it.
+                return CompletableFuture.supplyAsync(() -> upTo(262_144, body)).orTimeout(5, TimeUnit.SECONDS).get();
             }
         });
+    }
+
+    private static byte[] upTo(int bytes, InputStream body) {
+        try {
+            return body.readNBytes(bytes);
+        } catch (IOException error) {
+            throw new UncheckedIOException(error);
+        }
     }
 
     /** The key of a `kid`, or without one (null) the only key for the algorithm. */
