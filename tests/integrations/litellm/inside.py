@@ -12,8 +12,13 @@ from types import SimpleNamespace
 from typing import Any
 
 from fastapi import HTTPException
+from litellm.caching.caching import DualCache
+from litellm.proxy._types import UserAPIKeyAuth
+from litellm.proxy.utils import ProxyLogging
 from litellm.types.guardrails import GuardrailEventHooks
+from litellm.types.proxy.policy_engine.pipeline_types import GuardrailPipeline, PipelineStep
 
+import litellm
 from counterseal.errors import ConfigError
 from counterseal.integrations.litellm import CountersealGuardrail
 
@@ -53,6 +58,23 @@ async def main(config: str) -> dict[str, Any]:
             "untouched": "extra_headers" not in given,
         }
 
+    async def in_a_pipeline(tool: str) -> Any:
+        """By LiteLLM's own run of its guardrails, for a request to which a policy has a pipeline with ours in it."""
+        litellm.callbacks = [guardrail]
+        step = PipelineStep(guardrail="counterseal", on_fail="next", on_pass="next")
+        metadata = {"headers": {}, "_guardrail_pipelines": [("lax", GuardrailPipeline(mode="pre_call", steps=[step]))]}
+        known = UserAPIKeyAuth(token="0f" * 32, user_id="alice")
+        given = data(
+            metadata=metadata, mcp_tool_name=tool, model="mcp-tool-call", messages=[], litellm_logging_obj=None
+        )
+        try:
+            answer = await ProxyLogging(DualCache()).pre_call_hook(
+                user_api_key_dict=known, data=given, call_type="call_mcp_tool"
+            )
+        except HTTPException as refused:
+            return {"status": refused.status_code, "detail": refused.detail}
+        return {"headers": (answer or {}).get("extra_headers")}
+
     def starts(**changes: Any) -> str:
         try:
             made(**changes)
@@ -71,6 +93,8 @@ async def main(config: str) -> dict[str, Any]:
         "no tool": await asked(mcp_tool_name=7),
         "odd arguments": await asked(mcp_arguments=["a"]),
         "no form": await asked(mcp_arguments={"city": object()}),
+        "in a pipeline": await in_a_pipeline("get_weather"),
+        "denied in a pipeline": await in_a_pipeline("delete_all"),
         "opted out": guardrail.should_run_guardrail(
             {"metadata": {"disable_global_guardrails": True, "opted_out_global_guardrails": ["counterseal"]}},
             GuardrailEventHooks.pre_mcp_call,

@@ -79,6 +79,12 @@ def test_nobody_opts_out_and_calls_of_models_are_none_of_ours(found: dict[str, A
     assert found["chat"] is False
 
 
+def test_no_pipeline_of_a_policy_lets_through_what_is_refused_or_loses_what_is_signed(found: dict[str, Any]) -> None:
+    assert found["denied in a pipeline"]["status"] == 403
+    assert found["denied in a pipeline"]["detail"]["reason"] == "policy_denied"
+    assert claims(found["in a pipeline"])["aud"] == URL
+
+
 def test_what_is_wrong_at_start_is_nothing_that_litellm_passes_over(found: dict[str, Any]) -> None:
     assert found["starts"].pop("as it is") == "starts"
     assert set(found["starts"].values()) == {"ConfigError"}

@@ -1,7 +1,7 @@
 """The guardrail itself: LiteLLM's hooks on one side, `signing.py` on the other.
 
-* It runs on every `call_mcp_tool`, whatever a key, a team or a request says about guardrails: whoever could leave it out would
-  call unsigned.
+* It runs on every `call_mcp_tool`, whatever a key, a team, a policy or a request says about guardrails: whoever could leave it
+  out would call unsigned.
 * Whatever goes wrong in it refuses the call: LiteLLM calls no tool after an HTTPException of its status.
 * It never sees `tools/list` as something to sign: LiteLLM ignores headers of any guardrail there but its own signer's.
 """
@@ -26,6 +26,9 @@ from counterseal.integrations.litellm.signing import Signing, ToolCall, waiting_
 
 _CALL: Final = "call_mcp_tool"
 _MODE: Final = "pre_mcp_call"
+_OF_NO_PIPELINE: Final = " (in no pipeline)"
+"""Behind the guardrail's name. A pipeline of a LiteLLM policy runs a guardrail by its name in the place of the usual run, and may
+let pass what it refuses, and without what it signed."""
 _RAN_AND_FAILED: Final = "MCPToolResultError"
 """LiteLLM's class for a result with `isError`."""
 _log: Final = logging.getLogger("counterseal.integrations.litellm")
@@ -52,7 +55,7 @@ class CountersealGuardrail(CustomGuardrail):  # type: ignore[misc]  # LiteLLM is
             raise ConfigError(f"LiteLLM's guardrail: {type(error).__name__}: {error}") from error
         self._records = OpenRecords(waiting_seconds())
         self._sign = Signing(self._settings, Running(configuration, self._records.close), self._records)
-        super().__init__(guardrail_name=guardrail_name, event_hook=event_hook, default_on=True)
+        super().__init__(guardrail_name=f"{guardrail_name}{_OF_NO_PIPELINE}", event_hook=event_hook, default_on=True)
 
     def should_run_guardrail(self, data: Any, event_type: Any) -> bool:
         """Nobody can leave it out."""
