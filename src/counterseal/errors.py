@@ -121,9 +121,9 @@ _ROWS: Final = (
         400,
         40003,
         "caller",
-        "The header for the server's own credential (`servers.<name>.passthrough`) holds one for this gateway: that of this "
-        "request, or an API key. It would be in the server's hands.",
-        "Send there what the server itself issued, or leave the header out.",
+        "A header that goes on to the server (`servers.<name>.passthrough`, `forward_headers`) holds a credential for this "
+        "gateway: that of this request, or an API key. It would be in the server's hands.",
+        "Send there what is meant for that server, or leave the header out.",
     ),
     Reason(
         "revision_too_old",

@@ -48,6 +48,18 @@ def test_a_good_configuration_is_ok_and_is_summed_up(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["counterseal.yaml"]
 
 
+def test_headers_of_callers_that_servers_get_are_summed_up(folder: Path) -> None:
+    named = GOOD.replace("8000/mcp}", "8000/mcp, forward_headers: [X-Tenant-Id, X-Case]}")
+    result = run(named, folder=folder)
+    assert ["forwards", "weather (X-Tenant-Id, X-Case)"] in [
+        line.split(maxsplit=1) for line in result.stdout.splitlines()
+    ]
+    assert json.loads(run(named, "--json", folder=folder).stdout)["forwards"] == {"weather": "X-Tenant-Id, X-Case"}
+    result = run(named.replace("X-Case", "Authorization"), folder=folder)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("counterseal.yaml:3:84: servers.weather.forward_headers[1]: carries a credential")
+
+
 def test_problems_are_told_one_a_line_and_it_ends_with_1(folder: Path) -> None:
     result = run(GOOD.replace("team", "teem").replace("servers:", "server:"), folder=folder)
     assert result.exit_code == 1

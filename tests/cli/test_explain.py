@@ -75,6 +75,22 @@ def test_for_programs(folder: Path) -> None:
     assert (denied["permitted"], denied["refused"]["reason"], denied["claims"]) == (False, "policy_denied", [])
 
 
+def test_headers_that_the_server_gets_by_name_are_shown_as_they_would_go_on(folder: Path) -> None:
+    named = CONFIG.replace('8000/mcp"', '8000/mcp", forward_headers: [X-Tenant-Id, X-Case]')
+    (folder / "counterseal.yaml").write_text(named)
+    asked = ("--as", f"key:{key()}", "--header", "x-tenant-id=acme", "weather", "tools/call", "get_a")
+    result = run(*asked)
+    assert result.exit_code == 0, result.output
+    assert ["X-Tenant-Id", "acme"] in [line.split() for line in result.stdout.splitlines()]
+    assert "the header X-Case: it would go on to the server" in result.stdout
+    document = json.loads(run(*asked, "--json").stdout)
+    assert {"name": "X-Tenant-Id", "value": "acme"} in document["headers"]
+    assert document["headers_not_sent"] == ["X-Case"]
+    twice = run(*asked[:4], "--header", "X-Tenant-Id=other", *asked[4:])
+    assert twice.exit_code == 1
+    assert "400 bad_header" in twice.stdout
+
+
 def test_a_revoked_key_is_said_to_be_and_explained_all_the_same(folder: Path) -> None:
     id = key()
     assert CliRunner().invoke(apikey, ["revoke", id]).exit_code == 0

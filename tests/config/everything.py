@@ -111,6 +111,7 @@ EVERYTHING: dict[str, Any] = {
             "description": "Forecasts",
             "headers": {"X-Tenant-Key": "env:TENANT_KEY"},
             "passthrough": {"header": "X-Server-Authorization"},
+            "forward_headers": ["X-Trace", "X-Case-Id"],
             "on_tool_change": "refuse",
             "signer": SIGNER | {"header": "X-Call-Token", "on_conflict": "replace"},
         },

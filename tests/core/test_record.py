@@ -69,6 +69,13 @@ def test_an_intent_holds_what_the_token_says_and_no_token() -> None:
     assert digest.removeprefix("sha-256:") not in json.dumps(entry)
 
 
+def test_an_intent_names_the_headers_that_go_on_and_holds_none_of_their_values() -> None:
+    sent = msgspec.structs.replace(permit(), forwarded=(("X-Tenant-Id", "acme"), ("X-Case", "acme")))
+    entry = record.intent("rec_1", REQUEST, sent, "mac")
+    assert entry == {**record.intent("rec_1", REQUEST, permit(), "mac"), "forwarded": ["X-Tenant-Id", "X-Case"]}
+    assert "acme" not in json.dumps(entry) + repr(sent)
+
+
 @pytest.mark.parametrize(
     ("caller", "who"),
     [

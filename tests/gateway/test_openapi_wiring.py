@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +16,11 @@ from counterseal.core.limits import LIMITS
 from counterseal.errors import ConfigError
 from counterseal.gateway.openapi_wiring import look, read_tools
 from counterseal.gateway.wiring import open_gateway
+from tests.gateway.building import modern, read
 from tests.gateway.opening import call, verified, written
 from tests.support.hostile import HostileServer, whole
 
+TENANT = (b"x-tenant-id", b"acme")
 DOCUMENT = """\
 openapi: 3.0.3
 info: {title: Things, version: "1"}
@@ -56,6 +59,27 @@ def problems(path: Path) -> tuple[str, ...]:
     with pytest.raises(ConfigError) as caught:
         read_tools(load(path), "weather")
     return caught.value.problems
+
+
+async def test_a_header_that_goes_on_from_the_caller_is_no_argument(tmp_path: Path, server: HostileServer) -> None:
+    """Else a model could write what the caller says of himself, or beside it."""
+    declared = "      - {name: X-Tenant-Id, in: header, schema: {type: string}}\n    get: {operationId"
+    document = DOCUMENT.replace("    get: {operationId", declared)
+    arguments = {"id": "x", "X-Tenant-Id": "of-the-model"}
+    for named, seen in (([], ["of-the-model"]), (["X-Tenant-Id"], ["acme"])):
+        configured(tmp_path, server, document)
+        entry = {"transport": "openapi", "spec": "things.yaml", "forward_headers": named}
+        async with open_gateway(written(tmp_path, server, entry), background=False) as gateway:
+            for given, refused in ((arguments, bool(named)), ({"id": "x"}, False)):
+                inbound = modern("tools/call", {"name": "get_thing", "arguments": given}, TENANT, key=None)
+                calls = server.calls
+                message = json.loads(await read(await gateway.handler.handle(inbound)))
+                assert message["result"]["isError"] is refused
+                assert server.calls == calls + (not refused)
+                if given is arguments and not refused:
+                    assert server.seen[-1].all("x-tenant-id") == seen
+            assert server.seen[-1].all("x-tenant-id") == (seen if named else [])
+            assert verified(gateway, server)["sub"] == "anonymous"
 
 
 async def test_s6_a_call_through_the_gateway_is_signed_for_it_and_bound_to_its_arguments(

@@ -88,5 +88,8 @@ async def test_what_the_caller_brought_for_the_server_goes_along_once_more(serve
         own = OwnCalls(lambda: gateway.pipeline.recorder, gateway.pipeline.permit)
         async with own(ALICE, CALL) as made:
             first = replace(made, more=(brought, ("x-other", "token")), passes_on=True)
+            named = replace(made, forwarded=(("X-Tenant-Id", "acme"),))
         async with own(ALICE, CALL, first) as again:
-            assert (again.more, again.passes_on) == ((brought,), True)
+            assert (again.more, again.passes_on, again.forwarded) == ((brought,), True, ())
+        async with own(ALICE, CALL, named) as again, own(ALICE, CALL) as other:
+            assert (again.more, again.forwarded, other.forwarded) == ((), (("X-Tenant-Id", "acme"),), ())

@@ -389,6 +389,24 @@ def test_for_no_configured_origin_an_answer_gets_no_headers(origins: tuple[bytes
     assert (b"access-control-allow-origin", PAGE) in known.headers(inbound(PAGE))
 
 
+@pytest.mark.parametrize(
+    ("asked", "more"),
+    [
+        (b"x-tenant-id", b", x-tenant-id"),
+        (b"X-Tenant-Id, mcp-param-city", b", X-Tenant-Id, mcp-param-city"),
+        (b"x-tenant-id,x-unnamed", b", x-tenant-id"),
+        (b"x-unnamed", b""),
+        (b"", b""),
+    ],
+)
+def test_a_page_may_send_a_header_that_some_server_gets_by_name(asked: bytes, more: bytes) -> None:
+    """And it is not told of one that it did not ask about."""
+    known = Cors((PAGE.decode(),), ("X-Tenant-Id", "X-Case"))
+    head = Inbound("OPTIONS", "weather", ((b"access-control-request-headers", asked),), b"", "192.0.2.7")
+    usual = dict(Cors((PAGE.decode(),)).preflight_answer(inbound(PAGE)))[b"access-control-allow-headers"]
+    assert dict(known.preflight_answer(head))[b"access-control-allow-headers"] == usual + more
+
+
 def test_hosts_takes_a_configured_origin_and_still_its_own() -> None:
     hosts = Hosts("https://gateway.example.com", (PAGE.decode(),))
     local = ("192.0.2.1", 8460)

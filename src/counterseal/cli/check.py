@@ -117,12 +117,16 @@ def _summary(configuration: Configuration) -> dict[str, Any]:
         *(["anonymous"] if callers.anonymous else []),
         *(f"tokens of {issuer.name}" for issuer in callers.issuers),
     ]
+    forwards = {
+        name: ", ".join(one.forward_headers) for name, one in configuration.servers.items() if one.forward_headers
+    }
     return {
         "issuer": configuration.issuer,
         "store": configuration.store,
         "keys": configuration.keys.source,
         "callers": kinds,
         "servers": {name: server.place for name, server in configuration.servers.items()},
+        **({"forwards": forwards} if forwards else {}),
         "rules": len(configuration.policy),
         "hooks": [hook.name or hook.use for hook in configuration.hooks],
     }

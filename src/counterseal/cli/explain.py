@@ -29,7 +29,11 @@ _NOT_SHOWN: Final = "<not shown>"
 @asking.caller
 @asking.call
 @click.option(
-    "--header", "headers", multiple=True, metavar="NAME=VALUE", help="With this identity header; may be repeated."
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="With this identity header, or one of the server's `forward_headers`; may be repeated.",
 )
 @click.option(
     "--peer", metavar="ADDRESS", help="As if the request came from there: identity headers count from trusted peers."
@@ -92,7 +96,8 @@ def explain(
     if as_json:
         click.echo(json.dumps(_document(configuration, found, server, method, name, hooks), indent=2))
     else:
-        _show(configuration, found, f"{method} {name or ''}".strip() + f" on {server}", hooks)
+        what = f"{method} {name or ''}".strip() + f" on {server}"
+        _show(configuration, found, what, hooks, _not_sent(configuration, found, server))
     sys.exit(0 if found.permitted else 1)
 
 
@@ -117,6 +122,7 @@ def _document(
         "headers": [{"name": name, "value": value} for name, value in found.headers],
         "hooks": {"called": list(found.asked), "changed": list(found.changed), "note": hooks},
         "headers_left_out": list(found.left_out),
+        "headers_not_sent": _not_sent(configuration, found, server),
         "changes": list(found.changes),
     }
 
@@ -185,7 +191,13 @@ def _hooks(configuration: Configuration, found: Explained, none: bool) -> str | 
     return None
 
 
-def _show(configuration: Configuration, found: Explained, what: str, hooks: str | None) -> None:
+def _not_sent(configuration: Configuration, found: Explained, server: str) -> list[str]:
+    """The headers that would go on from a caller who sent them."""
+    there = {name for name, _ in found.headers}
+    return [name for name in configuration.servers[server].forward_headers if found.headers and name not in there]
+
+
+def _show(configuration: Configuration, found: Explained, what: str, hooks: str | None, not_sent: list[str]) -> None:
     refused, caller = found.refused, found.caller
     if found.permitted:
         _line(click.style("permitted", fg="green", bold=True), f"by {found.rule}")
@@ -206,6 +218,11 @@ def _show(configuration: Configuration, found: Explained, what: str, hooks: str 
     _line("call", what)
     for name in found.left_out:
         _line("left out", f"the header {name}: its peer is not in `trust_identity_headers_from`, or no source names it")
+    for name in not_sent:
+        _line(
+            "not sent",
+            f"the header {name}: it would go on to the server (`forward_headers`); ask with --header {name}=VALUE",
+        )
     for label in found.asked:
         _line("hook", label)
     if hooks is not None:

@@ -17,6 +17,7 @@ from pydantic import ValidationInfo as Info
 
 from counterseal.config.addresses import Host, Origin, OwnIssuer
 from counterseal.config.callers import DEFAULT_ALGORITHMS, Callers
+from counterseal.config.forwarded import conflicts
 from counterseal.config.hooks import Hooks
 from counterseal.config.litellm_addresses import LitellmAddresses
 from counterseal.config.part import Part, nothing
@@ -187,6 +188,7 @@ class Configuration(Part):
                     name,
                 )
             audiences.setdefault(audience, name)
+        _check_forwarded(servers, info.data["signer"], faults)
         for name, server in servers.items():
             _check_beside(server.signer, info.data["signer"].under(server.signer), audiences, faults, name)
         faults.check()
@@ -316,6 +318,17 @@ def _check_passthrough(server: Server, signer: Signer, faults: Faults, name: str
     for header, what in taken.items():
         if plain(header) == plain(server.passthrough.header):
             faults.add(f"{what}: use another header", name, "passthrough", "header")
+
+
+def _check_forwarded(servers: Mapping[str, Server], signer: Signer, faults: Faults) -> None:
+    """What a caller says of himself never stands where anybody reads something else, at this server or at another."""
+    if not any(server.forward_headers for server in servers.values()):
+        return
+    signers = {name: signer.under(server.signer) for name, server in servers.items()}
+    passed = {name: one.passthrough.header for name, one in servers.items() if one.passthrough is not None}
+    for name, server in servers.items():
+        for index, what in conflicts(server.forward_headers, server.headers, signers, passed):
+            faults.add(what, name, "forward_headers", index)
 
 
 def _check_beside(own: Signer, signer: Signer, audiences: Mapping[str, str], faults: Faults, name: str) -> None:

@@ -26,6 +26,7 @@ from pydantic import (
 from pydantic import ValidationInfo as Info
 
 from counterseal.config.addresses import HeaderName, PassthroughHeader, ServerUrl
+from counterseal.config.forwarded import ForwardHeaders
 from counterseal.config.openapi import DocumentPath, OpenApi
 from counterseal.config.part import Part, nothing
 from counterseal.config.problems import Faults, wrong
@@ -140,7 +141,7 @@ VariableName = Annotated[StrictStr, AfterValidator(_variable_name)]
 Variable = Annotated[str | SecretReference, BeforeValidator(_variable)]
 
 _TRANSPORTS: Final[Mapping[str, tuple[str, ...]]] = {
-    **dict.fromkeys(("url", "headers", "passthrough"), ("streamable_http", "sse", "openapi")),
+    **dict.fromkeys(("url", "headers", "passthrough", "forward_headers"), ("streamable_http", "sse", "openapi")),
     **dict.fromkeys(("command", "env", "cwd", "isolation", "max_processes", "idle_timeout", "send_token"), ("stdio",)),
     **dict.fromkeys(("spec", "openapi"), ("openapi",)),
 }
@@ -162,8 +163,9 @@ class Passthrough(Part):
 class Server(Part):
     """One MCP server.
 
-    headers: its own static credentials. passthrough: None passes nothing of the caller's on. command: a program, by its path, and
-    its arguments. env: texts and references, besides what is inherited. isolation: one process for all callers, or one for each.
+    headers: its own static credentials. passthrough: None passes no credential of the caller's on. forward_headers: of the
+    caller's, those that it gets. command: a program, by its path, and its arguments. env: texts and references, besides what is
+    inherited. isolation: one process for all callers, or one for each.
     max_processes and idle_timeout are for the latter. send_token: the program takes the call token in `_meta`. spec: an OpenAPI
     document, by its path. openapi: what of it is offered. on_tool_change: None takes what stands at the top of the file.
     """
@@ -173,6 +175,7 @@ class Server(Part):
     description: Line = ""
     headers: Annotated[Mapping[HeaderName, HeaderSecret], AfterValidator(frozen)] = Field(default_factory=nothing)
     passthrough: Passthrough | None = None
+    forward_headers: ForwardHeaders = ()
     signer: Signer = Field(default_factory=Signer)
     command: Command | None = Field(default=None, validate_default=True)
     env: Annotated[Mapping[VariableName, Variable], AfterValidator(frozen)] = Field(default_factory=nothing)

@@ -58,6 +58,9 @@ class Limits:
     hook_events: int = 1000
     tool_schema_bytes: int = 64 * 1024
     tool_schemas_bytes: int = 8 * 1024 * 1024
+    # headers of callers that servers get by name
+    forward_header_count: int = 20
+    forward_header_bytes: int = 2 * 1024
     # what a server may take or send
     server_connect_seconds: float = 5.0
     server_idle_seconds: float = 60.0

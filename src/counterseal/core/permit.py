@@ -40,11 +40,12 @@ class Permit(Value, frozen=True, kw_only=True):
     Made by `gateway.pipeline` alone, from the call, policy's yes and a token that was signed for exactly this call; there
     is no other way to reach a server, so no path can go out unsigned. subject: whose pseudonym the claim `sub` is, for the record
     alone; None where it is no pseudonym. more: the headers that go beside the call token's. others: the claims of each other
-    token in them. passes_on: one of them is a credential that the caller brought for the server. headers: what hooks add to the
-    request; they replace none of ours. hooks: those that replaced arguments or added claims, by name.
+    token in them. passes_on: one of them is a credential that the caller brought for the server. forwarded: headers of
+    the caller's that the server gets by name: his word, and nobody's proof. headers: what hooks add to the request; they replace
+    none of ours. hooks: those that replaced arguments or added claims, by name.
     """
 
-    UNSHOWN: ClassVar = frozenset({"token", "more", "headers"})
+    UNSHOWN: ClassVar = frozenset({"token", "more", "forwarded", "headers"})
 
     caller: Caller
     call: Call
@@ -57,6 +58,7 @@ class Permit(Value, frozen=True, kw_only=True):
     more: tuple[tuple[str, str], ...] = ()
     others: tuple[Mapping[str, Any], ...] = ()
     passes_on: bool = False
+    forwarded: tuple[tuple[str, str], ...] = ()
     headers: tuple[tuple[str, str], ...] = ()
     hooks: tuple[str, ...] = ()
 
@@ -69,9 +71,11 @@ class Permit(Value, frozen=True, kw_only=True):
                 raise ValueError("a token beside the call token is of another call, or the same one again")
 
     def beside(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """The headers of a request to the server, with `more` and those that hooks add: beside them, and in the place of none."""
+        """The headers of a request to the server, with `more`, those that hooks add and those of the caller's: beside them, and
+        in the place of none."""
         headers = [*headers, *self.more]
-        if not self.headers:
-            return headers
-        ours = {name.lower() for name, _ in headers}
-        return headers + [header for header in self.headers if header[0].lower() not in ours]
+        for others in (self.headers, self.forwarded):
+            if others:
+                ours = {name.lower() for name, _ in headers}
+                headers += [header for header in others if header[0].lower() not in ours]
+        return headers

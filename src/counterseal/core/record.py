@@ -94,6 +94,7 @@ def intent(
         "exp": claims["exp"],
         "beside": [{name: other[name] for name in ("aud", "jti", "exp")} for other in permit.others],
         "passes_on": permit.passes_on,
+        **_forwarded(permit),
         "kid": permit.kid,
         "alg": permit.algorithm,
         "arguments": arguments_mac,
@@ -145,6 +146,11 @@ def outcome(
 
 def _part(part_of: str | None) -> dict[str, Any]:
     return {} if part_of is None else {"part_of": part_of}
+
+
+def _forwarded(permit: Permit) -> dict[str, Any]:
+    """The headers of the caller's that go on, by name, where there are any."""
+    return {"forwarded": [name for name, _ in permit.forwarded]} if permit.forwarded else {}
 
 
 def tool_change(

@@ -37,7 +37,8 @@ _MEDIA: Final = ((b"content-type", b"application/json"), (b"accept", b"applicati
 class Asked:
     """key: the id of an API key. token: an access token. Neither: nobody, who is anonymous. method: a row of core/methods.py.
 
-    name: where the method names something. arguments: where it has any. headers: identity headers. channel: a channel token.
+    name: where the method names something. arguments: where it has any. headers: identity headers, and those that the server gets
+    by name. channel: a channel token.
     """
 
     key: str | None = None

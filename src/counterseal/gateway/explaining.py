@@ -158,12 +158,14 @@ def _of(error: CallError) -> Refused:
 
 
 def _headers(parts: Parts, permit: Permit) -> tuple[tuple[str, str | None], ...]:
-    """What the server would get. Values of the server's own credentials, of hooks, and of sessions are not shown."""
+    """What the server would get. Values of the server's own credentials, of hooks, and of sessions are not shown; those of the
+    caller's headers are what was asked about."""
     hidden = {
         name.lower() for name in (*parts.configuration.servers[permit.call.server].headers, *dict(permit.headers))
     }
+    forwarded = dict(permit.forwarded)
     return tuple(
-        (name, _value(name.lower(), value, permit.token, hidden))
+        (name, forwarded[name] if name in forwarded else _value(name.lower(), value, permit.token, hidden))
         for name, value in parts.servers[permit.call.server].request_headers(permit)
     )
 

@@ -125,7 +125,8 @@ def _scope(entry: Entry) -> Scope:
 
 def _taken(configuration: Configuration, server: str) -> frozenset[str]:
     """The headers that a server gets anyway."""
-    names = [*configuration.servers[server].headers, configuration.signer_of(server).header]
+    one = configuration.servers[server]
+    names = [*one.headers, *one.forward_headers, configuration.signer_of(server).header]
     return frozenset(name.lower() for name in names)
 
 

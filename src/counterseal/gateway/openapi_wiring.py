@@ -46,7 +46,8 @@ def read_tools(configuration: Configuration, name: str) -> tuple[Text, Compiled]
     assert server.spec is not None
     where = f"{configuration.place_of(f'servers.{name}.spec')}: servers.{name}.spec"
     text = _read(Path(server.spec), where)
-    reserved = frozenset(header.lower() for header in (*server.headers, configuration.signer_of(name).header))
+    taken = (*server.headers, *server.forward_headers, configuration.signer_of(name).header)
+    reserved = frozenset(header.lower() for header in taken)
     try:
         compiled = compile_document(text.value, _selection(server.openapi), reserved, LIMITS)
     except Faults as error:

@@ -1,4 +1,4 @@
-"""The server's own credential, brought by a caller: the one way on which something of a caller's headers reaches a server.
+"""The server's own credential, brought by a caller: the one way on which a credential in a caller's headers reaches a server.
 
 It is for a credential that the server itself, or its own authorization server, gave the caller. What the caller proves itself
 with *here* never goes on: MCP forbids that (authorization, "token passthrough"), and whoever has a server could then call as
@@ -43,12 +43,17 @@ class Passthrough:
         match = _CREDENTIALS.fullmatch(value)
         if match is None:
             raise BadCall("bad_header", f"the header {shown} is not a scheme and a credential, as `Bearer` and a token")
-        here = [*every(inbound, self.key), *(_bare(sent) for sent in inbound.all(self.channel))]
-        brought = match[1].encode()
-        if brought.startswith(PREFIX) or any(one and one in brought for one in here):
+        if counts_here(match[1].encode(), inbound, self.channel, self.key):
             what = f"the header {shown} holds a credential for this gateway: send the server's own there"
             raise BadCall("passthrough_refused", what)
         return (("Authorization", value),)
+
+
+def counts_here(brought: bytes, inbound: Inbound, channel: bytes, key: bytes | None) -> bool:
+    """Whether a value holds what the caller of this request proves himself with here, or an API key of a gateway. channel, key:
+    the headers of channel tokens and of API keys beside tokens."""
+    here = [*every(inbound, key), *(_bare(sent) for sent in inbound.all(channel))]
+    return brought.startswith(PREFIX) or any(one and one in brought for one in here)
 
 
 def _bare(value: bytes) -> bytes:

@@ -26,6 +26,7 @@ from counterseal.core.reply import Reply
 from counterseal.core.sources import UnfitSubject
 from counterseal.errors import BadCall, CallError, Unauthenticated
 from counterseal.gateway.admission import Admission
+from counterseal.gateway.forwarded import Forwarded
 from counterseal.gateway.passthrough import Passthrough
 from counterseal.gateway.recorder import Denied, OpenRecord, Recorder
 from counterseal.hooks.runner import NOTHING, Added, Hooks, Passed, failure
@@ -44,8 +45,8 @@ class Server(Protocol):
 class Pipeline:
     """One gateway. decode: the wire room, given what opens sessions. new_id: 128 random bits as text, new at each call. resume:
     a call that goes on with an earlier one, as its server knows it. hooks: gates and claim sources; None where there are none.
-    passthrough: of the servers that get a credential of the caller's. pins: why a call that policy permits is refused, because a
-    tool is not as it was approved; None where nothing is pinned."""
+    passthrough: of the servers that get a credential of the caller's. forwarded: of those that get headers of his by name. pins:
+    why a call that policy permits is refused, because a tool is not as it was approved; None where nothing is pinned."""
 
     identify: Identify
     admission: Admission
@@ -60,6 +61,7 @@ class Pipeline:
     resume: Callable[[Caller, Call], Call]
     hooks: Hooks | None = None
     passthrough: Mapping[str, Passthrough] = field(default_factory=dict)
+    forwarded: Mapping[str, Forwarded] = field(default_factory=dict)
     pins: Callable[[Caller, Call], Awaitable[Denial | None]] | None = None
 
     async def handle(self, inbound: Inbound) -> Reply:
@@ -103,9 +105,9 @@ class Pipeline:
 
         inbound: where hooks see headers of, None for a call that nobody sent. origins: is filled with where each claim came from,
         for whoever explains a call. again: the permit that this call had before, where it is tried once more: it stays one
-        transaction, with the same credential of the caller's for the server. Raises BadCall for arguments that have no one
-        meaning and for what a call goes on with and is not its caller's, CallError where the token would be too large, CannotTell
-        where nothing can be signed or a hook failed.
+        transaction, with the same credential and headers of the caller's for the server. Raises BadCall for arguments that have
+        no one meaning and for what a call goes on with and is not its caller's, CallError where the token would be too large,
+        CannotTell where nothing can be signed or a hook failed.
         """
         signer = self.signers.get(call.server)
         if signer is None:
@@ -120,8 +122,12 @@ class Pipeline:
         own = passthrough.headers(inbound) if passthrough is not None and inbound is not None else ()
         if again is not None and again.passes_on:
             own = again.more[:1]
+        names = self.forwarded.get(call.server)
+        said = names.headers(inbound) if names is not None and inbound is not None else ()
+        if again is not None:
+            said = again.forwarded
         added = NOTHING if self.hooks is None else await self.hooks.add(caller, passed, inbound)
-        return await self._countersign(caller, passed.call, allowed, signer, added, tuple(own), origins, again)
+        return await self._countersign(caller, passed.call, allowed, signer, added, tuple(own), said, origins, again)
 
     async def decide(self, caller: Caller, call: Call, inbound: Inbound | None) -> tuple[Allowed, Passed] | Denial:
         """Policy, pins, then the gates; and policy again about other arguments, which are another call (threats.md P-03)."""
@@ -149,10 +155,12 @@ class Pipeline:
         signer: SignerSettings,
         added: Added,
         own: tuple[tuple[str, str], ...],
+        said: tuple[tuple[str, str], ...],
         origins: Origins | None,
         again: Permit | None,
     ) -> Permit | Denial:
-        """Claims, the token over them, and what goes beside it. own: a credential of the server's that the caller brought."""
+        """Claims, the token over them, and what goes beside it. own: a credential of the server's that the caller brought.
+        said: headers of his that the server gets by name."""
         if signer.debug and origins is None:
             origins = Origins()
         now, jti = int(self.clock.wall()), self.new_id()
@@ -190,6 +198,7 @@ class Pipeline:
             more=tuple(more),
             others=tuple(other.claims for other in others),
             passes_on=own != (),
+            forwarded=said,
             headers=added.headers,
             hooks=added.names,
         )

@@ -35,6 +35,7 @@ from counterseal.errors import CannotTell
 from counterseal.gateway.admission import Admission
 from counterseal.gateway.aggregate.handler import Aggregate, schema_of_all
 from counterseal.gateway.batch import BatchHandler, Handler
+from counterseal.gateway.forwarded import Forwarded
 from counterseal.gateway.hook_wiring import Opened, open_hooks
 from counterseal.gateway.identity_wiring import Check, identity_headers, key_header, open_identify
 from counterseal.gateway.ids import Ids
@@ -68,8 +69,9 @@ class Gateway:
     """One running gateway, as the web room serves it.
 
     documents: path to JSON text of everything under `/.well-known/`. checks: the parts of `/readyz`. identity_headers: takes out
-    what a peer must not send. origins: whose pages may call. servers: each server by its name, asked for what is wrong with it;
-    the gateway is ready without it. is_litellm: addresses are LiteLLM's.
+    what a peer must not send. origins: whose pages may call. forwarded: headers that some server gets by name.
+    servers: each server by its name, asked for what is wrong with it; the gateway is ready without it. is_litellm: addresses are
+    LiteLLM's.
     """
 
     issuer: str
@@ -78,6 +80,7 @@ class Gateway:
     checks: Mapping[str, Check]
     identity_headers: IdentityHeaders
     origins: tuple[str, ...] = ()
+    forwarded: tuple[str, ...] = ()
     servers: Mapping[str, Check] = field(default_factory=dict)
     is_litellm: bool = False
 
@@ -133,7 +136,7 @@ async def open_gateway(
             LIMITS,
             parts.new_id,
             {"name": "counterseal", "version": __version__},
-            unkept=frozenset(parts.pipeline.passthrough),
+            unkept=parts.pipeline.passthrough.keys() | parts.pipeline.forwarded.keys(),
             alone=alone,
             spelling=spelling_of(configuration),
             held=lambda server: parts.pins.servers[server].held,
@@ -148,6 +151,7 @@ async def open_gateway(
             identity_headers=parts.identity_headers,
             servers={name: partial(_healthy, name, server, parts.pins) for name, server in parts.servers.items()},
             origins=configuration.listen.origins,
+            forwarded=tuple(name for one in configuration.servers.values() for name in one.forward_headers),
         )
 
 
@@ -221,6 +225,7 @@ async def open_parts(
         resume=sessions.handles.resume,
         hooks=hooks.calls,
         passthrough=_passthrough(configuration),
+        forwarded=_forwarded(configuration),
         pins=pins.remembered if dry else pins.denial,
     )
     for settings in pipeline.signers.values():
@@ -277,6 +282,19 @@ def _passthrough(configuration: Configuration) -> dict[str, Passthrough]:
         )
         for name, server in configuration.servers.items()
         if server.passthrough is not None
+    }
+
+
+def _forwarded(configuration: Configuration) -> dict[str, Forwarded]:
+    return {
+        name: Forwarded(
+            server.forward_headers,
+            configuration.signer_of(name).channel_token_header.lower().encode(),
+            key_header(configuration),
+            LIMITS.forward_header_bytes,
+        )
+        for name, server in configuration.servers.items()
+        if server.forward_headers
     }
 
 

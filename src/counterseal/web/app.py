@@ -49,7 +49,7 @@ class App:
                 self._mcp = McpEndpoint(
                     gateway.handler,
                     hosts,
-                    Cors(gateway.origins),
+                    Cors(gateway.origins, gateway.forwarded),
                     gateway.identity_headers,
                     LIMITS,
                     is_litellm=gateway.is_litellm,

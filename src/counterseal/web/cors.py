@@ -37,9 +37,10 @@ _PARAM: Final = re.compile(rb"mcp-param-[!#$%&'*+\-.^_`|~0-9a-z]+", re.IGNORECAS
 
 
 class Cors:
-    """origins: those of `listen.origins`, as browsers write them."""
+    """origins: those of `listen.origins`, as browsers write them. forwarded: headers that some server gets by name."""
 
-    def __init__(self, origins: Sequence[str]) -> None:
+    def __init__(self, origins: Sequence[str], forwarded: Sequence[str] = ()) -> None:
+        self._forwarded = frozenset(name.lower().encode() for name in forwarded)
         self._answers: dict[bytes, Headers] = {
             origin.encode(): ((b"access-control-allow-origin", origin.encode()), _VARY, _EXPOSED) for origin in origins
         }
@@ -61,10 +62,13 @@ class Cors:
             and set(inbound.all(b"content-length")) <= {b"0"}
         )
 
+    def preflight_answer(self, inbound: Inbound) -> Headers:
+        """The same for every address, so that it says nothing about which servers there are; and none of its names is one that
+        was not asked for."""
+        asked = b",".join(inbound.all(b"access-control-request-headers")).split(b",")
+        more = dict.fromkeys(name for name in map(bytes.strip, asked) if self._may_be_sent(name))
+        allowed = (b"access-control-allow-headers", b", ".join((*_REQUEST_HEADERS, *more)))
+        return (_METHODS, allowed, _MAX_AGE)
 
-def preflight_answer(inbound: Inbound) -> Headers:
-    """The same for every address, so that it says nothing about which servers there are."""
-    asked = b",".join(inbound.all(b"access-control-request-headers")).split(b",")
-    params = dict.fromkeys(name for name in map(bytes.strip, asked) if _PARAM.fullmatch(name))
-    allowed = (b"access-control-allow-headers", b", ".join((*_REQUEST_HEADERS, *params)))
-    return (_METHODS, allowed, _MAX_AGE)
+    def _may_be_sent(self, name: bytes) -> bool:
+        return _PARAM.fullmatch(name) is not None or name.lower() in self._forwarded

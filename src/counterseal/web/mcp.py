@@ -16,7 +16,7 @@ from counterseal.core.reply import Reply, Stream
 from counterseal.errors import BadCall, CallError
 from counterseal.gateway.batch import Handler
 from counterseal.identity.headers import IdentityHeaders
-from counterseal.web.cors import Cors, preflight_answer
+from counterseal.web.cors import Cors
 from counterseal.web.exchange import CallerLeft, Exchange, TooLong
 from counterseal.web.hosts import Hosts
 from counterseal.wire import jsonrpc
@@ -88,7 +88,7 @@ class McpEndpoint:
             error.headers += ((b"connection", b"close"),)
             raise
         if inbound is None:
-            await exchange.answer(204, preflight_answer(head), b"")
+            await exchange.answer(204, self._cors.preflight_answer(head), b"")
             return
         watch = _Watch()
         exchange.when_left(watch.end)

@@ -76,6 +76,7 @@ class Aggregate:
             limits,
             new_id,
             about,
+            unkept=unkept,
             alone=alone,
             spelling=spelling,
         )

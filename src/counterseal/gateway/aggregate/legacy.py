@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Set
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -44,7 +44,8 @@ _ALLOW: Final = ((b"allow", b"POST"),)
 
 
 class Legacy:
-    """alone: whether there is no other worker, so that what servers ask can find its way back."""
+    """unkept: servers whose answers depend on more than the caller. alone: whether there is no other worker, so that what servers
+    ask can find its way back."""
 
     def __init__(
         self,
@@ -59,10 +60,12 @@ class Legacy:
         new_id: Callable[[], str],
         about: Mapping[str, str],
         *,
+        unkept: Set[str],
         alone: bool,
         spelling: names.Spelling = names.OURS,
     ) -> None:
         self._spelling = spelling
+        self._unkept = unkept
         self._pipeline = pipeline
         self._asking = asking
         self._lists = of_all
@@ -161,7 +164,7 @@ class Legacy:
         except CallError:
             self._kept.changed(server, "initialize")  # it is not as it was
             raise
-        if server not in self._pipeline.passthrough:
+        if server not in self._unkept:
             ttl_ms = int(self._limits.kept_lists_seconds * 1000)
             self._kept.keep(kept, said, ttl_ms, shared=False, changes=changes)
         sealed = next((value.decode() for name, value in answered.headers if name == _SESSION), None)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from counterseal.wire.meanings import has_meaning
 from counterseal.wire.openapi.pointer import NotMapped, Pointer, References
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -19,40 +20,6 @@ _UNFIT: Final = re.compile(r"[^A-Za-z0-9_.-]+")
 _STYLES: Final = {"path": ("simple",), "query": ("form", "deepObject"), "header": ("simple",)}
 _IGNORED: Final = frozenset({"accept", "content-type", "authorization"})
 """Section 4.7.12.2 of OpenAPI 3.0 has them ignored: the gateway writes them."""
-_OURS: Final = frozenset(
-    [
-        "accept-charset",
-        "accept-encoding",
-        "connection",
-        "cookie",
-        "expect",
-        "forwarded",
-        "host",
-        "http2-settings",
-        "keep-alive",
-        "last-event-id",
-        "origin",
-        "referer",
-        "remote-user",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "txn-token",
-        "upgrade",
-        "user-agent",
-        "via",
-        "x-api-key",
-        "x-http-method",
-        "x-http-method-override",
-        "x-method-override",
-        "x-original-host",
-        "x-original-url",
-        "x-real-ip",
-        "x-remote-user",
-        "x-rewrite-url",
-    ]
-)
-_FAMILIES: Final = ("x-auth-request-", "content-", "mcp-", "proxy-", "sec-", "x-counterseal-", "x-forwarded-", "x-mcp-")
 BODY: Final = "body"
 """The argument that holds the body."""
 
@@ -153,7 +120,7 @@ def _check_header(name: str, at: Pointer, reserved: frozenset[str]) -> None:
     plain = name.lower()
     if not _TOKEN.fullmatch(name):
         raise NotMapped(f"the parameter {name!r} is no name for a header", at)
-    if plain in _OURS or plain in reserved or plain.startswith(_FAMILIES):
+    if plain in reserved or plain.startswith("x-mcp-") or has_meaning(plain):
         raise NotMapped(f"the header {name!r} is one that the gateway alone writes, and no argument", at)
 
 
