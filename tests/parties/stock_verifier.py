@@ -2,9 +2,11 @@
 scopes a token must have, if any.
 
     python -m tests.parties.stock_verifier --port 9001 --jwks J --issuer I --audience A [--scope S]... [--channel-audience C]
+        [--tells]
 
 The algorithm is FastMCP's default. Its tool `whoami` answers with the claims of the token that it accepted. With C there is also
-`both`, which has another `JWTVerifier` look at `x-mcp-channel-token`, and answers with the claims of the two tokens.
+`both`, which has another `JWTVerifier` look at `x-mcp-channel-token`, and answers with the claims of the two tokens. With
+`--tells` there is also `sent`, which answers with the headers of its request that begin with `x-`, and for whom it runs.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ def main() -> None:
         parser.add_argument(name, required=True)
     parser.add_argument("--channel-audience")
     parser.add_argument("--scope", action="append")
+    parser.add_argument("--tells", action="store_true")
     chosen = parser.parse_args()
     verifier = JWTVerifier(
         jwks_uri=chosen.jwks, issuer=chosen.issuer, audience=chosen.audience, required_scopes=chosen.scope
@@ -53,6 +56,17 @@ def main() -> None:
                 "channel": dict(token.claims) if token else None,
                 "swapped": swapped is not None,
                 "debug": debug,
+            }
+
+    if chosen.tells:
+
+        @server.tool
+        def sent() -> dict[str, Any]:
+            """What came with this call."""
+            headers = get_http_request().headers
+            return {
+                "sub": whoami().get("sub"),
+                "headers": [pair for pair in headers.items() if pair[0].startswith("x-")],
             }
 
     run(server.http_app(path="/mcp", stateless_http=True), chosen.port)

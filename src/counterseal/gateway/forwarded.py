@@ -38,8 +38,8 @@ class Forwarded:
         Raises BadCall `bad_header` for one that was sent twice, also with `_` for `-`, or is not one line of so much printable
         ASCII; `passthrough_refused` for one that holds what counts here.
         """
-        for name in inbound.names:
-            if b"_" in name and (meant := self._lower.get(name.replace(b"_", b"-"))) is not None:
+        for sent in inbound.names:
+            if b"_" in sent and (meant := self._lower.get(sent.replace(b"_", b"-"))) is not None:
                 raise BadCall(
                     "bad_header", f"the header {meant} was sent with an underscore: many take both for the same"
                 )

@@ -151,7 +151,6 @@ def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
                 "mcp_servers.local_mcp.env.SERVICE_TOKEN",
                 "mcp_servers.local_mcp.env.SERVICE_BASE_URL",
                 "mcp_servers.github_mcp_server.auth_value",
-                "mcp_servers.github_mcp_server.extra_headers[0]",
                 "the file",
             ],
         ),

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from counterseal.config.compile import compile_policy, static_headers, warnings
+from counterseal.config.litellm import text
 from counterseal.config.schema import Configuration
 from counterseal.core.call import Call, Era, Shape
 from counterseal.core.caller import Caller
+from counterseal.core.limits import LIMITS
 from counterseal.core.permit import Allowed, Denial
 from tests.config.litellm.reading import file, line_of, loaded, problems, told, translated
 
@@ -320,7 +322,6 @@ def test_two_servers_of_one_name_and_a_name_that_cannot_be_are_refused() -> None
 @pytest.mark.parametrize(
     ("entry", "about", "why"),
     [
-        ({"extra_headers": ["X-Trace", "Authorization"]}, "extra_headers[1]", "would send a header of the caller's"),
         ({"timeout": 5}, "timeout", "has no meaning here"),
         ({"allow_sampling": True}, "allow_sampling", "has no meaning here"),
         ({"tranport": "sse"}, "tranport", "did you mean `transport`?"),
@@ -332,6 +333,46 @@ def test_what_has_no_counterpart_is_left_out_and_told(entry: dict[str, Any], abo
     (line,) = told(data, f"mcp_servers.weather.{about}")
     assert why in line
     assert headers(loaded(data)) == {}
+
+
+def test_headers_of_the_callers_go_on_by_name() -> None:
+    data = file(servers={"weather": {"url": URL, "extra_headers": ["X-Trace", "x-mcp-trace", "x-TRACE"]}})
+    assert loaded(data).servers["weather"].forward_headers == ("X-Trace", "x-mcp-trace")
+    assert "forward_headers: [X-Trace, x-mcp-trace]" in text.written(translated(data), "config.yaml")
+    assert told(data, "mcp_servers.weather.extra_headers") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("Authorization", "for a credential that the server itself gave the caller write `passthrough`"),
+        ("x-litellm-api-key", "carries a credential for this gateway"),
+        ("cookie", "carries a credential for this gateway"),
+        ("x-mcp-github-authorization", "is read by LiteLLM as a credential for a server"),
+        ("X-Forwarded-User", "let the server read the call token"),
+        ("Host", "which the gateway writes itself: remove it"),
+        ("custom_key", "write `-`, and send that"),
+        ("x-a", "is a header that the server gets from here"),
+        ("x-call-token", "is a header that the server gets from here"),
+    ],
+)
+def test_a_header_that_no_server_gets_of_a_caller_is_left_out_with_what_to_do(name: str, why: str) -> None:
+    entry = {"url": URL, "static_headers": {"X-A": "os.environ/TOKEN"}, "extra_headers": ["X-Trace", name]}
+    data = file(servers={"weather": entry})
+    (line,) = told(data, "mcp_servers.weather.extra_headers[1]")
+    assert why in line
+    assert loaded(data).servers["weather"].forward_headers == ("X-Trace",)
+
+
+def test_a_program_gets_no_header_and_one_too_many_is_told() -> None:
+    data = file(servers={"files": {"transport": "stdio", "command": "sh", "extra_headers": ["X-Trace"]}})
+    (line,) = told(data, "mcp_servers.files.extra_headers[0]")
+    assert "a program has none" in line
+    names = [f"X-H-{number}" for number in range(LIMITS.forward_header_count + 1)]
+    data = file(servers={"weather": {"url": URL, "extra_headers": names}})
+    (line,) = told(data, f"mcp_servers.weather.extra_headers[{len(names) - 1}]")
+    assert "is one header too many" in line
+    assert loaded(data).servers["weather"].forward_headers == tuple(names[:-1])
 
 
 def test_nothing_of_a_callers_headers_gets_into_a_programs_environment() -> None:

@@ -81,7 +81,14 @@ http_servers = st.fixed_dictionaries(
         "allowed_tools": st.lists(words, max_size=2),
         "disallowed_tools": st.lists(words, max_size=2),
         "description": anything.map(lambda one: "".join(filter(str.isprintable, one))),
-        "extra_headers": st.lists(words, max_size=1),
+        "extra_headers": st.lists(
+            st.one_of(
+                words.map("X-{}".format),
+                words,
+                st.sampled_from(["Authorization", "x-tenant-id", "X-Tenant-Id", "x-mcp-a"]),
+            ),
+            max_size=3,
+        ),
     },
 )
 programs = st.fixed_dictionaries(
@@ -134,6 +141,7 @@ def behaviour(configuration: Configuration) -> list[Any]:
         algorithm = signing_algorithm(configuration, server)
         signer = signer_settings(configuration, server, algorithm=algorithm, pairwise_key=b"0" * 32)
         found.append({name: secret.reveal() for name, secret in static_headers(configuration, server)})
+        found.append(configuration.servers[server].forward_headers)
         for caller in CALLERS:
             for method, name, arguments in CALLS:
                 call = Call(

@@ -7,15 +7,17 @@ call token in another header; LiteLLM would send it none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from counterseal.config.forwarded import fault_of
 from counterseal.config.litellm.claims import is_plain_tool
 from counterseal.config.litellm.secrets import is_harmless, is_named_secret, is_secret_argument, is_secret_in
 from counterseal.config.litellm.writing import Writing
 from counterseal.config.problems import misspelt, nearest
 from counterseal.config.reader import Steps
+from counterseal.core.limits import LIMITS
 
 CALL_TOKEN_HEADER: Final = "X-Call-Token"  # noqa: S105
 """Where the call token goes beside another `Authorization`."""
@@ -281,17 +283,38 @@ class _Entry:
             else:
                 found[header.lower()] = (header, out.secret(value, f"{name}_{header}", place), place)
         if transport == "stdio":
-            for _, _, place in found.values():
+            places = [place for _, _, place in found.values()]
+            for place in (
+                *places,
+                *((*at, "extra_headers", index) for index in range(len(self.texts("extra_headers")))),
+            ):
                 out.leave_out(place, "is a header, and a program has none")
             return
         for header, reference, place in found.values():
             out.put((*base, "headers", header), reference, place)
+        self._forwarded(base, {*found, CALL_TOKEN_HEADER.lower()})
         if "authorization" in found:
             out.put(
                 (*base, "signer", "header"), CALL_TOKEN_HEADER, found["authorization"][2], "beside its own credential"
             )
             what = f"is the server's own credential, and LiteLLM would send no token beside it: here it is in {CALL_TOKEN_HEADER}"
             out.safer(found["authorization"][2], what)
+
+    def _forwarded(self, base: Steps, taken: Set[str]) -> None:
+        """Headers of the caller's that the server gets. taken: in lower case, those that it gets otherwise."""
+        place, kept = (*self._at, "extra_headers"), dict[str, str]()
+        for index, name in enumerate(self.texts("extra_headers")):
+            fault = fault_of(name)
+            if fault is None and name.lower() in taken:
+                fault = "is a header that the server gets from here: remove it in one of the two"
+            if fault is None and name.lower() not in kept and len(kept) == LIMITS.forward_header_count:
+                fault = f"is one header too many: at most {LIMITS.forward_header_count} go on"
+            if fault is None:
+                kept.setdefault(name.lower(), name)
+            else:
+                self._out.leave_out((*place, index), f"names a header of the caller's that {fault}")
+        if kept:
+            self._out.put((*base, "forward_headers"), list(kept.values()), place)
 
     def _tools(self, key: str, name: str) -> Iterator[str]:
         out, at = self._out, (*self._at, key)
@@ -348,12 +371,6 @@ class _Entry:
 
     def _tell_the_rest(self) -> None:
         out, at = self._out, self._at
-        for index in range(len(self.texts("extra_headers"))):
-            what = (
-                "would send a header of the caller's to the server: here only a credential of the server's own goes on, with "
-                "`passthrough`"
-            )
-            out.leave_out((*at, "extra_headers", index), what)
         for key in self._entry:
             if key in READ or key == "name":
                 continue
