@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import subprocess
+import sys
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -166,6 +168,28 @@ async def test_no_token_passes_where_its_receipt_cannot_be_written(driver: str, 
     with pytest.raises(CannotVerify, match="receipt"):
         await check(which, good(aud="https://files.example.com/mcp"), driver)
     assert await check(verifier(Kept()), good(), driver)
+
+
+_FORKED = """
+import os, sys
+from counterseal.core.receipt import Receipt
+from counterseal.verify import FileReceipts
+
+receipts = FileReceipts(sys.argv[1])
+receipts.write(Receipt(time=1, server="s", reason=None, jti="before")).result(10)
+if os.fork() == 0:
+    receipts.write(Receipt(time=1, server="s", reason=None, jti="child")).result(10)
+    os._exit(0)
+assert os.wait()[1] == 0
+receipts.write(Receipt(time=1, server="s", reason=None, jti="after")).result(10)
+"""
+
+
+def test_a_process_that_was_forked_writes_a_file_of_its_own(tmp_path: Path) -> None:
+    """It has no thread of its parent's, and would wait forever for one to write."""
+    subprocess.run([sys.executable, "-c", _FORKED, str(tmp_path)], check=True, timeout=60)
+    written = [[read(line).jti for line in path.read_bytes().splitlines()] for path in tmp_path.iterdir()]
+    assert sorted(written) == [["before", "after"], ["child"]]
 
 
 def test_what_cannot_write_is_refused_at_start() -> None:

@@ -51,12 +51,19 @@ class FileReceipts:
     ) -> None:
         self._folder = Path(folder)
         self._open_file = open_file
+        self._most_waiting = most_waiting
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._descriptor: int | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="counterseal-receipts")
-        self._room = threading.BoundedSemaphore(most_waiting)
+        self._room = threading.BoundedSemaphore(self._most_waiting)
 
     def write(self, receipt: Receipt) -> Future[None]:
         """See `Receipts`."""
+        if self._process != os.getpid():
+            self._begin()  # a fork has no thread of its parent's, and a file of its own
         if not self._room.acquire(blocking=False):
             raise CannotVerify("too many receipts wait for the disk")
         try:
