@@ -735,6 +735,29 @@ async def test_a_stream_that_the_server_closes_before_the_response_is_followed(
     assert len(old.heard_of("tools/call")) == 1
 
 
+@pytest.mark.parametrize("ended", [False, True])
+async def test_i_09_nothing_is_followed_in_the_name_of_a_caller_whose_credential_has_ended(
+    old: OldServer, countersign: Countersign, ended: bool
+) -> None:
+    clock = FixedClock()
+    async with room_of(old, countersign, clock=clock) as room:
+        client = Client(room, Era.MODERN, dataclasses.replace(ALICE, expires=NOW + 1000))
+        await client.ask("tools/list")
+        polling(old, DONE)
+        polled = old.answer
+
+        def meanwhile(heard: Heard, line: Line) -> None:
+            clock.advance(2000 if ended and heard.call and heard.call.get("method") == "tools/call" else 0)
+            polled(heard, line)
+
+        old.answer = meanwhile
+        if ended:
+            assert await client.fails("echo", text="hi") == "server_unreachable"
+        else:
+            assert said(await client.call("echo", text="hi")) == "done"
+        assert len([heard for heard in old.seen if heard.verb == "GET"]) == (0 if ended else 1)
+
+
 @pytest.mark.parametrize(
     "first", [b"data: \n\n", b"id: \ndata: \n\n", b"id: \xc3\xbc\ndata: \n\n", b"retry: 1\n\n"], ids=repr
 )

@@ -25,7 +25,7 @@ from counterseal.errors import CallError
 from counterseal.servers.conversation import own_call
 from counterseal.servers.crossing import Refusal, Told
 from counterseal.servers.http import Response
-from counterseal.servers.link import Countersign, invalid, refused
+from counterseal.servers.link import Countersign, invalid, refused, unreachable
 from counterseal.servers.session import visible
 from counterseal.servers.streamable_http import StreamableHttp
 from counterseal.wire import bridge, duplex
@@ -139,7 +139,9 @@ class OwnSession:
             _log.info("server %s: a session of the gateway's was not ended there", self._server)
 
     async def rest(self, last_event_id: str) -> Response:
-        """The rest of a stream in it. Raises CallError."""
+        """The rest of a stream in it, as long as the credential that opened it counts. Raises CallError."""
+        if not self.counts:
+            raise unreachable("its stream ended before the response, and by then the caller's credential had ended")
         follows = Call(
             server=self._server,
             era=Era.LEGACY,
