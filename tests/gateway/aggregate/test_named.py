@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from counterseal.core.call import Era
 from counterseal.core.patterns import Patterns
 from counterseal.core.policy import Policy, Rule
 from counterseal.errors import CallError
 from counterseal.hooks.protocols import Replace
-from tests.gateway.aggregate.world import ALL, World, answering, tools, world
-from tests.gateway.building import ALICE, legacy, modern, read, verified
+from tests.gateway.aggregate.world import ALL, World, answering, introducing, tools, world
+from tests.gateway.building import ALICE, legacy, modern, posted, read, verified
 from tests.hooks.making import Says, hook
 from tests.support.hostile import Heard, Line, chunked, event, response
 from tests.support.tokens import digest
@@ -217,12 +218,39 @@ async def test_what_a_result_links_to_can_be_read_here(stream: bool) -> None:
         assert link["uri"] == "counterseal:notes/file:///a"
         heard = await sent_again(there, link["uri"])
         assert heard.call["params"]["uri"] == "file:///a"
-        assert ("progress" in text) == stream
+        assert "progress" not in text, "nobody asked this server for any"
 
 
 async def sent_again(there: World, uri: str) -> Heard:
     await read(await there.reply(modern("resources/read", {"uri": uri}, server=ALL)))
     return there.servers["notes"].seen[-1]
+
+
+@pytest.mark.parametrize("era", [Era.MODERN, Era.LEGACY])
+async def test_s_04_a_server_tells_of_the_progress_of_its_own_calls_alone(era: Era) -> None:
+    def answer(heard: Heard, line: Line) -> None:
+        is_call = (heard.call or {}).get("method") == "tools/call"
+        (told([], stream=True) if is_call else answering(**introducing({"tools": {}})))(heard, line)
+
+    async with world({"notes": answer, "files": answer}) as there:
+        session = (await there.open())[0] if era is Era.LEGACY else b""
+
+        async def says(server: str, token: int) -> bool:
+            params: dict[str, Any] = {"name": f"{server}__x", "arguments": {}}
+            if era is Era.LEGACY:
+                params["_meta"] = {"progressToken": token}
+                message = {"jsonrpc": "2.0", "id": token, "method": "tools/call", "params": params}
+                asked = posted(message, (b"mcp-session-id", session), server=ALL)
+            else:
+                asked = modern("tools/call", params, server=ALL)
+                whole = json.loads(asked.body)
+                whole["params"]["_meta"]["progressToken"] = token
+                asked = asked.with_body(json.dumps(whole).encode())
+            return "notifications/progress" in (await read(await there.reply(asked))).decode()
+
+        assert await says("notes", 1)  # what either server tells of is always 1
+        assert not await says("files", 2)
+        assert await says("files", 1)
 
 
 async def test_the_ids_of_callers_at_all_servers_never_cross() -> None:

@@ -29,7 +29,9 @@ CHANGED: list[tuple[str, str]] = []
 
 def shown(method: str | None = "tools/call", *, questions: Table | None = None) -> Shown:
     CHANGED.clear()
-    return Shown("w", method, questions, lambda server, which: CHANGED.append((server, which)))
+    return Shown(
+        "w", method, questions, lambda server, which: CHANGED.append((server, which)), lambda token: token == "mine"
+    )
 
 
 def text(message: Any) -> bytes:
@@ -149,3 +151,14 @@ def test_a_question_whose_id_is_too_long_to_be_answered_reaches_nobody() -> None
     assert asked(257) is None
     assert b"t-'tt" in (asked(1, 256) or b"")
     assert b"t-'tt" not in (asked(1, 257) or b"")
+
+
+@pytest.mark.parametrize("token", ['"another\'s"', "1", "1.5", "null", "{}", "1" * 5000], ids=lambda token: token[:9])
+def test_s_04_progress_of_what_another_server_was_asked_goes_nowhere(token: str) -> None:
+    def note(token: str) -> bytes:
+        params = b'{"progressToken":%s,"progress":1}' % token.encode()
+        return b'{"jsonrpc":"2.0","method":"notifications/progress","params":%s}' % params
+
+    assert shown().message(note(token)) is None
+    assert shown().message(note('"mine"')) == note('"mine"')
+    assert shown().message(text({"method": "notifications/progress"})) is None

@@ -34,6 +34,7 @@ from counterseal.servers.session import Sessions
 from counterseal.wire import jsonrpc
 from counterseal.wire.aggregate import lists, merged, names
 from counterseal.wire.answer import NotAnAnswer
+from counterseal.wire.duplex import progress_token
 
 _JSON: Final = ((b"content-type", b"application/json"),)
 _SESSION: Final = b"mcp-session-id"
@@ -134,8 +135,15 @@ class Legacy:
         call = msgspec.structs.replace(target, session=opened.session, revision=opened.revision)
         over = None
         if call.shape is Shape.REQUEST and call.id is not None:
-            over = visit.begin(call.id, here)
-        return Entered(call, visit.questions(here), _header(outer.call), over, partial(visit.lost, here))
+            over = visit.begin(call.id, progress_token(call.message or {}), here)
+        return Entered(
+            call,
+            visit.questions(here),
+            _header(outer.call),
+            over,
+            partial(visit.lost, here),
+            partial(visit.progresses, here),
+        )
 
     async def _at(self, outer: Outer, visit: Visit, who: tuple[Caller, Inbound], server: str) -> Opened:
         """The session with a server, opened if there is none. Raises CallError."""

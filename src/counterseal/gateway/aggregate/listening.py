@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -118,7 +119,7 @@ class Listening:
             # Every message of a subscription carries the id of its request, which is the caller's here.
             identity = outer.call.id
             call = msgspec.structs.replace(call, id=identity, message={**(call.message or {}), "id": identity})
-            shown = Shown(server, None, None, self._kept.changed)
+            shown = Shown(server, None, None, self._kept.changed, lambda _: False)
             async for event in self._events(outer, who, call):
                 message = None if not event.data or is_response(event.data) else _read_notification(event.data)
                 if message is None:
@@ -173,7 +174,7 @@ class Listening:
             who = await self._asking.at(outer, server)
             if who[0].fingerprint() != place[1]:
                 return  # a session that the same credential opened for somebody else
-            shown = Shown(server, None, visit.questions(place), self._kept.changed)
+            shown = Shown(server, None, visit.questions(place), self._kept.changed, partial(visit.progresses, place))
             async for event in self._events(outer, who, call):
                 if event.data and is_response(event.data) and visit.called(answered_id(event.data)) != place:
                     continue  # a resumed stream may hold answers, but none to what another server was asked

@@ -17,19 +17,21 @@ from counterseal.gateway.aggregate.streams import shown_reply
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Denied, OpenRecord
 from counterseal.wire.aggregate import names
-from counterseal.wire.aggregate.shown import Questions, Shown
+from counterseal.wire.aggregate.shown import Id, Questions, Shown
+from counterseal.wire.duplex import progress_token
 
 
 @dataclass(frozen=True, slots=True)
 class Entered:
     """A call in the session that its caller has with the server. headers: of the reply. over: called at its end. lost: called
-    where the server does not know the session any more."""
+    where the server does not know the session any more. progresses: as `Shown` takes it; None: the call's own token alone."""
 
     call: Call
     questions: Questions | None
     headers: Headers
     over: Callable[[], object] | None = None
     lost: Callable[[], object] | None = None
+    progresses: Callable[[Id], bool] | None = None
 
 
 Enter = Callable[[Call, Caller, Inbound], Awaitable[Entered]]
@@ -92,5 +94,7 @@ class Named:
 
     def _shown(self, entered: Entered, reply: Reply) -> Reply:
         call = entered.call
-        shown = Shown(call.server, call.method, entered.questions, self._kept.changed)
+        token = progress_token(call.message or {})
+        progresses = entered.progresses or (lambda told: told == token)
+        shown = Shown(call.server, call.method, entered.questions, self._kept.changed, progresses)
         return shown_reply(reply, call.server, shown, self._limits, entered.headers, entered.over)

@@ -28,7 +28,7 @@ from counterseal.wire.aggregate.shown import Id
 _QUESTIONS: Final = 100
 """Questions of one server, and progress tokens of its, that a visit keeps; the oldest of this server is forgotten."""
 _CALLED: Final = 1000
-"""Ids of calls that a visit remembers."""
+"""Ids of calls, and progress tokens of theirs, that a visit remembers."""
 
 Place = tuple[str, bytes]
 """A server, and who the caller is there: his fingerprint."""
@@ -67,6 +67,7 @@ class Visit:
         self._questions = _Asked()
         self._tokens = _Asked()
         self._called: OrderedDict[Id, Place] = OrderedDict()
+        self._followed: OrderedDict[Id, Place] = OrderedDict()
         self.used = asyncio.get_running_loop().time()
 
     @property
@@ -112,14 +113,18 @@ class Visit:
         if self.stream is stream:
             self.stream = self._follow = None
 
-    def begin(self, identity: Id, place: Place) -> Callable[[], object]:
-        """A call of the caller's is under way there, under this id. What is returned ends it."""
+    def begin(self, identity: Id, token: Id | None, place: Place) -> Callable[[], object]:
+        """A call of the caller's is under way there, under this id, and tells of its progress by this token. What is returned
+        ends it."""
         self.running[identity] = place
-        self._called[identity] = place
-        self._called.move_to_end(identity)
-        if len(self._called) > _CALLED:
-            self._called.popitem(last=False)
+        _note(self._called, identity, place)
+        if token is not None:
+            _note(self._followed, token, place)
         return lambda: self.running.pop(identity, None)
+
+    def progresses(self, place: Place, token: Id) -> bool:
+        """Whether the call that had this progress token last went there."""
+        return self._followed.get(token) == place
 
     def called(self, identity: Id | None) -> Place | None:
         """Where the call went that had this id last, whether or not it is still under way."""
@@ -295,6 +300,13 @@ class Visits:
                 self._end(key)
         if self._visits:
             self._look_later()
+
+
+def _note(table: OrderedDict[Id, Place], identity: Id, place: Place) -> None:
+    table[identity] = place
+    table.move_to_end(identity)
+    if len(table) > _CALLED:
+        table.popitem(last=False)
 
 
 def _same(one: Id, other: Id) -> bool:

@@ -27,6 +27,12 @@ _LISTS: Final[Mapping[str, str]] = {
 _HOLDS: Final[Mapping[str, str]] = {"tools/call": "content", "prompts/get": "messages", "resources/read": "contents"}
 """The member of a method's result that may hold resources."""
 
+
+class _Progress(msgspec.Struct):
+    progressToken: Id | None = None  # noqa: N815  # the wire's own name
+
+
+_read_progress: Final = msgspec.json.Decoder(_Progress).decode
 _read_object: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _read_objects: Final = msgspec.json.Decoder(list[dict[str, Raw]]).decode
 _read_text: Final = msgspec.json.Decoder(str).decode
@@ -52,11 +58,18 @@ class Questions(Protocol):
 
 class Shown:
     """What one server says to one caller, about one call or on its own. method: of the call; None where that is not known, or
-    there is none. changed: is told of the list that a server has changed, by its method."""
+    there is none. changed: is told of the list that a server has changed, by its method. progresses: whether a progress token is
+    that of a call which this server has: progress of any other is not for the caller."""
 
     def __init__(
-        self, server: str, method: str | None, questions: Questions | None, changed: Callable[[str, str], None]
+        self,
+        server: str,
+        method: str | None,
+        questions: Questions | None,
+        changed: Callable[[str, str], None],
+        progresses: Callable[[Id], bool],
     ) -> None:
+        self._progresses = progresses
         self._server = server
         self._method = method
         self._questions = questions
@@ -132,6 +145,8 @@ class Shown:
             params = _read_object(message["params"])
             self._respell(params)
             return jsonrpc.write({**message, "params": params})
+        elif method == "notifications/progress":
+            return text if self._is_of_a_call(message.get("params", Raw(b"{}"))) else None
         elif method == "notifications/cancelled" and "params" in message:
             known = _read_any(message["params"])
             identity = known.get("requestId")
@@ -140,6 +155,13 @@ class Shown:
             here = self._questions.taken_back(identity)
             return None if here is None else jsonrpc.write({**message, "params": {**known, "requestId": here}})
         return text
+
+    def _is_of_a_call(self, params: Raw) -> bool:
+        try:
+            token = _read_progress(params).progressToken
+        except (msgspec.DecodeError, RecursionError):
+            return False
+        return token is not None and self._progresses(token)
 
     def _question(self, message: dict[str, Raw]) -> bytes | None:
         identity = _read_id(message["id"])
