@@ -223,7 +223,8 @@ async def test_a_handshake_that_is_wrong_in_itself_says_nothing_of_the_server(
             mallory = Client(room, Era.LEGACY, caller("mallory"))
             asked = {"protocolVersion": "2025-11-25", "capabilities": {}, **params}
             made = call("initialize", asked, era=Era.LEGACY, id=1, revision="2025-11-25")
-            await read(await room.send(permit(made, mallory.who)))
+            reply = await room.send(permit(made, mallory.who))
+            assert (reply.status, reply.is_error) == (400, True)
             before = server.calls
             await Client(room, Era.LEGACY).begin()
         assert [one.call["method"] for one in server.seen[before:]] == ["initialize", "notifications/initialized"]

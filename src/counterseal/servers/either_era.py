@@ -182,13 +182,31 @@ class EitherEra:
         introduced = await self._without_sessions.introduce(permit)
         if isinstance(introduced, Reply):
             self._modern = True
-            if refusal is not None and _is_for_all(permit.call, refusal):
+            if refusal is not None:
+                if await self._has_sessions(permit, refusal):
+                    self._legacy = True
+                    return self._http.refused(permit.call, refusal)
                 self._legacy = False
             return introduced
         self._legacy = None
         if refusal is None:
             raise refused(introduced.status)
         return self._http.refused(permit.call, refusal)
+
+    async def _has_sessions(self, permit: Permit, refusal: Refusal) -> bool:
+        """Whether a server that refused a caller's `initialize` takes one of the gateway's own, in which nothing is wrong. Raises
+        CallError."""
+        if _is_for_all(permit.call, refusal):
+            return False
+        caller = permit.caller
+        still = partial(self._counts, caller.expires)
+        opened = await open_session(self._http, self._server, caller, self._countersign, self._client, still)
+        if isinstance(opened, OwnSession):
+            await opened.end()
+            return True
+        if opened.status not in _MAY_BE_ANOTHER:
+            raise refused(opened.status)
+        return False
 
     # ---- a modern caller of a server without his revision ----
 
