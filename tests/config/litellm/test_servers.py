@@ -354,11 +354,14 @@ def test_headers_of_the_callers_go_on_by_name() -> None:
         ("custom_key", "write `-`, and send that"),
         ("x-a", "is a header that the server gets from here"),
         ("x-call-token", "is a header that the server gets from here"),
+        ("x-agent-token", "is where channel tokens come in"),
     ],
 )
 def test_a_header_that_no_server_gets_of_a_caller_is_left_out_with_what_to_do(name: str, why: str) -> None:
     entry = {"url": URL, "static_headers": {"X-A": "os.environ/TOKEN"}, "extra_headers": ["X-Trace", name]}
-    data = file(servers={"weather": entry})
+    channel = {"channel_token_header": "X-Agent-Token", "channel_token_jwks_uri": "https://idp.example.com/keys"}
+    params = {**channel, "channel_token_issuer": "https://idp.example.com"}
+    data = file(params, servers={"weather": entry})
     (line,) = told(data, "mcp_servers.weather.extra_headers[1]")
     assert why in line
     assert loaded(data).servers["weather"].forward_headers == ("X-Trace",)

@@ -17,6 +17,7 @@ from counterseal.config.litellm.secrets import is_harmless, is_named_secret, is_
 from counterseal.config.litellm.writing import Writing
 from counterseal.config.problems import misspelt, nearest
 from counterseal.config.reader import Steps
+from counterseal.config.signer import Signer, plain
 from counterseal.core.limits import LIMITS
 
 CALL_TOKEN_HEADER: Final = "X-Call-Token"  # noqa: S105
@@ -303,10 +304,13 @@ class _Entry:
     def _forwarded(self, base: Steps, taken: Set[str]) -> None:
         """Headers of the caller's that the server gets. taken: in lower case, those that it gets otherwise."""
         place, kept = (*self._at, "extra_headers"), dict[str, str]()
+        channel = plain(self._out.written("signer", "channel_token_header") or Signer().channel_token_header)
         for index, name in enumerate(self.texts("extra_headers")):
             fault = fault_of(name)
             if fault is None and name.lower() in taken:
                 fault = "is a header that the server gets from here: remove it in one of the two"
+            if fault is None and plain(name) == channel:
+                fault = "is where channel tokens come in, which no server gets: use another header"
             if fault is None and name.lower() not in kept and len(kept) == LIMITS.forward_header_count:
                 fault = f"is one header too many: at most {LIMITS.forward_header_count} go on"
             if fault is None:
