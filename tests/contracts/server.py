@@ -28,8 +28,8 @@ from tests.support.tokens import FixedClock
 
 LIMITS: Final = dataclasses.replace(
     USUAL,
-    server_idle_seconds=1.0,
-    server_total_seconds=3.0,
+    server_idle_seconds=2.0,
+    server_total_seconds=4.0,
     server_stream_seconds=1.5,
     server_answer_bytes=300_000,
     server_event_bytes=300_000,
