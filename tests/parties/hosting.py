@@ -6,6 +6,7 @@ Rules: a request is noted before anything decides about it, so "no request was m
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from collections.abc import Awaitable, Callable
@@ -22,7 +23,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 class Seen:
     """Outermost: notes every HTTP request and the status it got, and tells them as a JSON list at `GET /seen`.
 
-    An entry is `{"http": "POST", "path": "/mcp", "method": "tools/call", "name": "echo", "token": true, "status": 200}`. `method`
+    An entry is `{"http": "POST", "path": "/mcp", "method": "tools/call", "name": "echo", "token": "3f..", "status": 200}`.
+    `token` is part of a digest of what came in `Authorization`, null for nothing: equal where it is the same. `method`
     and `name` (a tool, a prompt, or a resource's address) are null where the body is no JSON-RPC request; `status` is null
     until the answer begins.
     """
@@ -42,7 +44,7 @@ class Seen:
                 "path": scope["path"],
                 "method": None,
                 "name": None,
-                "token": any(name == b"authorization" for name, _ in scope["headers"]),
+                "token": _digest([value for name, value in scope["headers"] if name == b"authorization"]),
                 "status": None,
             }
             self._entries.append(entry)
@@ -59,6 +61,10 @@ class Seen:
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+
+
+def _digest(credentials: list[bytes]) -> str | None:
+    return hashlib.sha256(b"\0".join(credentials)).hexdigest()[:16] if credentials else None
 
 
 async def _read(scope: Scope, receive: Receive, entry: dict[str, Any]) -> Receive:
