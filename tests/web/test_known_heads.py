@@ -4,6 +4,8 @@ answered in the same bytes, as where every head is parsed."""
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -258,3 +260,18 @@ def _answered(web: Running, wire: Wire, status: int) -> None:
     answer = wire.answer()
     assert answer is not None
     assert answer.status == status
+
+
+@pytest.mark.parametrize("last", [A, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", A[:-1]])
+async def test_a_connection_that_is_over_waits_for_no_collector(last: bytes) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        *_, connection = await told(CeilingProtocol, [A, A, last])
+        for _ in range(6):
+            await asyncio.sleep(0)
+        gone = weakref.ref(connection)
+        del connection, _
+        assert gone() is None
+    finally:
+        gc.enable()

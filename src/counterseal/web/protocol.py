@@ -173,6 +173,9 @@ class CeilingProtocol(HttpToolsProtocol):
             self._kept.cancel()
         self.gone = True
         super().connection_lost(exc)
+        # An exchange knows its connection: without this circle both go when the call is over, and wait for no collector.
+        self.cycle = None  # type: ignore[assignment]
+        self._known = None
         if self._left is not None:
             self._left()
 
