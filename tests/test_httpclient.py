@@ -136,6 +136,24 @@ async def test_bytes_that_nobody_asked_for_close_an_idle_connection() -> None:
             assert await body(await get(one, at.url)) == b"ok"
 
 
+@pytest.mark.parametrize("asked", [True, False], ids=["after the request has left", "before"])
+async def test_h_12_bytes_that_come_before_a_request_has_left_are_no_answer_to_it(asked: bool) -> None:
+    async with server(OK, b"") as one, client() as http:
+        await body(await http.send("POST", Target(one.url), [], b"1", SOON))
+        (connection,) = http._open
+        sending = asyncio.create_task(http.send("POST", Target(one.url), [], b"2", SOON))
+        for _ in range(2 if asked else 1):
+            await asyncio.sleep(0)
+        connection.data_received(OK)
+        if asked:
+            assert await body(await sending) == b"ok"
+        else:
+            with pytest.raises(HttpError, match="the connection was closed"):
+                await sending
+            await asyncio.sleep(0)
+            assert len(one.heads) == 1
+
+
 async def test_chunks_arrive_as_they_are_sent() -> None:
     sent = asyncio.Event()
 

@@ -22,6 +22,8 @@ from typing import Final, Protocol, cast
 import httptools
 from yarl import URL
 
+from counterseal.outbox import Outbox
+
 _HEAD_BYTES: Final = 64 * 1024
 _HEAD_COUNT: Final = 256
 _INTERIM: Final = 16
@@ -82,13 +84,15 @@ class Target:
 
     def head(self, verb: str, headers: Sequence[tuple[str, str]], body: bytes | None) -> bytes:
         """The request's head as bytes. Raises ValueError where a header holds a line end or NUL, or is not Latin-1."""
-        lines = [f"{name}: {value}\r\n" for name, value in headers]
+        lines = [f"{name}: {value}" for name, value in headers]
         if body is not None:
-            lines.append(f"Content-Length: {len(body)}\r\n")
+            lines.append(f"Content-Length: {len(body)}")
         text = "".join(lines)
-        if text.count("\n") != len(lines) or text.count("\r") != len(lines) or "\0" in text:
+        if "\r" in text or "\n" in text or "\0" in text:
             raise ValueError("a header holds a line end or NUL")
-        return f"{verb}{self._line}{text}\r\n".encode("latin-1")
+        line_end = "\r\n"
+        lines.append(line_end)
+        return f"{verb}{self._line}{line_end.join(lines)}".encode("latin-1")
 
 
 class Addresses(Protocol):
@@ -107,6 +111,7 @@ class Client:
         self._tls = tls
         self._addresses = addresses
         self._open: set[_Connection] = set()
+        self._outbox = Outbox()
 
     async def send(
         self,
@@ -133,12 +138,12 @@ class Client:
 
     async def _connection(self, target: Target, timeouts: Timeouts) -> _Connection:
         pool = self._pools.setdefault(target.origin, [])
-        loop = asyncio.get_running_loop()
         while pool:
             connection = pool.pop()
-            if connection.usable(loop.time() - _IDLE_SECONDS):
+            if connection.usable():
                 return connection
             connection.close()
+        loop = asyncio.get_running_loop()
         if target.tls and self._tls is None:
             self._tls = ssl.create_default_context()
         try:
@@ -158,7 +163,7 @@ class Client:
             try:
                 async with asyncio.timeout((until - loop.time()) / min(left, 2)):
                     _, connection = await loop.create_connection(
-                        lambda: _Connection(loop, pool, self._open),
+                        lambda: _Connection(loop, self._outbox, pool, self._open),
                         host,
                         target.port,
                         ssl=self._tls if target.tls else None,
@@ -204,8 +209,15 @@ class Response:
 class _Connection(asyncio.Protocol):
     """One connection and the one exchange on it. `exchange` counts them, so that a late abort doesn't hit the next one."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, pool: list[_Connection], everything: set[_Connection]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        outbox: Outbox,
+        pool: list[_Connection],
+        everything: set[_Connection],
+    ) -> None:
         self._loop = loop
+        self._outbox = outbox
         self._pool = pool
         self._everything = everything
         self._transport: asyncio.Transport | None = None
@@ -215,6 +227,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
+        self._unsent = b""
         self._reset()
 
     def _reset(self) -> None:
@@ -233,9 +246,14 @@ class _Connection(asyncio.Protocol):
 
     # ---- what the client does ----
 
-    def usable(self, idle_after: float) -> bool:
-        """Whether an idle connection may be used: still open, and idle since then at the earliest."""
-        return self._transport is not None and not self._transport.is_closing() and self._idle_since >= idle_after
+    def usable(self) -> bool:
+        """Whether an idle connection may be used: still open, and not idle for too long."""
+        transport = self._transport
+        return (
+            transport is not None
+            and not transport.is_closing()
+            and self._idle_since >= self._loop.time() - _IDLE_SECONDS
+        )
 
     async def ask(self, request: bytes, timeouts: Timeouts) -> None:
         """Send a request; returns when the head of its answer is there. Raises HttpError."""
@@ -253,8 +271,14 @@ class _Connection(asyncio.Protocol):
         ):  # else that of an earlier exchange is early enough, and is left as it is
             self._look_at(due)
         self._head = self._loop.create_future()
-        self._transport.write(request)
+        self._unsent = request
+        self._outbox.put(self._loop, self._send)
         await self._head
+
+    def _send(self) -> None:
+        request, self._unsent = self._unsent, b""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(request)
 
     async def next_chunk(self) -> bytes | None:
         """What has arrived of the body; None at its end. Raises HttpError."""
@@ -286,7 +310,7 @@ class _Connection(asyncio.Protocol):
             return
         self._busy = False
         self._idle_since = self._loop.time()
-        while self._pool and not self._pool[0].usable(self._idle_since - _IDLE_SECONDS):
+        while self._pool and not self._pool[0].usable():
             self._pool.pop(0).close()
         self._pool.append(self)
 
@@ -343,7 +367,7 @@ class _Connection(asyncio.Protocol):
         self._everything.add(self)
 
     def data_received(self, data: bytes) -> None:
-        if not self._busy:
+        if not self._busy or self._unsent:
             self.close()  # bytes that nobody asked for
             return
         self._last = self._loop.time()

@@ -7,22 +7,19 @@ import asyncio
 import gc
 import weakref
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import pytest
-import uvicorn
 from hypothesis import example, given
 from hypothesis import strategies as st
-from uvicorn.server import ServerState
 
 from counterseal.errors import Unauthenticated
 from counterseal.identity.credentials import REFUSED
-from counterseal.web.exchange import Exchange, Head
+from counterseal.web.exchange import Head
 from counterseal.web.protocol import CeilingProtocol
 from tests.support.rawhttp import Wire
 from tests.web.building import Running
-
-Seen = list[tuple[str, bytes, tuple[tuple[bytes, bytes], ...], bytes, bool]]
+from tests.web.connections import Application, Caller, Seen, connected, request
 
 
 class Parsing(CeilingProtocol):
@@ -42,75 +39,17 @@ class Counting(CeilingProtocol):
         super()._again(head, body)
 
 
-class Caller(asyncio.Transport):
-    """The other end of a connection: keeps what is written to it."""
-
-    def __init__(self) -> None:
-        super().__init__({"peername": ("192.0.2.7", 4711), "sockname": ("192.0.2.1", 80)})
-        self.written = b""
-        self.closed = False
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.written += data
-
-    def close(self) -> None:
-        self.closed = True
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def pause_reading(self) -> None:
-        """It is asked for nothing."""
-
-    def resume_reading(self) -> None:
-        """Nor here."""
-
-
-class Endpoint:
-    """Notes what it was asked and says how much that was."""
-
-    def __init__(self) -> None:
-        self.seen: Seen = []
-
-    def answers(self, url: bytes) -> bool:
-        return url.startswith(b"/mcp")
-
-    async def __call__(self, exchange: Exchange) -> None:
-        await exchange.body_arrived(1_000_000)
-        body, head = exchange.taken_body(1_000_000), exchange.head
-        self.seen.append((head.verb, head.path, head.headers, body, exchange.keep_alive))
-        await exchange.answer(200, (), b"%d" % len(body))
-
-
-class Application:
-    """An application that answers calls, and everything else with nothing."""
-
-    def __init__(self) -> None:
-        self.mcp = Endpoint()
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
-        await send({"type": "http.response.body"})
-
-
 async def told(protocol: type[CeilingProtocol], pieces: Sequence[bytes]) -> tuple[Seen, bytes, bool, CeilingProtocol]:
     """What one connection sees of these pieces: requests, the bytes of the answers, whether it was closed."""
     app, caller = Application(), Caller()
-    settings = uvicorn.Config(app, http=protocol, lifespan="off", access_log=False, log_config=None, interface="asgi3")
-    connection = protocol(config=settings, server_state=ServerState(), app_state={})
-    connection.app = app  # type: ignore[assignment]  # the server would wrap it
-    connection.connection_made(caller)
+    connection = connected(protocol, app, caller)
     for piece in pieces:
         if not caller.closed:
             connection.data_received(piece)
-        for _ in range(6):
+        for _ in range(12):
             await asyncio.sleep(0)
     connection.connection_lost(None)
     return app.mcp.seen, caller.written, caller.closed, connection
-
-
-def request(body: bytes = b"{}", *lines: bytes, start: bytes = b"POST /mcp/a HTTP/1.1") -> bytes:
-    return b"\r\n".join([start, b"Host: a", *lines, b"Content-Length: %d" % len(body), b"", body])
 
 
 A: Final = request(b'{"a":1}')

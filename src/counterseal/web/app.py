@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from counterseal.core.limits import LIMITS
 from counterseal.errors import ConfigError
 from counterseal.gateway.wiring import Gateway, open_gateway
+from counterseal.outbox import Outbox
 from counterseal.web import health, wellknown
 from counterseal.web.cors import Cors
 from counterseal.web.hosts import Hosts
@@ -25,6 +26,7 @@ class App:
 
     def __init__(self, gateway: Callable[[], AbstractAsyncContextManager[Gateway]]) -> None:
         self._gateway = gateway
+        self.outbox = Outbox()
         self._mcp: McpEndpoint | None = None
         self._rest: ASGIApp | None = None
 

@@ -21,6 +21,8 @@ _log = logging.getLogger("counterseal.web")
 _STATUS: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NO_LENGTH: Final = frozenset({204, 304})
+_CR: Final = ord("\r")
+_LF: Final = ord("\n")
 
 Address = tuple[str, int | None]
 
@@ -62,6 +64,10 @@ class Connection(Protocol):
 
     def writable(self) -> Awaitable[object] | None:
         """What to wait for before more is written; None for nothing."""
+        ...
+
+    def write_soon(self, write: Callable[[], object]) -> None:
+        """Call this with the other writes of this turn of the loop."""
         ...
 
     def answered(self) -> None:
@@ -107,6 +113,7 @@ class Exchange:
         "_endpoint",
         "_expects_continue",
         "_waiting",
+        "_whole",
         "body",
         "disconnected",
         "head",
@@ -133,6 +140,7 @@ class Exchange:
         self._expects_continue = expects_continue
         self._waiting: asyncio.Future[None] | None = None
         self._chunked = False
+        self._whole = b""
         self.body: bytes | bytearray = b""
         self.more_body = True
         self.more_headers: Headers = ()
@@ -167,7 +175,7 @@ class Exchange:
             if not isinstance(error, Exception):
                 raise
         else:
-            if not self.response_complete and not self._connection.gone:
+            if not (self.response_complete or self._whole or self._connection.gone):
                 self._connection.transport.close()
 
     # ---- what the endpoint asks ----
@@ -208,14 +216,20 @@ class Exchange:
         return bytes(self.body)
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """The whole answer. To a caller who has left, nothing."""
+        """The whole answer, which leaves with the others of this turn of the loop. To a caller who has left, nothing."""
         if (wait := self._connection.writable()) is not None:
             await wait
         if self._connection.gone:
             return
         head = self._head(status, headers, None if status in _NO_LENGTH else len(body))
-        self._connection.transport.write(head if self.head.verb == "HEAD" else head + body)
-        self._end()
+        self._whole = head if self.head.verb == "HEAD" else head + body
+        self._connection.write_soon(self._leave)
+
+    def _leave(self) -> None:
+        whole, self._whole = self._whole, b""
+        if not self._connection.transport.is_closing():
+            self._connection.transport.write(whole)
+            self._end()
 
     async def start(self, status: int, headers: Headers) -> None:
         """The head of an answer whose body comes in pieces."""
@@ -239,20 +253,21 @@ class Exchange:
             self._end()
 
     def _head(self, status: int, headers: Headers, length: int | None) -> bytes:
-        lines = [b"%b: %b\r\n" % header for header in (*headers, *self.more_headers)]
+        lines = [b"%b: %b" % header for header in (*headers, *self.more_headers)]
         if length is not None:
-            lines.append(b"content-length: %d\r\n" % length)
+            lines.append(b"content-length: %d" % length)
         elif self._chunked:
-            lines.append(b"transfer-encoding: chunked\r\n")
+            lines.append(b"transfer-encoding: chunked")
         if (b"connection", b"close") in headers:
             self.keep_alive = False
         elif not self.keep_alive:
-            lines.append(b"connection: close\r\n")
+            lines.append(b"connection: close")
         text = b"".join(lines)
-        if text.count(b"\n") != len(lines) or text.count(b"\r") != len(lines) or b"\0" in text:
+        if _CR in text or _LF in text or 0 in text:
             raise ValueError("a header holds a line end or NUL")
         self.started = True
-        return b"%b%b%b\r\n" % (_STATUS[status], self._connection.standing_headers(), text)
+        lines.append(b"\r\n")
+        return b"%b%b%b" % (_STATUS[status], self._connection.standing_headers(), b"\r\n".join(lines))
 
     def _end(self) -> None:
         self.response_complete = True

@@ -108,6 +108,9 @@ class CeilingProtocol(HttpToolsProtocol):
     def writable(self) -> Awaitable[object] | None:
         return self.flow.drain() if self.flow.write_paused else None
 
+    def write_soon(self, write: Callable[[], object]) -> None:
+        self.app.outbox.put(self.loop, write)
+
     def answered(self) -> None:
         self.on_response_complete()
 

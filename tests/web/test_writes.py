@@ -1,0 +1,58 @@
+"""Answers leave together at the next turn of the loop. What happens to a connection until then costs nobody an answer, and gives
+none to somebody else."""
+
+from __future__ import annotations
+
+import asyncio
+
+from counterseal.web.protocol import CeilingProtocol
+from tests.web.connections import Application, Caller, connected, request
+
+
+async def answered_but_unwritten(*, callers: int = 1) -> tuple[list[CeilingProtocol], list[Caller]]:
+    """Connections of one worker whose calls are answered, and whose answers have not left yet."""
+    app, ends = Application(), [Caller() for _ in range(callers)]
+    connections = [connected(CeilingProtocol, app, end) for end in ends]
+    for number, connection in enumerate(connections):
+        connection.data_received(request(b"x" * number))
+    await asyncio.sleep(0)
+    assert len(app.mcp.seen) == callers
+    assert [end.written for end in ends] == [b""] * callers
+    return connections, ends
+
+
+async def test_answers_of_one_turn_leave_together_and_each_to_its_caller() -> None:
+    connections, ends = await answered_but_unwritten(callers=3)
+    await asyncio.sleep(0)
+    for number, (connection, end) in enumerate(zip(connections, ends, strict=True)):
+        assert end.written.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert end.written.endswith(b"\r\n\r\n%d" % number)
+        assert not end.closed
+        connection.connection_lost(None)
+
+
+async def test_a_worker_that_ends_still_writes_what_it_has_answered() -> None:
+    connections, ends = await answered_but_unwritten()
+    connections[0].shutdown()
+    assert not ends[0].closed
+    await asyncio.sleep(0)
+    assert ends[0].written.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert ends[0].closed
+
+
+async def test_a_caller_who_has_left_by_then_gets_nothing_and_the_others_all() -> None:
+    connections, ends = await answered_but_unwritten(callers=3)
+    ends[1].close()
+    connections[1].connection_lost(None)
+    await asyncio.sleep(0)
+    assert [len(end.written) > 0 for end in ends] == [True, False, True]
+
+
+async def test_a_request_that_follows_at_once_is_answered_behind_it() -> None:
+    connections, ends = await answered_but_unwritten()
+    connections[0].data_received(request(b"yy"))
+    for _ in range(6):
+        await asyncio.sleep(0)
+    assert ends[0].written.count(b"HTTP/1.1 200 OK") == 2
+    assert ends[0].written.index(b"\r\n\r\n0") < ends[0].written.index(b"\r\n\r\n2")
+    assert not ends[0].closed
