@@ -33,7 +33,7 @@ FIRST_PREV: Final = "0" * 64
 _encode = msgspec.json.Encoder().encode
 _TO_ESCAPE: Final = re.compile("[\x7f-\U0010ffff]")
 _decoder: Final = json.JSONDecoder()
-_DEL: Final = b"\x7f"
+_DEL: Final = 0x7F
 _SUM_LENGTH: Final = len(',"sum":""}') + 64
 
 

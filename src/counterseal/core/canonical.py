@@ -58,5 +58,6 @@ def _plain(arguments: Mapping[str, Any]) -> bytes | None:
     except (TypeError, ValueError, RecursionError):
         return None
     classes = text.translate(_CLASSES)
-    differs = b"0." in classes or b"0e" in classes or _LONG in classes or b"\xff" in classes or b"null" in text
-    return None if differs else text
+    # `in` would first raise and drop a TypeError for each of them: bytes may be asked for a number too.
+    differs = max(classes.find(b"0."), classes.find(b"0e"), classes.find(_LONG), classes.find(0xFF), text.find(b"null"))
+    return text if differs < 0 else None
