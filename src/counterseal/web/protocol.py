@@ -41,17 +41,14 @@ class _NotTaken(Exception):
 
 
 class _Known(NamedTuple):
-    """The head of a call that came whole in one piece. before, digits, after: its bytes, parted by its Content-Length."""
+    """The head of a call that came whole in one piece. before, digits, after: its bytes, parted by its Content-Length.
+    size: how many they are."""
 
     before: bytes
     digits: bytes
     after: bytes
+    size: int
     head: Head
-
-    @property
-    def size(self) -> int:
-        """Bytes of the head."""
-        return len(self.before) + len(self.digits) + len(self.after)
 
     def of(self, data: bytes) -> Head | None:
         """The head of this call, if it is one whole call with this head and nothing else."""
@@ -60,7 +57,7 @@ class _Known(NamedTuple):
         if not (data.startswith(self.before) and data.startswith(self.after, end)):
             return None
         digits = data[start:end]
-        if not digits.isdigit() or int(digits) != len(data) - end - len(self.after):
+        if not digits.isdigit() or int(digits) != len(data) - self.size:
             return None
         return self.head if digits == self.digits else self.head.resized(digits)
 
@@ -223,7 +220,8 @@ class CeilingProtocol(HttpToolsProtocol):
             return
         if exchange.head.verb == "POST" and exchange.keep_alive and not self.expect_100_continue:
             start, stop = length.span(1)
-            self._known = _Known(head[:start], length[1], head[stop:] + end, exchange.head)
+            size = len(head) + len(end)
+            self._known = _Known(head[:start], length[1], head[stop:] + end, size, exchange.head)
 
     def _again(self, head: Head, body: bytes) -> None:
         """Another call with a known head, which was held to every ceiling for heads when it was parsed."""
