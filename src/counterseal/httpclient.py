@@ -255,8 +255,8 @@ class _Connection(asyncio.Protocol):
             and self._idle_since >= self._loop.time() - _IDLE_SECONDS
         )
 
-    async def ask(self, request: bytes, timeouts: Timeouts) -> None:
-        """Send a request; returns when the head of its answer is there. Raises HttpError."""
+    def ask(self, request: bytes, timeouts: Timeouts) -> Awaitable[None]:
+        """Send a request; done when the head of its answer is there. Raises HttpError."""
         assert self._transport is not None
         self._reset()
         self._busy = True
@@ -273,7 +273,7 @@ class _Connection(asyncio.Protocol):
         self._head = self._loop.create_future()
         self._unsent = request
         self._outbox.put(self._loop, self._send)
-        await self._head
+        return self._head
 
     def _send(self) -> None:
         request, self._unsent = self._unsent, b""

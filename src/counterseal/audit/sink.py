@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Protocol
 
 
 class Sink(Protocol):
     """Takes entries in the order they are given. tests/contracts/sink.py holds every sink to this."""
 
-    async def write(self, entry: Mapping[str, Any]) -> None:
-        """Returns once the entry is durable, for what must be written before something else happens.
+    def write(self, entry: Mapping[str, Any]) -> Awaitable[None]:
+        """Done once the entry is durable, for what must be written before something else happens.
 
         Raises CannotTell("audit_unavailable") if it was not written, or not in LIMITS.audit_seconds.
         """

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -103,12 +103,12 @@ class FileSink:
                 "Let the gateway's account write there, free space, or name another folder."
             )
 
-    async def write(self, entry: Mapping[str, Any]) -> None:
+    def write(self, entry: Mapping[str, Any]) -> Awaitable[None]:
         if self._problem is not None:
-            raise _unavailable(self._problem)
+            return _refuse(self._problem)
         done: asyncio.Future[None] = self._loop.create_future()
         self._take(entry, done)
-        await done
+        return done
 
     def post(self, entry: Mapping[str, Any]) -> None:
         if self._ended is not None or self._opened is None:
@@ -269,6 +269,10 @@ class MemorySink:
 
     async def close(self) -> None:
         self._closed = True
+
+
+async def _refuse(problem: str) -> None:
+    raise _unavailable(problem)
 
 
 def _unavailable(problem: str) -> CannotTell:

@@ -119,7 +119,8 @@ class PrivateKeyJwt:
             "iat": now,
             "exp": now + ASSERTION_SECONDS,
         }
-        assertion = await jws.compact(self._header, json.dumps(claims, separators=(",", ":")).encode(), self._sign)
+        signed = jws.signing_input(self._header, json.dumps(claims, separators=(",", ":")).encode())
+        assertion = jws.compact(signed, await self._sign(signed))
         return Proof(form=(("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion)))
 
     def __repr__(self) -> str:

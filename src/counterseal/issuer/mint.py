@@ -18,7 +18,7 @@ from counterseal.core.value import Value
 from counterseal.errors import CallError, CannotTell
 from counterseal.issuer.ring import KeyRing
 from counterseal.issuer.signer import Signer
-from counterseal.jose.jws import compact, header_segment
+from counterseal.jose.jws import compact, header_segment, signing_input
 
 
 class Minted(Value, frozen=True):
@@ -54,7 +54,8 @@ class Mint:
         """
         signer, header = self._keys[algorithm, typ]
         try:
-            token = await compact(header, self._encode(claims), signer.sign)
+            signed = signing_input(header, self._encode(claims))
+            token = compact(signed, await signer.sign(signed))
         except CallError:
             raise
         except Exception as error:

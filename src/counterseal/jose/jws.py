@@ -7,7 +7,7 @@ about the algorithm: it was read with a check for each one that it may verify, a
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -63,10 +63,11 @@ def header_segment(alg: str, kid: str, typ: str) -> bytes:
     return base64url.encode(json.dumps({"alg": alg, "typ": typ, "kid": kid}, separators=(",", ":")).encode("ascii"))
 
 
-async def compact(header: bytes, payload: bytes, sign: Callable[[bytes], Awaitable[bytes]]) -> str:
-    """The compact JWS of a prepared header segment and the JSON of a claims set (RFC 7515 section 3.1).
+def signing_input(header: bytes, payload: bytes) -> bytes:
+    """What is signed (RFC 7515 section 5.1): a prepared header segment and the JSON of a claims set."""
+    return b"%b.%b" % (header, base64url.encode(payload))
 
-    sign: gets the signing input and answers with the raw JWS signature (RFC 7518 section 3).
-    """
-    signed = b"%b.%b" % (header, base64url.encode(payload))
-    return (b"%b.%b" % (signed, base64url.encode(await sign(signed)))).decode("ascii")
+
+def compact(signed: bytes, signature: bytes) -> str:
+    """The compact JWS (RFC 7515 section 3.1). signed: the signing input. signature: raw (RFC 7518 section 3)."""
+    return (b"%b.%b" % (signed, base64url.encode(signature))).decode("ascii")

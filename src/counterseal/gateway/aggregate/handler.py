@@ -10,7 +10,7 @@ single server's. What else a server asks of callers (channel tokens, identity he
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
 from typing import Any, Final, NoReturn, Protocol
 
 from counterseal.clock import Clock
@@ -81,10 +81,11 @@ class Aggregate:
             spelling=spelling,
         )
 
-    async def handle(self, inbound: Inbound, among: Sequence[str] | None = None) -> Reply:
+    def handle(self, inbound: Inbound, among: Sequence[str] | None = None) -> Coroutine[Any, Any, Reply]:
         """As `Pipeline.handle`. among: the servers that are meant, where the address is that of all of them; None for each."""
-        if inbound.server:
-            return await self._pipeline.handle(inbound)
+        return self._pipeline.handle(inbound) if inbound.server else self._of_all(inbound, among)
+
+    async def _of_all(self, inbound: Inbound, among: Sequence[str] | None) -> Reply:
         pipeline = self._pipeline
         async with pipeline.recorder.open(inbound) as record:
             caller = record.caller = await pipeline.identify(inbound)

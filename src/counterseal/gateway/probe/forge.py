@@ -30,7 +30,7 @@ from counterseal.issuer.mint import Mint
 from counterseal.issuer.ring import KeyRing
 from counterseal.issuer.signers.local import LocalSigner, generate
 from counterseal.jose.jwk import public_key_of
-from counterseal.jose.jws import compact
+from counterseal.jose.jws import compact, signing_input
 
 SUBJECT: Final = "counterseal-probe"
 """`sub` and `client_id` of every probe token."""
@@ -140,7 +140,8 @@ class Forge:
         """Signed by a key of the probe's own. header: what else its header says."""
         head = {"alg": self._stranger.algorithm, "typ": self._settings.profile.typ, "kid": self._stranger.kid, **header}
         payload = json.dumps(self._claims(operation, Change())).encode()
-        return await compact(_encoded(head).encode(), payload, self._stranger.sign)
+        signed = signing_input(_encoded(head).encode(), payload)
+        return compact(signed, await self._stranger.sign(signed))
 
     @property
     def strangers_jwk(self) -> Mapping[str, Any]:
