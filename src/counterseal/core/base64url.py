@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import binascii
-from typing import Final
-
-_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 
 
 def encode(data: bytes) -> bytes:
     """The text of these bytes."""
-    return binascii.b2a_base64(data, newline=False).translate(_TO_URL, b"=")
+    # Text hardly ever has the two, and looking for a byte costs a twentieth of looking each byte up in a table.
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").replace(b"+", b"-").replace(b"/", b"_")

@@ -15,7 +15,11 @@ T = TypeVar("T")
 
 
 class Era(StrEnum):
-    """A call stays in its era: what one era pushes, the other cannot carry. `wire.bridge` has the one exception."""
+    """A call stays in its era: what one era pushes, the other cannot carry. `wire.bridge` has the one exception.
+
+    To look a member of an enumeration up costs a quarter of a microsecond on Python 3.11. What every call comes by keeps the
+    members that it asks for in constants of its module.
+    """
 
     MODERN = "modern"
     LEGACY = "legacy"

@@ -27,6 +27,8 @@ from counterseal.core.patterns import Patterns
 from counterseal.core.permit import Allowed, Denial
 from counterseal.core.scope import AllowedScopes
 
+_OPEN: Final = Kind.OPEN
+
 CALLER_FIELDS: Final[Mapping[str, Callable[[Caller], str | tuple[str, ...] | None]]] = {
     "kind": lambda caller: caller.kind,
     "key": lambda caller: caller.client_id if caller.kind == "api_key" else None,
@@ -148,7 +150,7 @@ def decided_as(call: Call) -> tuple[str, str | None]:
 def is_open(method: str) -> bool:
     """Whether it has no effect of its own: then it is for whoever may use anything on the server."""
     row = METHODS.get(method)
-    return row.kind is Kind.OPEN if row is not None else method.startswith("notifications/")
+    return row.kind is _OPEN if row is not None else method.startswith("notifications/")
 
 
 def matches(patterns: Patterns, value: str | tuple[str, ...] | None) -> bool:

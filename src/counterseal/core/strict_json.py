@@ -34,7 +34,7 @@ _ZEROED: Final = bytes(
 
 def _may_overflow(text: bytes) -> bool:
     zeroed = text.translate(_ZEROED, b"+")
-    return _EXPONENT in zeroed or _LONG_RUN in zeroed
+    return max(zeroed.find(_EXPONENT), zeroed.find(_LONG_RUN)) >= 0  # as in core/canonical.py, not `in`
 
 
 def read(text: bytes, *, depth: int, members: int) -> Any:

@@ -36,6 +36,9 @@ from counterseal.servers.streamable_http import StreamableHttp
 from counterseal.servers.without_sessions import WithoutSessions
 from counterseal.wire import bridge, headers, jsonrpc
 
+_LEGACY: Final = Era.LEGACY
+_NOTIFICATION: Final = Shape.NOTIFICATION
+
 _MAY_BE_ANOTHER: Final = frozenset({400, 404, 405, 406, 415})
 """What a server may answer to a request of an era that it does not know. Anything else says nothing of eras."""
 _EARLIER: Final = 1.0
@@ -94,9 +97,9 @@ class EitherEra:
 
         The caller of this iterates or closes a stream in the reply, whatever happens.
         """
-        if permit.call.era is Era.LEGACY:
+        if permit.call.era is _LEGACY:
             return await self._send_legacy(permit)
-        if permit.call.shape is Shape.NOTIFICATION:
+        if permit.call.shape is _NOTIFICATION:
             return await self._http.send(permit)
         if self._modern is False:
             return await self._in_session(permit)

@@ -34,6 +34,8 @@ from counterseal.core.permit import Permit
 from counterseal.errors import BadCall, ServerError
 from counterseal.wire import rounds
 
+_MODERN: Final = Era.MODERN
+
 _HEAD: Final = struct.Struct(
     ">BBQ"
 )  # version of this layout, whether the server gave a state, end in seconds since the epoch
@@ -56,7 +58,7 @@ class Handles:
     def resume(self, caller: Caller, call: Call) -> Call:
         """The call as its server knows it: with the server's own state and ids, and of the transaction that it goes on with. The
         same object where it brings nothing along. Raises BadCall."""
-        if call.era is not Era.MODERN or call.message is None:
+        if call.era is not _MODERN or call.message is None:
             return call
         params = call.message.get("params", {})
         if call.method in rounds.ROUNDS:

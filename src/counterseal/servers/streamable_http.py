@@ -33,6 +33,10 @@ from counterseal.wire import jsonrpc
 from counterseal.wire.answer import Answer, NotAnAnswer
 from counterseal.wire.envelope import OURS
 
+_MODERN: Final = Era.MODERN
+_NOTIFICATION: Final = Shape.NOTIFICATION
+_REQUEST: Final = Shape.REQUEST
+
 _BOTH: Final = "application/json, text/event-stream"
 _JSON: Final = ((b"content-type", b"application/json"),)
 _EVENTS: Final = (
@@ -114,13 +118,13 @@ class StreamableHttp:
 
     async def _exchange(self, permit: Permit, crossing: Crossing | None) -> Reply | Refusal:
         call = permit.call
-        if call.era is Era.MODERN and call.shape is Shape.NOTIFICATION:
+        if call.era is _MODERN and call.shape is _NOTIFICATION:
             # Revision 2026-07-28 has no notifications of clients over HTTP: taken and dropped. A `cancelled` with an id that
             # the caller chose could otherwise end another caller's call (mcp.md 1.1 row 17).
             return Reply(202, (), b"", note="dropped: a notification that its revision does not carry")
         listens = METHODS[call.method].stream
         # A subscription's messages all carry the id of their request, so that one stays (mcp.md 1.1).
-        renamed = crossing is not None or (call.era is Era.MODERN and not listens)
+        renamed = crossing is not None or (call.era is _MODERN and not listens)
         sent_id = permit.claims["jti"] if renamed else call.id
         answer = self._answer(permit, sent_id)
         sent = call if crossing is None else crossing.call
@@ -201,7 +205,7 @@ class StreamableHttp:
         verb = "POST"
         if call.message is not None:
             # Only our own requests have an id of ours; a caller's reply has the id of the server's request.
-            renamed = call.shape is Shape.REQUEST and sent_id != call.id
+            renamed = call.shape is _REQUEST and sent_id != call.id
             body = jsonrpc.write({**call.message, "id": sent_id} if renamed else call.message)
             headers += [("Content-Type", "application/json"), ("Accept", _BOTH)]
         elif call.shape is Shape.END:
@@ -209,7 +213,7 @@ class StreamableHttp:
         else:
             verb = "GET"
             headers.append(("Accept", "text/event-stream"))
-        if call.era is Era.MODERN:
+        if call.era is _MODERN:
             headers += [("MCP-Protocol-Version", call.revision), ("Mcp-Method", call.method)]
             if call.name is not None and METHODS[call.method].name_field is not None:
                 headers.append(("Mcp-Name", wire_headers.encode_value(call.name)))
@@ -234,7 +238,7 @@ class StreamableHttp:
                 await response.read(self._limits.server_answer_bytes)  # and drop: so that the connection can be kept
             return Reply(status if call.shape is Shape.END else 202, self._session_header(call), b"")
         media = self._media(response)
-        if media == "application/json" and call.shape is Shape.REQUEST and not listens:
+        if media == "application/json" and call.shape is _REQUEST and not listens:
             body = answer.message(await response.read(self._limits.server_answer_bytes))
             if not answer.ended:
                 raise NotAnAnswer("not a response")

@@ -20,6 +20,9 @@ from counterseal.core.call import Call, Era, Shape
 from counterseal.core.methods import LEGACY, METHODS, SUPPORTED, Method
 from counterseal.wire import headers, rounds
 
+_STREAM: Final = Shape.STREAM
+_MODERN: Final = Era.MODERN
+
 
 class NotAnAnswer(ValueError):
     """The server's message must not be passed on. The message says why, without quoting it."""
@@ -143,7 +146,7 @@ class Answer:
         if (message.result is UNSET) == (message.error is UNSET) or message.id is UNSET:
             raise NotAnAnswer("neither a result nor an error")
         identity = _identity(message.id)
-        if self.call.shape is Shape.STREAM:
+        if self.call.shape is _STREAM:
             # Only a resumed stream may hold responses; nobody knows any more to which method, so lists are told by shape.
             if self.call.last_event_id is None:
                 raise NotAnAnswer("a response on a stream that resumes nothing")
@@ -164,7 +167,7 @@ class Answer:
     def _result(self, result: Raw | UnsetType, method: str | None) -> Raw | dict[str, Any]:
         """The result to pass on. method: None where it is not known, so every kind of list is looked for."""
         assert result is not UNSET
-        if self.call.era is Era.MODERN and (method in rounds.ROUNDS or method in rounds.TASKS):
+        if self.call.era is _MODERN and (method in rounds.ROUNDS or method in rounds.TASKS):
             return self._round(result)
         row = METHODS.get(method) if method is not None else None
         if row is not None and row.lists is None and method not in ("server/discover", "initialize"):

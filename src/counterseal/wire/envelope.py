@@ -23,6 +23,9 @@ from counterseal.core.operation import operation_of
 from counterseal.errors import BadCall
 from counterseal.wire import headers, jsonrpc
 
+_MODERN: Final = Era.MODERN
+_REQUEST: Final = Shape.REQUEST
+
 VERSION: Final = "io.modelcontextprotocol/protocolVersion"
 CAPABILITIES: Final = "io.modelcontextprotocol/clientCapabilities"
 OURS: Final = "io.counterseal/"
@@ -202,9 +205,9 @@ def _decode_modern(
             params |= _mirrored(wanted, arguments or {})
     return Call(
         server=inbound.server,
-        era=Era.MODERN,
+        era=_MODERN,
         revision=MODERN,
-        shape=Shape.REQUEST,
+        shape=_REQUEST,
         method=method,
         id=message["id"],
         name=name,
