@@ -28,7 +28,7 @@ _LIMIT_ROW: Final = re.compile(r"^\| `([a-z_]+)` \| [^|]* \| ([^|]*) \|$", re.MU
 
 
 def errors_table() -> str:
-    """One row for each reason, in the order of errors.py."""
+    """One row for each reason, in the order of errors/reasons.py."""
     rows = ["| reason | HTTP | JSON-RPC | whose fault | cause | remedy |", "|---|---|---|---|---|---|"]
     for row in REASONS.values():
         cells = (f"`{row.code}`", str(row.status), str(row.rpc), _FAULTS[row.fault], row.cause, row.remedy)
