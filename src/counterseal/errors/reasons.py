@@ -1,7 +1,7 @@
 """Every way in which a call can be refused: one closed table, a row for each reason. docs/errors.md is written from it.
 
-An exception carries a row, and so does a denial (`core.permit.Denial`); whoever answers or records a refusal reads
-status, code and fault there and decides nothing. No row says which of several checks a token failed.
+An exception carries a row, and a denial (`core.permit.Denial`) names one. Whoever answers or records a refusal reads status, code
+and fault off the row and decides nothing. No row says which of several checks a token failed.
 """
 
 from __future__ import annotations
