@@ -9,6 +9,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,6 +37,20 @@ _WIDTH: Final = max(len(one.sent) for one in ATTACKS.values())
 _SHOWN: Final = {"accepted": "ACCEPTED", "error": "error", "skipped": "not tried", "refused": "refused"}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """What to attack, and with what, in the command line's own words: the options as they were written."""
+
+    server: str
+    tool: str | None
+    arguments: str | None
+    audience: str | None
+    claims: str | None
+    key: str | None = field(repr=False)  # somebody may have given the key itself, which is refused
+    gateway: str | None
+    timeout: float
+
+
 @click.command()
 @click.argument("server")
 @click.option("--tool", metavar="NAME", help="Call this tool, which must be harmless, instead of asking for lists.")
@@ -55,20 +70,7 @@ _SHOWN: Final = {"accepted": "ACCEPTED", "error": "error", "skipped": "not tried
 @click.option("--yes", is_flag=True, help="Do not ask before an address that is not in the configuration.")
 @asking.config
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def probe(
-    *,
-    server: str,
-    tool: str | None,
-    arguments: str | None,
-    audience: str | None,
-    claims: str | None,
-    key: str | None,
-    gateway: str | None,
-    timeout: float,
-    yes: bool,
-    config: Path,
-    as_json: bool,
-) -> None:
+def probe(*, yes: bool, config: Path, as_json: bool, **given: Any) -> None:
     """Attack SERVER with bad tokens, and report which it takes.
 
     SERVER is a name of the configuration, or an address. It gets a good token, then some forty that it should refuse, then a good
@@ -84,7 +86,7 @@ def probe(
       counterseal probe https://weather.example.com/mcp --yes --json
     """
     try:
-        report = _probed(server, tool, arguments, audience, claims, key, gateway, timeout, yes=yes, config=config)
+        report = _probed(_Given(**given), yes=yes, config=config)
     except (NotProbed, ConfigError, CallError) as error:
         for line in error.problems if isinstance(error, ConfigError) else [_told(error)]:
             click.echo(f"Cannot tell: {line}", err=True)
@@ -102,70 +104,48 @@ def _told(error: Exception) -> str:
     return f"{error.message}{f' ({error.detail})' if error.detail else ''}"
 
 
-def _probed(
-    server: str,
-    tool: str | None,
-    arguments: str | None,
-    audience: str | None,
-    claims: str | None,
-    key: str | None,
-    gateway: str | None,
-    timeout: float,
-    *,
-    yes: bool,
-    config: Path,
-) -> Report:
+def _probed(given: _Given, *, yes: bool, config: Path) -> Report:
     """Raises UsageError, ConfigError, NotProbed, and CallError where nothing can be signed or recorded."""
     configuration = asking.configured(config)
-    wanted = _wanted(configuration, server, tool, arguments, audience, claims, key, gateway, timeout)
-    if name_of(configuration, server) is None:
-        _confirm(server, yes)
+    wanted = _wanted(configuration, given)
+    if name_of(configuration, given.server) is None:
+        _confirm(given.server, yes)
     return asyncio.run(attack(configuration, wanted, SystemClock()))
 
 
-def _wanted(
-    configuration: Configuration,
-    server: str,
-    tool: str | None,
-    arguments: str | None,
-    audience: str | None,
-    claims: str | None,
-    key: str | None,
-    gateway: str | None,
-    timeout: float,
-) -> Wanted:
+def _wanted(configuration: Configuration, given: _Given) -> Wanted:
     """Raises UsageError that says what would be right."""
-    name = name_of(configuration, server)
+    name = name_of(configuration, given.server)
     if name is None:
-        _check_address(configuration, server, audience)
-    elif audience is not None:
+        _check_address(configuration, given.server, given.audience)
+    elif given.audience is not None:
         raise click.UsageError("--audience is for an address: that of a configured server is its `signer.audience`.")
-    if tool is None and arguments is not None:
+    if given.tool is None and given.arguments is not None:
         raise click.UsageError("--args are those of a tool: name it with --tool.")
-    if tool is None and name is not None and configuration.servers[name].transport == "openapi":
+    if given.tool is None and name is not None and configuration.servers[name].transport == "openapi":
         raise click.UsageError(
             "an HTTP API has no list to ask for: name a harmless tool with --tool, and its arguments with --args."
         )
-    if key is None and gateway is not None:
+    if given.key is None and given.gateway is not None:
         raise click.UsageError("--gateway needs the key of a caller: name its file with --key.")
-    if key is not None and name is None:
+    if given.key is not None and name is None:
         raise click.UsageError("--key is for a configured server: the gateway does not lead to any other.")
-    given = {} if claims is None else asking.arguments(claims, "--claims")
-    for claim in given:
+    claims = {} if given.claims is None else asking.arguments(given.claims, "--claims")
+    for claim in claims:
         if reserved_in(claim) is not None:
             raise click.UsageError(f"--claims: {claim!r} is the gateway's own: leave it out.")
     operation = None
-    if tool is not None:
-        operation = Operation("tools/call", tool, {} if arguments is None else asking.arguments(arguments))
-    secret = None if key is None else _key(key)
+    if given.tool is not None:
+        arguments = {} if given.arguments is None else asking.arguments(given.arguments)
+        operation = Operation("tools/call", given.tool, arguments)
     return Wanted(
-        server=server,
-        audience=audience,
+        server=given.server,
+        audience=given.audience,
         operation=operation,
-        claims=given,
-        key=secret,
-        gateway=None if gateway is None else _address(gateway, "--gateway"),
-        seconds=timeout,
+        claims=claims,
+        key=None if given.key is None else _key(given.key),
+        gateway=None if given.gateway is None else _address(given.gateway, "--gateway"),
+        seconds=given.timeout,
     )
 
 
