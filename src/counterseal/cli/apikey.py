@@ -18,7 +18,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from counterseal.cli import key_options
+from counterseal.cli import key_options, options
 from counterseal.cli.found_keys import MEANING, Known, judge
 from counterseal.clock import SystemClock
 from counterseal.config.load import load
@@ -36,15 +36,6 @@ _LONGEST_OVERLAP: Final = "30d"
 _NO_ARGUMENT: Final = (
     "An argument can be read by others on this machine and stays in the shell's history: rotate a key that was one."
 )
-
-_config = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default="counterseal.yaml",
-    show_default=True,
-    help="The configuration.",
-)
-_as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
 
 def _no_secret(_: click.Context, __: click.Parameter, id: str) -> str:
@@ -73,7 +64,7 @@ def apikey() -> None:
 
 
 @apikey.command()
-@_config
+@options.config
 @click.option("--subject", required=True, help="Who calls with it: the `sub` of the call tokens.")
 @click.option("--email", help="The subject's address.")
 @click.option("--team", help="The subject's team.")
@@ -88,7 +79,7 @@ def apikey() -> None:
 @click.option("--servers", metavar="A,B", help="Only these servers.  [default: all that policy permits]")
 @click.option("--tools", metavar="'GET_*,LIST_*'", help="Only these tools.  [default: all that policy permits]")
 @click.option("--expires", metavar="90d", help="End after this time (s, m, h, d).  [default: never]")
-@_as_json
+@options.as_json
 def create(
     config: Path,
     subject: str,
@@ -145,8 +136,8 @@ def create(
 
 
 @apikey.command("list")
-@_config
-@_as_json
+@options.config
+@options.as_json
 def list_keys(config: Path, as_json: bool) -> None:
     """List the keys, never their secrets.
 
@@ -187,7 +178,7 @@ def list_keys(config: Path, as_json: bool) -> None:
 
 
 @apikey.command()
-@_config
+@options.config
 @_id
 @click.option(
     "--overlap",
@@ -196,7 +187,7 @@ def list_keys(config: Path, as_json: bool) -> None:
     show_default=True,
     help="How long the earlier secret goes on, at most 30d.",
 )
-@_as_json
+@options.as_json
 def rotate(config: Path, id: str, overlap: str, as_json: bool) -> None:
     """Give a key a new secret and print it, once. Everything else about the key stays, its id too.
 
@@ -236,9 +227,9 @@ def rotate(config: Path, id: str, overlap: str, as_json: bool) -> None:
 
 
 @apikey.command()
-@_config
+@options.config
 @_id
-@_as_json
+@options.as_json
 def revoke(config: Path, id: str, as_json: bool) -> None:
     """End a key. A running gateway refuses it within a second or so.
 
@@ -258,9 +249,9 @@ def revoke(config: Path, id: str, as_json: bool) -> None:
 
 @apikey.command(context_settings={"allow_extra_args": True})
 @click.pass_context
-@_config
+@options.config
 @click.option("--no-store", is_flag=True, help="Go by the form and its check alone; needs no configuration.")
-@_as_json
+@options.as_json
 def inspect(context: click.Context, config: Path, no_store: bool, as_json: bool) -> None:
     """Say which keys a text holds: their ids and whether they work, never the keys.
 

@@ -14,7 +14,6 @@ from typing import Any, Final, TypeVar
 import click
 
 from counterseal.cli import key_options
-from counterseal.config.load import load
 from counterseal.config.problems import nearest
 from counterseal.config.schema import Configuration
 from counterseal.core import strict_json
@@ -29,14 +28,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _FORMS: Final = "`key:ID`, `token:FILE` (`token:-` for standard input) or `anonymous`"
 _COMPLETION: Final = "completion/complete"
-
-config: Final = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default="counterseal.yaml",
-    show_default=True,
-    help="The configuration.",
-)
 
 
 def caller(command: F) -> F:
@@ -66,11 +57,6 @@ def call(command: F) -> F:
     ):
         command = parameter(command)
     return command
-
-
-def configured(path: Path) -> Configuration:
-    """The configuration. Raises ConfigError."""
-    return load(path)
 
 
 def asked(

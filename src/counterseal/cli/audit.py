@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from counterseal.audit import reader
+from counterseal.cli import options
 from counterseal.cli.reconcile import reconcile
 
 _FOLLOW_SECONDS: Final = 0.5
@@ -59,7 +60,7 @@ def tail(folder: Path, as_json: bool, follow: bool, count: int) -> None:
 @audit.command()
 @_folder
 @click.option("--jwks", metavar="URL_OR_FILE", help="Keys to check signed checkpoints with. Not built yet.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@options.as_json
 def verify(folder: Path, jwks: str | None, as_json: bool) -> None:
     """Check the chain of every file. Exit code 1 if one is broken.
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from counterseal.cli import judgements
+from counterseal.cli import judgements, options
 from counterseal.clock import SystemClock
 from counterseal.config.compile import signing_algorithm, warnings
 from counterseal.config.load import load
@@ -29,7 +29,7 @@ from counterseal.issuer.ring import KeyRing
 
 @click.command()
 @click.argument("config", type=click.Path(path_type=Path), default="counterseal.yaml")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@options.as_json
 @click.option(
     "--online",
     is_flag=True,

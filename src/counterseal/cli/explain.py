@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import click
 
-from counterseal.cli import asking
+from counterseal.cli import asking, options
 from counterseal.clock import SystemClock
+from counterseal.config.load import load
 from counterseal.config.schema import Configuration
 from counterseal.core.caller import Caller
 from counterseal.core.origins import Origin
@@ -39,8 +40,8 @@ _NOT_SHOWN: Final = "<not shown>"
     "--peer", metavar="ADDRESS", help="As if the request came from there: identity headers count from trusted peers."
 )
 @click.option("--no-hooks", is_flag=True, help="Call no gate and no claim source. By default they run as for a call.")
-@asking.config
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@options.config
+@options.as_json
 def explain(
     *,
     caller: str,
@@ -78,7 +79,7 @@ def explain(
             ipaddress.ip_address(peer)
         except ValueError:
             raise click.UsageError("--peer is an IP address, such as 10.0.0.7.") from None
-    configuration = asking.configured(config)
+    configuration = load(config)
     asked = asking.asked(
         configuration,
         caller,

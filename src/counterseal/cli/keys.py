@@ -10,19 +10,12 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from counterseal.cli import options
 from counterseal.config.load import load
 from counterseal.gateway.wiring import open_ring
 from counterseal.issuer.documents import jwks as jwks_document
 from counterseal.issuer.ring import KeyRing
 from counterseal.jose.algorithms import EXPERIMENTAL
-
-_config = click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    default="counterseal.yaml",
-    show_default=True,
-    help="The configuration.",
-)
 
 
 @click.group()
@@ -37,8 +30,8 @@ def keys() -> None:
 
 
 @keys.command("list")
-@_config
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@options.config
+@options.as_json
 def list_keys(config: Path, as_json: bool) -> None:
     """List the live keys; the first is the default.
 
@@ -67,7 +60,7 @@ def list_keys(config: Path, as_json: bool) -> None:
 
 
 @keys.command()
-@_config
+@options.config
 def jwks(config: Path) -> None:
     """Print the JWKS document (RFC 7517), public keys only. Standard error says which of them are experimental.
 
@@ -83,7 +76,7 @@ def jwks(config: Path) -> None:
 
 
 @keys.command()
-@_config
+@options.config
 def rotate(config: Path) -> None:
     """Start a new key. Not built yet."""
     raise click.UsageError("`counterseal keys rotate` is not built yet.")

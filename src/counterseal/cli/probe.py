@@ -16,9 +16,10 @@ from typing import Any, Final
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from counterseal.cli import asking
+from counterseal.cli import asking, options
 from counterseal.clock import SystemClock
 from counterseal.config.addresses import ServerUrl
+from counterseal.config.load import load
 from counterseal.config.problems import nearest
 from counterseal.config.schema import Configuration
 from counterseal.core.limits import LIMITS
@@ -68,8 +69,8 @@ class _Given:
     help="For one request.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before an address that is not in the configuration.")
-@asking.config
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@options.config
+@options.as_json
 def probe(*, yes: bool, config: Path, as_json: bool, **given: Any) -> None:
     """Attack SERVER with bad tokens, and report which it takes.
 
@@ -106,7 +107,7 @@ def _told(error: Exception) -> str:
 
 def _probed(given: _Given, *, yes: bool, config: Path) -> Report:
     """Raises UsageError, ConfigError, NotProbed, and CallError where nothing can be signed or recorded."""
-    configuration = asking.configured(config)
+    configuration = load(config)
     wanted = _wanted(configuration, given)
     if name_of(configuration, given.server) is None:
         _confirm(given.server, yes)

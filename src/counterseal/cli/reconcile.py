@@ -15,6 +15,7 @@ import click
 from counterseal.audit import reader
 from counterseal.audit.reconcile import MEANINGS, Difference, Found, Unreadable
 from counterseal.audit.reconcile import reconcile as hold_together
+from counterseal.cli import options
 from counterseal.cli.asking import escaped
 
 _SHOWN: Final = 20
@@ -33,7 +34,7 @@ _place = click.Path(exists=True, path_type=Path)
 @click.option("--audience", multiple=True, help="Of a server of which there may be no receipt yet.")
 @click.option("--since", metavar="TIME", help="Compare from then on, as 2026-07-28T12:00:00Z.")
 @click.option("--until", metavar="TIME", help="Compare what was before then.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@options.as_json
 def reconcile(
     *,
     gateway: tuple[Path, ...],

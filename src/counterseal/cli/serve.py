@@ -19,6 +19,7 @@ from typing import Final
 import click
 import uvicorn
 
+from counterseal.cli import options
 from counterseal.config.compile import warnings
 from counterseal.config.load import load
 from counterseal.config.schema import Configuration
@@ -31,7 +32,7 @@ _GRACE_SECONDS: Final = 10
 
 
 @click.command()
-@click.option("--config", type=click.Path(path_type=Path), default="counterseal.yaml", show_default=True)
+@options.config
 @click.option("--host", help="Listen here instead of at `listen.host`.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), help="Listen here instead of at `listen.port`; 0 picks a free port."

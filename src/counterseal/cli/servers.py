@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from counterseal.cli import asking, judgements
+from counterseal.cli import asking, judgements, options
 from counterseal.clock import SystemClock
 from counterseal.config.compile import signing_algorithm
 from counterseal.config.load import load
@@ -31,7 +31,6 @@ from counterseal.gateway import approving
 from counterseal.gateway.approving import Waiting
 from counterseal.gateway.inspecting import Inspected, inspect
 
-_as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 _names = click.argument("names", nargs=-1, metavar="[SERVER]...")
 
 
@@ -50,8 +49,8 @@ def servers() -> None:
 
 
 @servers.command("list")
-@asking.config
-@_as_json
+@options.config
+@options.as_json
 def list_servers(config: Path, as_json: bool) -> None:
     """List the servers, and how many of their tools are pinned. No server is asked.
 
@@ -102,8 +101,8 @@ def list_servers(config: Path, as_json: bool) -> None:
 
 @servers.command()
 @_names
-@asking.config
-@_as_json
+@options.config
+@options.as_json
 def check(names: tuple[str, ...], config: Path, as_json: bool) -> None:
     """Ask each server, or those named, what it is and has, with a call token of the gateway's own.
 
@@ -127,8 +126,8 @@ def check(names: tuple[str, ...], config: Path, as_json: bool) -> None:
 
 @servers.command()
 @click.argument("name", metavar="[SERVER]", required=False)
-@asking.config
-@_as_json
+@options.config
+@options.as_json
 def diff(name: str | None, config: Path, as_json: bool) -> None:
     """Show how tools differ from what was approved. No server is asked: it is what callers' lists have shown.
 
@@ -166,8 +165,8 @@ def diff(name: str | None, config: Path, as_json: bool) -> None:
 @click.argument("name", metavar="SERVER")
 @click.argument("tools", nargs=-1, metavar="[TOOL]...")
 @click.option("--change", metavar="ID", help="Only if what waits is still what `servers diff` showed under this id.")
-@asking.config
-@_as_json
+@options.config
+@options.as_json
 def approve(name: str, tools: tuple[str, ...], change: str | None, config: Path, as_json: bool) -> None:
     """Approve what a server's tools are now: those named, or all that have changed. It leaves a record.
 
@@ -212,8 +211,8 @@ def approve(name: str, tools: tuple[str, ...], change: str | None, config: Path,
 @servers.command()
 @_names
 @click.option("--check", "only_check", is_flag=True, help="Write nothing; exit 1 if the file would change.")
-@asking.config
-@_as_json
+@options.config
+@options.as_json
 def lock(names: tuple[str, ...], only_check: bool, config: Path, as_json: bool) -> None:
     """Write counterseal.lock: ask each server, or those named, for its tools, and take them as approved.
 

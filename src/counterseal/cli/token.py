@@ -15,9 +15,10 @@ from typing import Any, Final
 
 import click
 
-from counterseal.cli import asking
+from counterseal.cli import asking, options
 from counterseal.cli.claim_words import OTHER, header_words, is_experimental, is_time, word
 from counterseal.clock import SystemClock
+from counterseal.config.load import load
 from counterseal.core.limits import LIMITS
 from counterseal.core.profiles import COUNTERSEAL, PROFILES
 from counterseal.errors import CallError
@@ -29,7 +30,6 @@ from counterseal.verify import NotVerified, Verified, Verifier
 NOT_VERIFIED: Final = "NOT VERIFIED: anyone can write such a token. `counterseal token verify` checks one."
 
 _token = click.argument("token")
-_as_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
 
 @click.group()
@@ -47,7 +47,7 @@ def token() -> None:
 
 @token.command()
 @_token
-@_as_json
+@options.as_json
 def inspect(token: str, as_json: bool) -> None:
     """Show what a token says, with a word on each claim. Nothing is verified.
 
@@ -88,7 +88,7 @@ def inspect(token: str, as_json: bool) -> None:
     default=COUNTERSEAL.name,
     help="The shape of the server's tokens, its signer's `profile`.",
 )
-@_as_json
+@options.as_json
 def verify(
     *,
     token: str,
@@ -140,8 +140,8 @@ def verify(
 @asking.caller
 @asking.call
 @click.option("--ttl", type=click.IntRange(1, 900), metavar="SECONDS", help="Its life.  [default: as configured]")
-@asking.config
-@_as_json
+@options.config
+@options.as_json
 def mint(
     *,
     caller: str,
@@ -164,7 +164,7 @@ def mint(
     Example:
       counterseal token mint --as key:k3m9x0a7q2fz weather tools/call get_forecast --args '{"city": "Oslo"}' > token.txt
     """
-    configuration = asking.configured(config)
+    configuration = load(config)
     asked = asking.asked(configuration, caller, server, method, name, arguments, channel=channel_token, offline=offline)
     try:
         made = asyncio.run(by_hand.mint(configuration, asked, SystemClock(), ttl=ttl))
