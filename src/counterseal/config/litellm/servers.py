@@ -230,20 +230,26 @@ class _Entry:
             out.wrong(at, "has no `command`: add the program that is to be started")
             return
         out.put((*base, "command"), [command, *self.texts("args")], (*at, "command"), "`command` and `args`")
-        for variable in out.mapping(*at, "env"):
-            place = (*at, "env", variable)
+        filled = "takes from a header of the caller: nothing of a caller reaches a program"
+        for variable, value, place in self._whole("env", filled):
+            if out.variable(value, place) is not None or is_named_secret(variable) or not is_harmless(value):
+                out.put((*base, "env", variable), out.secret(value, f"{variable}", place), place)
+            else:
+                out.put((*base, "env", variable), value, place)
+
+    def _whole(self, key: str, filled: str) -> Iterator[tuple[str, str, Steps]]:
+        """Name, value and place of each text of a mapping. What is no text is told, and so is what holds `${...}`, which LiteLLM
+        `filled`."""
+        out = self._out
+        for name in out.mapping(*self._at, key):
+            place = (*self._at, key, name)
             value = out.at(*place)
             if not isinstance(value, str):
                 out.text(*place)
             elif "${" in value:
-                out.leave_out(
-                    place,
-                    "holds `${...}`, which LiteLLM takes from a header of the caller: nothing of a caller reaches a program",
-                )
-            elif out.variable(value, place) is not None or is_named_secret(variable) or not is_harmless(value):
-                out.put((*base, "env", variable), out.secret(value, f"{variable}", place), place)
+                out.leave_out(place, f"holds `${{...}}`, which LiteLLM {filled}")
             else:
-                out.put((*base, "env", variable), value, place)
+                yield name, value, place
 
     def _address(self, base: Steps, name: str) -> None:
         out, place = self._out, (*self._at, "url")
@@ -271,18 +277,9 @@ class _Entry:
             found[header.lower()] = (header, _SCHEMES[auth] + out.secret(value, f"{name}_{key}", place), place)
         elif value:
             out.leave_out(place, "is a credential without an `auth_type`, and LiteLLM sends none then")
-        for header in out.mapping(*at, "static_headers"):
-            place = (*at, "static_headers", header)
-            value = out.at(*place)
-            if not isinstance(value, str):
-                out.text(*place)
-            elif "${" in value:
-                out.leave_out(
-                    place,
-                    "holds `${...}`, which LiteLLM fills in by itself: write the header with its whole value in a variable",
-                )
-            else:
-                found[header.lower()] = (header, out.secret(value, f"{name}_{header}", place), place)
+        filled = "fills in by itself: write the header with its whole value in a variable"
+        for header, value, place in self._whole("static_headers", filled):
+            found[header.lower()] = (header, out.secret(value, f"{name}_{header}", place), place)
         if transport == "stdio":
             places = [place for _, _, place in found.values()]
             for place in (
