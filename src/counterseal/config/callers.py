@@ -20,16 +20,15 @@ from counterseal.config.addresses import (
     issuer_of_discovery,
 )
 from counterseal.config.part import Part
+from counterseal.config.places import HeldSecret, PrivateKeyFile
 from counterseal.config.problems import Faults, wrong
 from counterseal.config.secret import SecretReference
+from counterseal.config.source import Source
 from counterseal.config.values import (
     ClaimPath,
-    HeldSecret,
     Leeway,
     Life,
-    PrivateKeyFile,
     ScopeToken,
-    Source,
     Text,
     TokenType,
     VerifyingAlgorithm,

@@ -19,7 +19,7 @@ from counterseal.config.litellm import Translated, is_litellm, translate
 from counterseal.config.problems import nearest
 from counterseal.config.reader import Document, Problem, Steps, path_text, read
 from counterseal.config.schema import Configuration
-from counterseal.config.values import Source
+from counterseal.config.source import Source
 from counterseal.errors import ConfigError
 
 _MOST_BYTES: Final = 1024 * 1024

@@ -13,7 +13,8 @@ from pydantic import AfterValidator, StrictStr, ValidationInfo
 
 from counterseal.config.part import Part
 from counterseal.config.problems import wrong
-from counterseal.config.values import Patterns, Source
+from counterseal.config.source import Source
+from counterseal.config.values import Patterns
 
 _REMOTE: Final = ("http:", "https:", "file:")
 

@@ -21,25 +21,14 @@ from counterseal.config.forwarded import conflicts
 from counterseal.config.hooks import Hooks
 from counterseal.config.litellm_addresses import LitellmAddresses
 from counterseal.config.part import Part, nothing
+from counterseal.config.places import AuditSink, KeySource, StoreAddress
 from counterseal.config.policy import Rule
 from counterseal.config.problems import Faults, later, nearest, wrong
 from counterseal.config.servers import OnToolChange, Server
 from counterseal.config.signer import Signer, beside_in_headers, plain
 from counterseal.config.signer import faults as faults_of
-from counterseal.config.values import (
-    NO_DEFAULT,
-    AuditSink,
-    Duration,
-    KeySource,
-    Port,
-    ServerName,
-    SigningAlgorithms,
-    Source,
-    StoreAddress,
-    Text,
-    distinct,
-    frozen,
-)
+from counterseal.config.source import Source
+from counterseal.config.values import NO_DEFAULT, Duration, Port, ServerName, SigningAlgorithms, Text, distinct, frozen
 from counterseal.jose.algorithms import EXPERIMENTAL
 
 

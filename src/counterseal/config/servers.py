@@ -29,10 +29,12 @@ from counterseal.config.addresses import HeaderName, PassthroughHeader, ServerUr
 from counterseal.config.forwarded import ForwardHeaders
 from counterseal.config.openapi import DocumentPath, OpenApi
 from counterseal.config.part import Part, nothing
+from counterseal.config.places import HeaderSecret
 from counterseal.config.problems import Faults, wrong
 from counterseal.config.secret import SecretReference, Unresolved
 from counterseal.config.signer import Signer
-from counterseal.config.values import Duration, HeaderSecret, Line, Source, Text, frozen, some
+from counterseal.config.source import Source
+from counterseal.config.values import Duration, Line, Text, frozen, some
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _MOST_PROCESSES: Final = 1024

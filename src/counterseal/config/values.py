@@ -5,57 +5,21 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, StrictInt, StrictStr, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, StrictInt, StrictStr
 
 from counterseal.config.problems import Faults, nearest, wrong
-from counterseal.config.secret import Secret, SecretReference, Unresolved
 from counterseal.core.methods import METHODS
 from counterseal.core.paths import steps_of
 from counterseal.core.policy import CALLER_FIELDS
-from counterseal.files import check_private_file
 from counterseal.jose.algorithms import ESTABLISHED, EXPERIMENTAL, SIGNING
 from counterseal.jose.claims import MOST_LEEWAY
 
 V = TypeVar("V")
 
 MAX_TTL_SECONDS: Final = 900
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a configuration comes from. name: what messages call the file. folder: what relative paths in it start from.
-
-    places: key path to line and column. with_secrets: see to it that every secret can be had. held: secrets that stand in the
-    file itself, which a LiteLLM file may, by the reference that stands for them. notes: what is to be said at each start.
-    """
-
-    name: str = "configuration"
-    folder: Path = field(default_factory=Path.cwd)
-    places: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    with_secrets: bool = True
-    held: Mapping[str, Secret] = field(default_factory=dict, repr=False)
-    notes: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, info: ValidationInfo) -> Source:
-        return info.context if isinstance(info.context, Source) else cls()
-
-    def reference(self, text: str) -> SecretReference:
-        """The secret that a text refers to. Raises Unresolved."""
-        return self._with_held(SecretReference.parse(text, self.folder))
-
-    def header_reference(self, text: str) -> SecretReference:
-        """The same for the value of a header, which may have a scheme. Raises Unresolved."""
-        return self._with_held(SecretReference.parse_header(text, self.folder))
-
-    def _with_held(self, reference: SecretReference) -> SecretReference:
-        held = self.held.get(f"{reference.kind}:{reference.place}")
-        return reference if held is None else replace(reference, held=held)
 
 
 def one_of(names: Iterable[str]) -> AfterValidator:
@@ -269,108 +233,3 @@ def _token_type(text: str) -> str:
 ClaimPath = Annotated[tuple[StrictStr, ...], BeforeValidator(at_dots), AfterValidator(_claim_path)]
 ScopeToken = Annotated[StrictStr, AfterValidator(_scope_token)]
 TokenType = Annotated[StrictStr, AfterValidator(_token_type)]
-
-
-# secrets and paths
-
-_HEADER_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
-_KEY_STORES: Final = frozenset(["pkcs11", "awskms", "gcpkms", "azurekms", "vault"])
-
-
-def _reference(value: Any, info: ValidationInfo) -> Any:
-    if not isinstance(value, str):
-        raise wrong("must be a reference to a secret: `env:NAME` or `file:PATH`")
-    try:
-        return Source.of(info).reference(value)
-    except Unresolved as error:
-        raise wrong(str(error)) from None
-
-
-def _header_reference(value: Any, info: ValidationInfo) -> Any:
-    if not isinstance(value, str):
-        raise wrong(
-            "must be a reference to a secret: `env:NAME`, `file:PATH`, or a scheme before one: `Bearer env:NAME`"
-        )
-    try:
-        return Source.of(info).header_reference(value)
-    except Unresolved as error:
-        raise wrong(str(error)) from None
-
-
-def _had(reference: SecretReference, info: ValidationInfo) -> SecretReference:
-    if Source.of(info).with_secrets:
-        try:
-            reference.resolve()
-        except Unresolved as error:
-            raise wrong(str(error)) from None
-    return reference
-
-
-def _header_secret(reference: SecretReference, info: ValidationInfo) -> SecretReference:
-    if Source.of(info).with_secrets and not _HEADER_VALUE.fullmatch(reference.resolve().reveal()):
-        raise wrong("leads to a secret that no header can carry: it must be one line of printable ASCII")
-    return reference
-
-
-def _private_key(reference: SecretReference, info: ValidationInfo) -> SecretReference:
-    if reference.kind != "file":
-        raise wrong("must be `file:PATH`: the file that holds the key in PEM")
-    if Source.of(info).with_secrets and (problem := check_private_file(Path(reference.place))) is not None:
-        raise wrong(problem)
-    return reference
-
-
-def _key_source(text: str, info: ValidationInfo) -> str:
-    source = Source.of(info)
-    kind = text.partition(":")[0]
-    if text == "store":
-        return text
-    if kind in _KEY_STORES:
-        raise wrong("key stores are not built yet: write `store`, `env:NAME` or `file:PATH`")
-    if kind not in ("env", "file"):
-        raise wrong("must be `store`, `env:NAME` or `file:PATH`; the key itself never stands in the configuration")
-    try:
-        reference = SecretReference.parse(text, source.folder)
-        if source.with_secrets:
-            problem = check_private_file(Path(reference.place)) if kind == "file" else None
-            if problem is not None:
-                raise wrong(problem)
-            reference.resolve()
-    except Unresolved as error:
-        raise wrong(str(error)) from None
-    return f"{kind}:{reference.place}"
-
-
-def _store(text: str, info: ValidationInfo) -> str:
-    kind, _, rest = text.partition(":")
-    if kind.startswith("postgres"):
-        raise wrong("PostgreSQL is not built yet: write `sqlite:PATH`")
-    if text == "memory:":
-        return text
-    if kind != "sqlite" or not rest:
-        raise wrong("must be `sqlite:PATH`, or `memory:` for keys that end with the process")
-    if rest == ":memory:":
-        raise wrong("keeps nothing: write `memory:`")
-    if rest.startswith("//"):
-        raise wrong("must name a path after `sqlite:`, without `//`")
-    return f"sqlite:{Source.of(info).folder / rest}"
-
-
-def _folder(text: str, info: ValidationInfo) -> str:
-    kind, _, rest = text.partition(":")
-    if kind != "file" or not rest:
-        raise wrong("must be `file:FOLDER`: other places for records are not built yet")
-    if rest.startswith("//") and not rest.startswith("///"):
-        raise wrong("must name a folder after `file:`, without `//`")
-    return f"file:{Source.of(info).folder / rest}"
-
-
-Reference = Annotated[SecretReference, BeforeValidator(_reference)]
-HeldSecret = Annotated[Reference, AfterValidator(_had)]
-HeaderSecret = Annotated[
-    SecretReference, BeforeValidator(_header_reference), AfterValidator(_had), AfterValidator(_header_secret)
-]
-PrivateKeyFile = Annotated[Reference, AfterValidator(_private_key)]
-KeySource = Annotated[StrictStr, AfterValidator(_key_source)]
-StoreAddress = Annotated[StrictStr, AfterValidator(_store)]
-AuditSink = Annotated[StrictStr, AfterValidator(_folder)]
