@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from counterseal.config.load import load
 from counterseal.core.call import Inbound
 from counterseal.errors import CallError, ConfigError
-from counterseal.gateway.wiring import Gateway, open_gateway, open_ring, prepare
+from counterseal.gateway.issuer_wiring import open_ring
+from counterseal.gateway.wiring import Gateway, open_gateway, prepare
 from counterseal.verify import Verifier
 from tests.gateway.building import modern, read
 from tests.gateway.opening import ISSUER, PORT, call, document, verified, written

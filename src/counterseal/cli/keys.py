@@ -12,7 +12,7 @@ from rich.table import Table
 
 from counterseal.cli import options
 from counterseal.config.load import load
-from counterseal.gateway.wiring import open_ring
+from counterseal.gateway.issuer_wiring import open_ring
 from counterseal.issuer.documents import jwks as jwks_document
 from counterseal.issuer.ring import KeyRing
 from counterseal.jose.algorithms import EXPERIMENTAL

@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from counterseal import __version__
 from counterseal.audit.sink import Sink
 from counterseal.audit.sinks import FileSink, MemorySink
 from counterseal.clock import Clock, SystemClock
-from counterseal.config.callers import DEFAULT_ALGORITHMS
 from counterseal.config.compile import compile_policy, names_of, required_scopes, signing_algorithm, spelling_of
 from counterseal.config.compile_claims import signer_settings
 from counterseal.config.load import load
@@ -39,6 +36,7 @@ from counterseal.gateway.forwarded import Forwarded
 from counterseal.gateway.hook_wiring import Opened, open_hooks
 from counterseal.gateway.identity_wiring import Check, identity_headers, key_header, open_identify
 from counterseal.gateway.ids import Ids
+from counterseal.gateway.issuer_wiring import published, ring_of
 from counterseal.gateway.listing import Listing
 from counterseal.gateway.litellm_addresses import LitellmAddresses
 from counterseal.gateway.own_calls import OwnCalls
@@ -49,17 +47,14 @@ from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import Recorder
 from counterseal.gateway.transports import Server, ServerParts, open_server
 from counterseal.httpclient import Client
-from counterseal.identity.challenge import metadata_url, resource
 from counterseal.identity.headers import IdentityHeaders
-from counterseal.issuer import documents, keys
 from counterseal.issuer.mint import Mint
 from counterseal.issuer.ring import KeyRing
 from counterseal.issuer.signers.dry import DrySigner
-from counterseal.issuer.signers.local import LocalSigner, from_pem, generate, to_pem
 from counterseal.servers.http import ServerHttp
 from counterseal.servers.session import Sessions
 from counterseal.store.open import open_store
-from counterseal.store.port import AUDIT_MAC, PAIRWISE, SESSION_SEAL, SigningKeyRow, Store
+from counterseal.store.port import AUDIT_MAC, PAIRWISE, SESSION_SEAL, Store
 from counterseal.wire import envelope
 from counterseal.wire.aggregate.names import Spelling
 
@@ -107,15 +102,6 @@ async def prepare(config: Path) -> None:
         pass
 
 
-async def open_ring(configuration: Configuration) -> KeyRing:
-    """The key ring alone, for the command line. Raises ConfigError."""
-    store = await open_store(configuration.store)
-    try:
-        return await _ring(configuration, store, SystemClock())
-    finally:
-        await store.close()
-
-
 @asynccontextmanager
 async def open_gateway(
     config: Path, *, background: bool = True, clock: Clock | None = None, alone: bool = True
@@ -146,7 +132,7 @@ async def open_gateway(
             issuer=configuration.issuer,
             handler=_handler(configuration, aggregate, parts.sessions),
             is_litellm=configuration.litellm is not None,
-            documents=_documents(configuration, parts.ring, required_scopes(configuration)),
+            documents=published(configuration, parts.ring, required_scopes(configuration)),
             checks=parts.checks,
             identity_headers=parts.identity_headers,
             servers={name: partial(_healthy, name, server, parts.pins) for name, server in parts.servers.items()},
@@ -173,7 +159,7 @@ async def open_parts(
     store = await open_store(configuration.store)
     stack.push_async_callback(store.close)
     await store.bind_issuer(configuration.issuer)
-    ring = await _ring(configuration, store, clock)
+    ring = await ring_of(configuration, store, clock)
     if dry:
         ring = KeyRing.of(map(DrySigner, ring.signers))
     sink = MemorySink() if dry else await _open_sink(configuration, clock, stack)
@@ -240,28 +226,6 @@ async def _open_sink(configuration: Configuration, clock: Clock, stack: AsyncExi
     stack.push_async_callback(sink.close)
     await sink.start()
     return sink
-
-
-async def _ring(configuration: Configuration, store: Store, clock: Clock) -> KeyRing:
-    kind, _, place = configuration.keys.source.partition(":")
-    wanted = configuration.keys.algorithms
-    if kind == "env":
-        text = os.environ.get(place, "")
-        return KeyRing.of(keys.from_text(text, f"keys.source: environment variable {place}", wanted))
-    if kind == "file":
-        return KeyRing.of(keys.from_file(Path(place), "keys.source", wanted))
-    signers = []
-    for algorithm in wanted or DEFAULT_ALGORITHMS:
-        row = await store.add_signing_key_if_absent(algorithm, partial(_new_key, algorithm, clock))
-        signers.append(LocalSigner(from_pem(row.pem, f"store: the signing key {row.kid}"), algorithm))
-    return KeyRing.of(signers)
-
-
-def _new_key(algorithm: str, clock: Clock) -> SigningKeyRow:
-    key = generate(algorithm)
-    return SigningKeyRow(
-        kid=LocalSigner(key, algorithm).kid, algorithm=algorithm, pem=to_pem(key), created=clock.wall()
-    )
 
 
 def _healthy(name: str, server: Server, pins: Pins) -> str | None:
@@ -342,21 +306,3 @@ def _decode(
         partial(sessions.open, caller, inbound.server),
         server.schema if server is not None else partial(schema_of_all, servers, spelling=spelling),
     )
-
-
-def _documents(configuration: Configuration, ring: KeyRing, scopes: Sequence[str]) -> dict[str, bytes]:
-    issuer = configuration.issuer
-    providers = [exact for one in configuration.callers.issuers for exact in one.issuers]
-    found: dict[str, bytes] = {}
-    for name, document in (
-        ("jwks.json", documents.jwks(ring)),
-        ("openid-configuration", documents.openid_configuration(issuer, ring)),
-        ("oauth-authorization-server", documents.authorization_server(issuer)),
-    ):
-        found |= dict.fromkeys(documents.places(issuer, name), document)
-    # The empty name is `/mcp`, whose challenge leads here as well.
-    names = {"": "Counterseal"} | {name: one.description or name for name, one in configuration.servers.items()}
-    for name, shown in names.items():
-        path = urlsplit(metadata_url(issuer, name)).path
-        found[path] = documents.protected_resource(resource(issuer, name), shown, providers, scopes)
-    return found
