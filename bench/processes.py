@@ -1,4 +1,4 @@
-"""The processes of a run: the answering server, nginx and the gateway, each started as its user would start it.
+"""The processes of a run: the answering server, nginx and the gateway, each started as anybody would start it.
 
 Each is a context manager that yields once it accepts connections and ends the process by its id.
 """
@@ -52,7 +52,7 @@ def answering_server(core: int, folder: Path, *options: str) -> Iterator[Started
 
 
 def nginx_path() -> str | None:
-    """Where nginx is; Debian keeps it outside an ordinary user's PATH."""
+    """Where nginx is; Debian keeps it outside the PATH of ordinary accounts."""
     return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 

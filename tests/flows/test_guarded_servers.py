@@ -32,8 +32,8 @@ from mcp.client.streamable_http import streamable_http_client
 from counterseal.clock import SystemClock
 from counterseal.config.load import load
 from counterseal.core.operation import Operation
+from counterseal.gateway.probe.aim import Wanted
 from counterseal.gateway.probe.probing import probe
-from counterseal.gateway.probe.targets import Wanted
 from tests.parties.guarded.kinds import KINDS
 from tests.support.between import Between
 from tests.support.calls import REVISION, post, tool_call
@@ -56,7 +56,7 @@ DOCUMENT: Final = {
         "/all": {"delete": {"operationId": "delete_all", "responses": {"200": {"description": "Deleted"}}}},
     },
 }
-"""Of the HTTP service."""
+"""Of the HTTP API."""
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 

@@ -15,9 +15,9 @@ import pytest_asyncio
 from counterseal.clock import SystemClock
 from counterseal.config.load import load
 from counterseal.core.operation import Operation
+from counterseal.gateway.probe.aim import Wanted
 from counterseal.gateway.probe.attacks import ATTACKS
 from counterseal.gateway.probe.probing import Part, Report, probe
-from counterseal.gateway.probe.targets import Wanted
 from tests.parties.weak.checking import FLAWS
 from tests.parties.weak.stock import STOCK
 from tests.support.gateway import Gateway, running_gateway

@@ -29,8 +29,8 @@ from counterseal.core.canonical import arguments_digest
 from counterseal.core.limits import LIMITS
 from counterseal.core.operation import Operation
 from counterseal.gateway.issuer_wiring import open_ring
+from counterseal.gateway.probe.aim import Wanted
 from counterseal.gateway.probe.probing import probe
-from counterseal.gateway.probe.targets import Wanted
 from counterseal.issuer.mint import Mint
 from tests.support.calls import modern_headers, post, tool_call
 from tests.support.gateway import COMMAND, Gateway, Key

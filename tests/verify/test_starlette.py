@@ -1,4 +1,4 @@
-"""The dependency for HTTP services behind a gateway: a request is the call of the tool that its `operationId` names."""
+"""The dependency for HTTP APIs behind a gateway: a request is the call of the tool that its `operationId` names."""
 
 from __future__ import annotations
 

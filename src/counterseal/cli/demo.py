@@ -193,7 +193,7 @@ class _Doorkeeper:
 
 
 def _make_key(config: Path) -> str:
-    """An API key, made as a user would make it."""
+    """An API key, made as anybody would make it."""
     command = [sys.executable, "-m", "counterseal", "apikey", "create", "--subject", "alice", "--agent", "demo-agent"]
     command += ["--team", "demo", "--json", "--config", str(config)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  # our own command

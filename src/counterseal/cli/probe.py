@@ -26,10 +26,10 @@ from counterseal.core.limits import LIMITS
 from counterseal.core.names import reserved_in
 from counterseal.core.operation import Operation
 from counterseal.errors import CallError, ConfigError
+from counterseal.gateway.probe.aim import SECONDS, NotProbed, Wanted, name_of
 from counterseal.gateway.probe.attacks import ATTACKS, Attack
 from counterseal.gateway.probe.probing import Part, Report, Result
 from counterseal.gateway.probe.probing import probe as attack
-from counterseal.gateway.probe.targets import SECONDS, NotProbed, Wanted, name_of
 from counterseal.identity.key_form import PREFIX
 
 CANNOT_TELL: Final = 3

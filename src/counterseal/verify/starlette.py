@@ -1,10 +1,10 @@
-"""For HTTP services behind a gateway that turns their OpenAPI document into tools: a dependency for FastAPI and Starlette.
+"""For HTTP APIs behind a gateway that turns their OpenAPI document into tools: a dependency for FastAPI and Starlette.
 
     @app.get("/forecast/{city}", operation_id="getForecast")
     async def forecast(city: str, verified: Annotated[Verified, Depends(CallToken(verifier))]) -> Forecast: ...
 
-A request to such a service is the call of a tool (docs/openapi.md): method `tools/call`, name its `operationId`. The call token
-is the bearer token. Which arguments the gateway's caller gave, the service sees only taken apart into path, query, headers and
+A request to such an API is the call of a tool (docs/openapi.md): method `tools/call`, name its `operationId`. The call token
+is the bearer token. Which arguments the gateway's caller gave, the API sees only taken apart into path, query, headers and
 body; so their digest is checked only where `arguments` puts them together again. Without that, a token that is caught in time
 can be used for other arguments of the same operation, once.
 """
@@ -35,7 +35,7 @@ _log: Final = logging.getLogger("counterseal.verify")
 class CallToken:
     """Await it with the request, or hand it to FastAPI's `Depends`: the verified call, or an HTTPException with 401, 403 or 503.
 
-    verifier: for this service's audience. operation: the `operationId`; None takes the one of FastAPI's route. arguments: makes
+    verifier: for this API's audience. operation: the `operationId`; None takes the one of FastAPI's route. arguments: makes
     the arguments of the tool from a request, as the gateway had them; None leaves their digest unchecked.
     What was verified is in `request.state.counterseal` too.
     """

@@ -13,9 +13,9 @@ from counterseal.clock import SystemClock
 from counterseal.config.load import load
 from counterseal.core.operation import Operation
 from counterseal.errors import ConfigError
+from counterseal.gateway.probe.aim import NotProbed, Wanted
 from counterseal.gateway.probe.forge import SUBJECT
 from counterseal.gateway.probe.probing import Report, probe
-from counterseal.gateway.probe.targets import NotProbed, Wanted
 from counterseal.gateway.wiring import open_gateway
 from tests.gateway.opening import ISSUER, document, written
 from tests.support.servers import Recorded, RecordingServer

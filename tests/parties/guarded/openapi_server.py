@@ -1,4 +1,4 @@
-"""An HTTP service that the gateway makes tools of, by its OpenAPI document: `get_weather` is `GET /weather/{city}`."""
+"""An HTTP API that the gateway makes tools of, by its OpenAPI document: `get_weather` is `GET /weather/{city}`."""
 
 from __future__ import annotations
 

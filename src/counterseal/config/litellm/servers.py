@@ -108,9 +108,9 @@ def _aliases(out: Writing) -> dict[str, str]:
     """`litellm_settings.mcp_aliases` from a server to the first of its aliases."""
     found: dict[str, str] = {}
     for alias in out.mapping("litellm_settings", "mcp_aliases") if out.mapping("litellm_settings") else ():
-        target = out.text("litellm_settings", "mcp_aliases", alias)
-        if target:
-            found.setdefault(target, alias)
+        server = out.text("litellm_settings", "mcp_aliases", alias)
+        if server:
+            found.setdefault(server, alias)
     return found
 
 

@@ -93,8 +93,8 @@ class Aggregate:
             call = record.call = pipeline.decode(inbound, caller)
             meant = tuple(pipeline.signers if among is None else among)
             if call.era is Era.MODERN and names.names_one(call):
-                target = names.for_one(call, self._spelling, alone_of(among))
-                return await self._named.carry(record, call, target, inbound, meant)
+                renamed = names.for_one(call, self._spelling, alone_of(among))
+                return await self._named.carry(record, call, renamed, inbound, meant)
             outer = self._outer(record, caller, call, inbound, meant, alone_of(among))
             if call.era is Era.LEGACY:
                 return await self._legacy.handle(record, outer)

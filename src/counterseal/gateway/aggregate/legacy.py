@@ -92,9 +92,9 @@ class Legacy:
             raise BadCall("invalid_request", "send `initialize` first, and then the Mcp-Session-Id of its answer")
         visit = None if call.session is None else self._visits.find(outer.caller, call.session)
         if visit is not None and (found := self._for_one(call, visit, outer.alone)) is not None:
-            target, place = found
+            renamed, place = found
             enter = partial(self._enter, outer, visit, place)
-            return await self._named.carry(record, call, target, outer.inbound, outer.meant, enter)
+            return await self._named.carry(record, call, renamed, outer.inbound, outer.meant, enter)
         await record.gather()
         return record.watch(await self._gather(self._asking.asked(outer), visit))
 
@@ -125,14 +125,14 @@ class Legacy:
     # ---- a call for one server ----
 
     async def _enter(
-        self, outer: Outer, visit: Visit, place: Place | None, target: Call, caller: Caller, there: Inbound
+        self, outer: Outer, visit: Visit, place: Place | None, renamed: Call, caller: Caller, there: Inbound
     ) -> Entered:
-        here = (target.server, caller.fingerprint())
+        here = (renamed.server, caller.fingerprint())
         if place is not None and place != here:
             raise BadCall("session_unknown", "there is no such session: send `initialize` again")
         until = asyncio.get_running_loop().time() + self._limits.process_start_seconds
-        opened = await self._at(replace(outer, until=until), visit, (caller, there), target.server)
-        call = msgspec.structs.replace(target, session=opened.session, revision=opened.revision)
+        opened = await self._at(replace(outer, until=until), visit, (caller, there), renamed.server)
+        call = msgspec.structs.replace(renamed, session=opened.session, revision=opened.revision)
         over = None
         if call.shape is Shape.REQUEST and call.id is not None:
             over = visit.begin(call.id, progress_token(call.message or {}), here)

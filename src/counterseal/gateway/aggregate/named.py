@@ -49,27 +49,27 @@ class Named:
         self,
         record: OpenRecord,
         call: Call,
-        target: Call,
+        renamed: Call,
         inbound: Inbound,
         meant: tuple[str, ...],
         enter: Enter | None = None,
     ) -> Reply:
-        """A call from its decision to its reply. call: as it came; target: the same for its server. meant: the servers that it
+        """A call from its decision to its reply. call: as it came; renamed: the same for its server. meant: the servers that it
         may be. Raises CallError; where the server is not for the caller, the same as where there is none."""
-        if target.server not in meant or target.server not in self._pipeline.signers:
+        if renamed.server not in meant or renamed.server not in self._pipeline.signers:
             raise names.nothing(call, self._spelling)
         assert record.caller is not None
         try:
-            caller, there = await self._pipeline.identify.at(record.caller, inbound, target.server)
-            record.caller, record.call = caller, target
+            caller, there = await self._pipeline.identify.at(record.caller, inbound, renamed.server)
+            record.caller, record.call = caller, renamed
             if enter is None:
-                shown = partial(self._shown, Entered(target, None, ()))
-                return await self._pipeline.carry(record, caller, target, there, shown)
+                shown = partial(self._shown, Entered(renamed, None, ()))
+                return await self._pipeline.carry(record, caller, renamed, there, shown)
             # No session is opened for what policy denies.
-            decided = self._pipeline.policy.decide(caller, target)
+            decided = self._pipeline.policy.decide(caller, renamed)
             if isinstance(decided, Denial):
                 raise Denied(decided)
-            return await self._in_session(record, await enter(target, caller, there), caller, there)
+            return await self._in_session(record, await enter(renamed, caller, there), caller, there)
         except Denied as denied:
             if denied.reason.code != "server_unknown":
                 raise

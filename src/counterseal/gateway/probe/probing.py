@@ -19,11 +19,11 @@ from counterseal.core.methods import STREAM
 from counterseal.core.operation import Operation
 from counterseal.errors import CallError
 from counterseal.gateway.by_hand import check_keys_are_shared
+from counterseal.gateway.probe.aim import Wanted, aim, through_the_gateway
 from counterseal.gateway.probe.answers import Answer
 from counterseal.gateway.probe.attacks import ATTACKS, GOOD, Attack, explained
 from counterseal.gateway.probe.forge import Forge
 from counterseal.gateway.probe.listener import Listener, listening
-from counterseal.gateway.probe.targets import Wanted, aim, through_the_gateway
 from counterseal.gateway.probe.ways import Presented, Unusable, Way
 from counterseal.gateway.wiring import Parts, open_parts
 from counterseal.httpclient import Client
@@ -99,23 +99,23 @@ class Report:
 async def probe(configuration: Configuration, wanted: Wanted, clock: Clock) -> Report:
     """Attack one server. Each token that the gateway's key signs is recorded before it is there.
 
-    Raises ConfigError, targets.NotProbed, and CallError where nothing can be signed or recorded.
+    Raises ConfigError, aim.NotProbed, and CallError where nothing can be signed or recorded.
     """
     check_keys_are_shared(configuration)
     async with AsyncExitStack() as stack:
         parts = await open_parts(configuration, clock, stack, background=False, with_hooks=False)
         client = Client()
         stack.push_async_callback(client.close)
-        target = aim(parts, wanted, client)
-        forge = Forge(parts.ring, target.settings, parts.pipeline.recorder, clock, wanted.claims)
+        aimed = aim(parts, wanted, client)
+        forge = Forge(parts.ring, aimed.settings, parts.pipeline.recorder, clock, wanted.claims)
         listener = await stack.enter_async_context(_listener(forge))
-        bench = _Bench(forge, listener if target.here else None, wanted.operation)
+        bench = _Bench(forge, listener if aimed.here else None, wanted.operation)
         attacks = [attack for attack in ATTACKS.values() if attack.servers]
-        found = [await _part(make, bench, attacks) for make in target.ways]
-        if wanted.key is not None and target.name is not None:
-            found += await _through(parts, wanted, target.name, client, bench)
-        name = target.name or wanted.server
-        return Report(name, target.place, target.settings.audience, tuple(found), forge.signed)
+        found = [await _part(make, bench, attacks) for make in aimed.ways]
+        if wanted.key is not None and aimed.name is not None:
+            found += await _through(parts, wanted, aimed.name, client, bench)
+        name = aimed.name or wanted.server
+        return Report(name, aimed.place, aimed.settings.audience, tuple(found), forge.signed)
 
 
 @asynccontextmanager
