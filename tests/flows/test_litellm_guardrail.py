@@ -58,7 +58,7 @@ class Setup:
     async def call(self, headers: dict[str, str], tool: str = "get_weather", city: str = "Oslo") -> tuple[bool, str]:
         """By the official client. Whether it is an error, and what it says."""
         async with (
-            httpx2.AsyncClient(headers=headers) as http,
+            httpx2.AsyncClient(headers=headers, timeout=60) as http,
             Client(streamable_http_client(self.litellm.at("weather"), http_client=http)) as client,
         ):
             result = await client.call_tool(tool, {"city": city})
@@ -67,7 +67,7 @@ class Setup:
     async def rest(self, http: httpx2.AsyncClient, headers: dict[str, str], city: str = "Oslo") -> httpx2.Response:
         """By LiteLLM's own REST address, where refusals have a status."""
         call = {"server_id": "weather", "name": "get_weather", "arguments": {"city": city}}
-        return await http.post(f"{self.litellm.url}/mcp-rest/tools/call", headers=headers, json=call, timeout=60)
+        return await http.post(f"{self.litellm.url}/mcp-rest/tools/call", headers=headers, json=call)
 
     def calls(self) -> list[dict[str, Any]]:
         """Calls of tools that reached the server."""
@@ -151,7 +151,7 @@ async def test_a_wrong_or_missing_token_is_refused_and_the_server_sees_no_call(w
     error, text = await with_tokens.call(with_tokens.headers(bearer))
     assert error
     assert "credential" in text
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(timeout=60) as http:
         refused = await with_tokens.rest(http, with_tokens.headers(bearer))
         assert refused.status_code == 401
         assert refused.headers["www-authenticate"].startswith("Bearer")
@@ -170,7 +170,7 @@ async def test_what_the_policy_denies_is_refused_with_the_id_of_its_record(with_
 
 
 async def test_concurrent_calls_keep_their_callers_apart(with_tokens: Setup) -> None:
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(timeout=60) as http:
 
         async def one(number: int) -> None:
             headers = with_tokens.headers(with_tokens.token(f"user{number}"))
@@ -223,7 +223,7 @@ async def test_one_call_is_six_requests_with_the_same_token_as_the_page_says(wit
     """So a server may ask for a token on `tools/call` alone. If this fails, docs/litellm-guardrail.md is out of date."""
     told = ["initialize", "notifications/initialized", "GET", "tools/call", "tools/list", "DELETE"]
     before = len(with_tokens.server.seen())
-    async with httpx2.AsyncClient() as http:
+    async with httpx2.AsyncClient(timeout=60) as http:
         answer = await with_tokens.rest(http, with_tokens.headers(with_tokens.token("alice")))
     assert answer.status_code == 200
     (called,) = (one["token"] for one in with_tokens.server.seen()[before:] if one["method"] == "tools/call")
@@ -253,7 +253,7 @@ async def test_another_header_cannot_be_taken_away_and_litellm_has_a_credential_
         before = len(
             [entry for entry in made.server.seen() if entry["method"] == "tools/call" and entry["status"] == 200]
         )
-        async with httpx2.AsyncClient() as http:
+        async with httpx2.AsyncClient(timeout=60) as http:
             straight = await http.post(made.server.url, json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
         assert straight.status_code == 401
         error, text = await made.call(headers, "claims")  # by LiteLLM's word

@@ -71,7 +71,7 @@ class Browser:
         self._back: dict[str, list[str]] = {}
 
     async def open(self, url: str) -> None:
-        async with httpx2.AsyncClient(trust_env=False) as browser:
+        async with httpx2.AsyncClient(timeout=20, trust_env=False) as browser:
             answer = await browser.get(url)
         self._back = parse_qs(urlsplit(answer.headers["location"]).query)
 
