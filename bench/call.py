@@ -39,8 +39,8 @@ def request_body(tool: str = TOOL) -> bytes:
 
 
 def request_headers(tool: str = TOOL) -> dict[str, str]:
-    """What a client of this revision sends with the call, apart from its credential (mcp.md 1.1 in words: the routing
-    headers mirror the body, `Accept` lists both forms of an answer)."""
+    """What a client of this revision sends with the call, apart from its credential: the routing headers mirror the body,
+    `Accept` lists both forms of an answer."""
     return {
         "Content-Type": "application/json",
         "Accept": "application/json, text/event-stream",

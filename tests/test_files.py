@@ -1,4 +1,4 @@
-"""Whether a file is for its owner alone (threats.md Y-06)."""
+"""Whether a file is for its owner alone (Y-06)."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def odd_json(forge: Forge) -> bytes:
 
 
 def the_other_signature(forge: Forge) -> bytes:
-    """For each ECDSA signature there is a second one (threats.md J-23): it is as good, so nothing may be keyed by signatures."""
+    """For each ECDSA signature there is a second one (J-23): it is as good, so nothing may be keyed by signatures."""
     held = forge.keys[0]
     data = signing_input(held.header(), forge.claims())
     raw = held.sign(data)

@@ -1,4 +1,4 @@
-"""Is a file that holds keys or secrets for its owner alone? (threats.md Y-06)"""
+"""Is a file that holds keys or secrets for its owner alone? (Y-06)"""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ ELSEWHERE = {
     29: "keys that are taken away, tests/identity/test_remembered.py",
     30: "one text for all, which every run of this holds",
 }
-"""Rows of threats.md J that are not about what a token is."""
+"""Families of J that are not about what a token is."""
 
 
 @pytest.fixture(scope="module")

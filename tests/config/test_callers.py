@@ -36,7 +36,6 @@ def test_two_issuers_of_one_name_or_address_are_refused(key: str) -> None:
 
 
 def test_our_own_tokens_never_come_back_in() -> None:
-    """threats.md invariant 11."""
     written, problem = refused(callers={"issuers": [{**IDP, "issuer": ISSUER}]})
     assert problem.startswith(at(written, "callers", "issuers", 0, "issuer"))
     assert "this gateway itself" in problem

@@ -71,7 +71,7 @@ def test_a_servers_own_operations_stand_in_place_of_the_defaults_key_by_key() ->
 
 
 def test_what_is_required_is_passed_on_but_for_what_the_gateway_alone_says() -> None:
-    """contract.md section 5."""
+    """docs/call-token.md."""
     text = FILE.replace('    tenant: "{claim.tenant}"\n', "")
     caller = token({"tenant": "acme", "azp": "ide"})
     claims = build_claims(caller, call(name="t"), settings("a", text), now=1, jti="j", txn="t")

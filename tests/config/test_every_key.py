@@ -1,4 +1,4 @@
-"""One mutation for each key of the schema, and another for each list item (threats.md C-01).
+"""One mutation for each key of the schema, and another for each list item (C-01).
 
 The places that messages must name come from the writer of the file, not from the reader of it.
 """

@@ -44,7 +44,7 @@ def test_fr_14_the_second_token_has_an_audience_and_a_life_of_its_own(place: str
 @ANY_PLACE
 @pytest.mark.parametrize("ttl", [0, -5, 901, 99999, "16m"])
 def test_fr_14_the_life_of_the_second_token_is_bounded(place: str, ttl: Any) -> None:
-    """litellm.md: LiteLLM took 0, -5 and 99999."""
+    """LiteLLM took 0, -5 and 99999."""
     keys = {"channel_token_audience": "urn:c"}
     load(**with_signer(place, {**keys, "channel_token_ttl": 900}))
     _, problem = refused(**with_signer(place, {**keys, "channel_token_ttl": ttl}))
@@ -99,7 +99,7 @@ def test_s16_a_header_of_the_gateways_own_has_no_second_writer(header: str) -> N
 
 
 def test_s16_a_static_credential_is_never_silently_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """litellm.md: LiteLLM only warned."""
+    """LiteLLM only warned."""
     monkeypatch.setenv("KEY", "Bearer x")
     server = {**WEATHER, "headers": {"authorization": "env:KEY"}}
     assert "is the header that carries the call token" in refused(servers={"w": server})[1]

@@ -1,4 +1,4 @@
-"""Strict YAML (threats.md C-01). Each refusal stands beside the form that is accepted."""
+"""Strict YAML (C-01). Each refusal stands beside the form that is accepted."""
 
 from __future__ import annotations
 

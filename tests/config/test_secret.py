@@ -1,4 +1,4 @@
-"""Secrets and the references to them (threats.md C-03, invariant 12)."""
+"""Secrets and the references to them (C-03)."""
 
 from __future__ import annotations
 

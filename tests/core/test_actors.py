@@ -63,7 +63,7 @@ CHANNEL: Final = Channel(issuer="https://channels", subject="line-1", client_id=
 def test_a_verified_channel_is_the_outermost_actor_and_the_verified_chain_stays_below(
     caller: Caller, expected: dict[str, Any]
 ) -> None:
-    """J-32, contract.md section 5: nothing is replaced."""
+    """J-32, docs/call-token.md: nothing is replaced."""
     assert actor(caller, "https://gateway") == expected
     check_actor(caller, "https://gateway")
 

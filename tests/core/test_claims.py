@@ -1,4 +1,4 @@
-"""The claims of a call token are those of contract.md section 5, each from where it says, and no others."""
+"""The claims of a call token are those of docs/call-token.md, each from where it says, and no others."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def test_the_operations_follow_each_other_and_what_hooks_add_stands_between() ->
     ],
 )
 def test_litellms_shape_has_its_own_claims_and_ours(caller: Caller, more: dict[str, Any]) -> None:
-    """contract.md section 5: the seed's shape, still bound to one server, one operation and one use."""
+    """docs/call-token.md: LiteLLM's shape, still bound to one server, one operation and one use."""
     ours, theirs = made(configured(), caller), made(configured(profile=LITELLM), caller)
     assert theirs == {**ours, "scope": "mcp:tools/call mcp:tools/get_weather:call", **more}
     assert made(configured(profile=LITELLM), caller, method="tools/list", name=None)["scope"] == "mcp:tools/list"

@@ -60,7 +60,7 @@ def test_a_call_without_a_channel_token_says_so() -> None:
 
 @pytest.mark.parametrize("name", ["jösé@example.com", "李", "\U0001d49clice", "a\u2028b", "x\x7f", 'q"\\'])
 def test_s13_any_name_is_told_as_it_is(name: str) -> None:
-    """litellm.md FR-9: LiteLLM's raised UnicodeEncodeError for `jösé`."""
+    """FR-9: LiteLLM's raised UnicodeEncodeError for `jösé`."""
     origins = Origins({("sub",): Origin("claim", name)})
     text = debug_line(SIGNER, "K", {"iss": "i", "sub": name, "act": {"sub": name}}, token(), origins)
     assert re.fullmatch(r"[ -~]+", text)

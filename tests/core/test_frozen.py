@@ -1,4 +1,4 @@
-"""Values that nobody changes any more (threats.md I-09)."""
+"""Values that nobody changes any more (I-09)."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ from counterseal.core.limits import LIMITS, Limits
     ],
 )
 def test_the_defaults_are_the_published_ones(name: str, value: float) -> None:
-    """threats.md 8.2."""
+    """docs/limits.md."""
     assert getattr(LIMITS, name) == value
 
 

@@ -1,4 +1,4 @@
-"""The shapes of call token, held against contract.md section 5."""
+"""The shapes of call token, held against docs/call-token.md."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_the_order_and_the_names_of_the_sources_are_the_configurations() -> None
 
 
 def test_for_each_name_a_verified_claim_comes_first_then_a_header_of_a_trusted_peer_then_a_field_of_the_key() -> None:
-    """contract.md section 5, and S8: the same name from three places."""
+    """docs/call-token.md, and S8: the same name from three places."""
     everywhere = {"headers": {"user_id": "header", "x-user": "header"}, "fields": {"user_id": "field"}}
     by_token = token({"user_id": "claim"}, **everywhere)
     assert subject(by_token, ("user_id",)) == "claim"

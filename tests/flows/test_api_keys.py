@@ -1,4 +1,4 @@
-"""API keys while a gateway runs: what a command changes is so for every worker, and when (threats.md A-04, A-09, A-10)."""
+"""API keys while a gateway runs: what a command changes is so for every worker, and when (A-04, A-09, A-10)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A person's access token of one identity provider, and beside it the channel token of an agent, of another one.
 
 The server, whose verifier is FastMCP's own, sees the person as the subject and the agent as who acts; a call whose channel token
-is missing or bad never reaches it (threats.md I-11, S7).
+is missing or bad never reaches it (I-11).
 """
 
 from __future__ import annotations

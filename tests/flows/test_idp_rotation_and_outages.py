@@ -2,7 +2,7 @@
 
 The gateway is the whole one behind its real HTTP server, and every fetch goes over a socket. Only its monotonic clock is the
 test's: the machine's, and as much later as the test says, so that a cool-down or the life of a key set is over when the story
-needs it. Its wall clock, by which tokens end, is the machine's. (threats.md K-05, K-07, K-08, K-13, J-29)
+needs it. Its wall clock, by which tokens end, is the machine's. (K-05, K-07, K-08, K-13, J-29)
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ pytestmark = [pytest.mark.party("oidc-provider")]
 
 ALGORITHMS: Final = ("RS256", "ES256", "EdDSA")
 LIFE: Final = 301.0
-"""Seconds after which documents that say nothing of their life are over (threats.md K-14)."""
+"""Seconds after which documents that say nothing of their life are over (K-14)."""
 COOLDOWN: Final = LIMITS.refetch_cooldown_seconds + 1
 REMEMBERED: Final = LIMITS.verified_kept_seconds + 1
 """Longer than a cool-down, too. Callers are verified anew after it, and remembered for as long again."""

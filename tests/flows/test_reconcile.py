@@ -1,4 +1,4 @@
-"""threats.md G10: a thousand calls, gateway and server killed in between, and every token is accounted for.
+"""A thousand calls, gateway and server killed in between, and every token is accounted for.
 
 What is true is told by the tool itself, which notes the `jti` of each call that it ran, and by the files, read here without the
 code that is tested.

@@ -106,7 +106,7 @@ def protected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Protected]:
 
 
 def test_a_client_finds_the_issuer_from_a_401_and_calls(protected: Protected) -> None:
-    """mcp.md 2.1: RFC 9728 section 5, from the challenge to the token."""
+    """RFC 9728 section 5, from the challenge to the token."""
     refused = protected.call(None)
     assert refused.status == 401
     match = re.fullmatch(r'Bearer resource_metadata="([^"]+)"', refused.header("www-authenticate") or "")

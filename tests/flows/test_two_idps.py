@@ -1,6 +1,6 @@
 """Two identity providers at one gateway: `oidc-provider`, and `oauth2-mock-server`, whose one key has the same `kid`.
 
-A key counts for the issuer that published it and for no other (threats.md J-06, K-15).
+A key counts for the issuer that published it and for no other (J-06, K-15).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Credentials go where they belong and nowhere else (threats.md M-19, S11): every byte that leaves is searched for them."""
+"""Credentials go where they belong and nowhere else (M-19): every byte that leaves is searched for them."""
 
 from __future__ import annotations
 

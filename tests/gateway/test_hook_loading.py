@@ -1,4 +1,4 @@
-"""An entry of `hooks:` becomes exactly one kind of hook, or a sentence that says why not (threats.md P-08)."""
+"""An entry of `hooks:` becomes exactly one kind of hook, or a sentence that says why not (P-08)."""
 
 from __future__ import annotations
 

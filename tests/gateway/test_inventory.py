@@ -1,4 +1,4 @@
-"""Shapes of the code that keep the promises (threats.md section 9): there is one place for each dangerous thing."""
+"""Shapes of the code that keep the promises: there is one place for each dangerous thing."""
 
 from __future__ import annotations
 

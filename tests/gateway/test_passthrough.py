@@ -44,7 +44,7 @@ def test_h_06_twice_is_once_too_often() -> None:
     "value", [b"Bearer key-of-alice", b"Basic key-of-alice", b"Bearer x=key-of-alice;y", b"Bearer csk_other"]
 )
 def test_token_passthrough_what_counts_here_never_goes_on(value: bytes) -> None:
-    """mcp.md 2.2: a token that was issued for the gateway is not passed to anybody."""
+    """A token that was issued for the gateway is not passed to anybody."""
     assert told(value) == "passthrough_refused"
 
 

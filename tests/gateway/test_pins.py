@@ -1,4 +1,4 @@
-"""A tool that is not as it was approved (threats.md M-14): what lists show, which calls are refused, what is recorded."""
+"""A tool that is not as it was approved (M-14): what lists show, which calls are refused, what is recorded."""
 
 from __future__ import annotations
 

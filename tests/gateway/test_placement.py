@@ -1,4 +1,4 @@
-"""Where tokens go, and that no caller has a say in it (contract.md section 5; litellm.md "Not reported anywhere" 1 and 8)."""
+"""Where tokens go, and that no caller has a say in it (docs/call-token.md)."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ async def test_a_txn_token_goes_in_its_own_header_and_is_no_call_token(folder: P
 
 @pytest.mark.parametrize("on", [False, True])
 async def test_an_inbound_txn_token_is_never_forwarded(folder: Path, server: HostileServer, on: bool) -> None:
-    """mcp.md 3.3: exactly one, and it is ours."""
+    """Exactly one, and it is ours."""
     signer = {"txn_token": {"audience": "trust.example"}} if on else {}
     async with open_gateway(written(folder, server, {"signer": signer})) as gateway:
         reply = await gateway.handler.handle(modern("tools/call", TOOL, (b"txn-token", FORGED), key=None))

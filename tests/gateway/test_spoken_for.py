@@ -63,7 +63,7 @@ def speaks_as(gateway: Built, **changes: Any) -> None:
 
 
 async def test_a_verified_channel_is_the_outermost_actor(server: HostileServer) -> None:
-    """contract.md section 5."""
+    """docs/call-token.md."""
     async with built(server, channel=rules()) as gateway:
         assert (await made(gateway, modern()))["act"] == {"sub": "agent-7"}
         got = await made(gateway, through(modern(), token(claims())))

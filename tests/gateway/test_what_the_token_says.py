@@ -1,4 +1,4 @@
-"""What LiteLLM's signer got wrong about claims (threats.md section 2), from the configuration file to what the server gets."""
+"""What LiteLLM's signer got wrong about claims, from the configuration file to what the server gets."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ async def test_i_10_many_groups_are_refused_and_not_cut_off(folder: Path, server
 async def test_claim_minimisation_nothing_of_a_token_leaves_that_nobody_configured(
     folder: Path, server: HostileServer, idp: Idp
 ) -> None:
-    """contract.md section 5, for each profile and server on its own."""
+    """docs/call-token.md, for each profile and server on its own."""
     held = {
         **HELD,
         "email": "canary@x",

@@ -80,7 +80,7 @@ def hooks(
     return Hooks(gates, sources, mirrors=mirrors, taken=taken, limits=limits)
 
 
-# ---- the menu of threats.md P-01 --------------------------------------------------------------------------------------
+# ---- the menu of what hooks do wrong (P-01) ----------------------------------------------------------------------------
 
 
 class _Bad(BaseException):

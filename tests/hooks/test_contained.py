@@ -1,4 +1,4 @@
-"""Whatever a hook does, its call has an answer or a reason in bounded time (threats.md P-01)."""
+"""Whatever a hook does, its call has an answer or a reason in bounded time (P-01)."""
 
 from __future__ import annotations
 

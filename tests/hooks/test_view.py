@@ -1,4 +1,4 @@
-"""What a hook sees: all that it is told of a call, and nothing else (threats.md S12)."""
+"""What a hook sees: all that it is told of a call, and nothing else."""
 
 from __future__ import annotations
 

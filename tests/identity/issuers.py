@@ -73,7 +73,7 @@ async def who(
 
 
 async def refusal(presented: str | bytes, *issuers: TrustedIssuer, inbound: Inbound = INBOUND, now: float = NOW) -> str:
-    """The detail of a refusal, once it looks to the caller like any other (threats.md J-30)."""
+    """The detail of a refusal, once it looks to the caller like any other (J-30)."""
     with pytest.raises(Unauthenticated) as refused:
         await who(presented, *issuers, inbound=inbound, now=now)
     error = refused.value

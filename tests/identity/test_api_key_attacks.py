@@ -1,4 +1,4 @@
-"""API keys under attack (threats.md A-01 to A-11); what else each row asks for is in the files beside this one."""
+"""API keys under attack (A-01 to A-11); what else each row asks for is in the files beside this one."""
 
 from __future__ import annotations
 

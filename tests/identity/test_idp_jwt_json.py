@@ -1,4 +1,4 @@
-"""The texts of JSONTestSuite in tokens that are signed properly (threats.md J-25): only the strict reader stands before them."""
+"""The texts of JSONTestSuite in tokens that are signed properly (J-25): only the strict reader stands before them."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def joserfc_key(algorithm: str) -> Key:
 
 
 def spoiled(algorithm: str, signed: bytes, signature: bytes, chance: random.Random) -> Iterator[bytes]:
-    """Signatures that are not this one: every way that threats.md J-23 and J-26 name, and many flips."""
+    """Signatures that are not this one: every way that J-23 and J-26 name, and many flips."""
     for place in chance.sample(range(len(signature)), min(24, len(signature))):
         flipped = bytearray(signature)
         flipped[place] ^= 1 << chance.randrange(8)

@@ -185,7 +185,7 @@ def call_claims(
     details: Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> dict[str, Any]:
-    """The claims of a call token (contract.md section 5) that is good at NOW. details: changes in authorization_details."""
+    """The claims of a call token (docs/call-token.md) that is good at NOW. details: changes in authorization_details."""
     bound: dict[str, Any] = {"type": "mcp_call", "locations": [AUDIENCE], "actions": [method]}
     if name is not None:
         bound["identifier"] = name

@@ -2,7 +2,7 @@
 
 The server's one tool, `whoami`, answers with the claims of the call token as that verifier accepted them. Every credential that
 a test sends is noted, and when the gateway ends nothing of any may be in what it or the server wrote, in its records, in its
-store or in its answers (threats.md A-02, N-06).
+store or in its answers (A-02, N-06).
 """
 
 from __future__ import annotations

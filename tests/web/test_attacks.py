@@ -53,7 +53,7 @@ def test_h_08_trailers_without_end_end_the_connection(web: Running) -> None:
 
 
 def test_a_body_that_is_still_to_come_is_not_waited_for_before_its_caller_is_known(web: Running) -> None:
-    """threats.md H-09: nobody's bytes are kept."""
+    """H-09: nobody's bytes are kept."""
     length = b"Content-Length: %d" % len(BODY)
     calls = web.server.calls
     with web.wire() as wire:

@@ -1,4 +1,4 @@
-"""Pages of origins that the configuration names may call and read the answer; no other page may do either (threats.md M-12)."""
+"""Pages of origins that the configuration names may call and read the answer; no other page may do either (M-12)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names and origins: a page of another site can reach this gateway, but not call it (threats.md M-12)."""
+"""Names and origins: a page of another site can reach this gateway, but not call it (M-12)."""
 
 from __future__ import annotations
 

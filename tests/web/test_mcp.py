@@ -288,7 +288,7 @@ def test_what_we_cannot_tell_is_503_with_a_time_to_come_back(web: Running) -> No
 
 @pytest.mark.parametrize("code", REASONS)
 def test_what_may_be_tried_again_says_when_and_nothing_else_does(web: Running, code: str) -> None:
-    """429 and every 503 (contract.md section 6)."""
+    """429 and every 503 (docs/errors.md)."""
     status = REASONS[code].status
     web.gateway.known.error = CallError(code, "for a test")
     try:

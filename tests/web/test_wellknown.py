@@ -50,7 +50,7 @@ def request(port: int, target: str, *lines: str, verb: str = "GET", host: str | 
 
 @pytest.mark.parametrize("path", RESOURCES)
 def test_each_resource_has_a_document_with_its_exact_address_and_every_issuer(port: int, path: str) -> None:
-    """RFC 9728 section 2 (mcp.md 2.1)."""
+    """RFC 9728 section 2."""
     resource, name = RESOURCES[path]
     assert json.loads(request(port, path).body) == {
         "resource": resource,

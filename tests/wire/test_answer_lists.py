@@ -30,7 +30,7 @@ def test_a_list_shows_what_may_be_used_and_no_more(method: str, member: str, use
 
 @pytest.mark.parametrize(("method", "member", "use", "field"), LISTS)
 def test_a_filtered_list_is_private(method: str, member: str, use: str, field: str) -> None:
-    """M-18, mcp.md 1.1: a cache between us and the caller must not show it to the next one."""
+    """M-18: a cache between us and the caller must not show it to the next one."""
     for scope in ("public", "private", None, 5):
         passed = json.loads(answer(method).message(result({member: [], "cacheScope": scope})))
         assert passed["result"]["cacheScope"] == "private"
@@ -110,7 +110,7 @@ def test_a_list_teaches_what_tools_mirror() -> None:
 
 @pytest.mark.parametrize("header", ["", "a b", 5, None, "City\r\nX: y"])
 def test_a_tool_with_an_invalid_annotation_is_left_out(header: Any) -> None:
-    """M-16, mcp.md 1.1: a client must not offer it."""
+    """M-16: a client must not offer it."""
     reader = answer("tools/list")
     good = tool("good", "City")
     passed = json.loads(reader.message(result({"tools": [tool("bad", header), good, tool("float", "City", "number")]})))

@@ -1,4 +1,4 @@
-"""Where an HTTP+SSE server may send posts: nowhere but to itself (mcp.md 1.5)."""
+"""Where an HTTP+SSE server may send posts: nowhere but to itself."""
 
 from __future__ import annotations
 

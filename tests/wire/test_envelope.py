@@ -1,4 +1,4 @@
-"""Revision 2026-07-28: the ladder of checks of mcp.md 1.1, row by row, and every way around it that is known."""
+"""Revision 2026-07-28: the ladder of checks, row by row, and every way around it that is known."""
 
 from __future__ import annotations
 

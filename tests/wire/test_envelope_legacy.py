@@ -250,7 +250,7 @@ def test_get_and_delete_exist_in_these_revisions_only(verb: str, version: str) -
 
 @pytest.mark.parametrize("revision", LEGACY)
 def test_a_legacy_header_over_a_modern_body_is_an_attack(revision: str) -> None:
-    """M-02: routing by header alone would never check the routing headers (mcp.md 1.0)."""
+    """M-02: routing by header alone would never check the routing headers."""
     for session in ((), (SESSION,)):
         draft = within(legacy(modern("tools/list"), revision)).head("Mcp-Session-Id", *session)
         refused = draft.refusal()

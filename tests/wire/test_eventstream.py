@@ -1,4 +1,4 @@
-"""Server-sent events: framing is decided by CR, LF and CRLF alone, and never by where a chunk ends (threats.md M-25)."""
+"""Server-sent events: framing is decided by CR, LF and CRLF alone, and never by where a chunk ends (M-25)."""
 
 from __future__ import annotations
 

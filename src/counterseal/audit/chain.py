@@ -1,7 +1,7 @@
 """The form of a file of records, and the check that nothing in it was changed. Pure: text in, text out.
 
 * One record is one line of JSON in printable ASCII: every control and non-ASCII character is escaped, so no name or claim
-  can forge a line, colour a terminal or turn the reading direction (threats.md U-05).
+  can forge a line, colour a terminal or turn the reading direction (U-05).
 * Each line starts with `v` (1), `seq` (from 0), `time` (UTC), `writer` (the same in the whole file) and `prev`: the
   SHA-256 of the line before, without its line end; 64 zeros in the first line.
 * The first line is the event `open`. A clean end is the event `close`, whose `sum` is the SHA-256 of its own line up to

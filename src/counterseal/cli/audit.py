@@ -120,7 +120,7 @@ audit.add_command(reconcile)
 def _print(records: Iterable[Mapping[str, Any]], as_json: bool, intents: dict[str, Mapping[str, Any]]) -> None:
     """intents: those printed so far whose calls have not ended, by record id, so that an outcome can say whose it is."""
     for record in records:
-        # ensure_ascii keeps what callers named things away from the terminal (threats.md U-05).
+        # ensure_ascii keeps what callers named things away from the terminal (U-05).
         click.echo(json.dumps(record, separators=(",", ":")) if as_json else _sentence(record, intents))
 
 

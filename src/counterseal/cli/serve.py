@@ -135,7 +135,7 @@ def uvicorn_config(config: Path, *, alone: bool = True) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=False,  # the peer is the peer: nobody names another one by a header (threats.md I-03)
+        proxy_headers=False,  # the peer is the peer: nobody names another one by a header (I-03)
         timeout_keep_alive=75,
         timeout_graceful_shutdown=_GRACE_SECONDS,
     )
@@ -171,8 +171,8 @@ def _worker(config: Path, started: threading.Semaphore, bound: socket.socket) ->
 
 
 def _supervise(config: Path, bound: socket.socket, workers: int) -> None:
-    """Keep so many workers running; one that dies is replaced (threats.md H-14). Ends them all at SIGINT or SIGTERM."""
-    spawn = multiprocessing.get_context("spawn")  # no key, pool or random state crosses into a worker (threats.md Y-02)
+    """Keep so many workers running; one that dies is replaced (H-14). Ends them all at SIGINT or SIGTERM."""
+    spawn = multiprocessing.get_context("spawn")  # no key, pool or random state crosses into a worker (Y-02)
     started = spawn.Semaphore(0)
     ending = threading.Event()
 

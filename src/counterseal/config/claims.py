@@ -1,7 +1,7 @@
 """Claims in the configuration of a signer: which sources name the subject, which claims are asked for, and what is done to them.
 
 The names and templates are those of the core, which compiles them here once to tell what is wrong, and again in `compile.py` to
-use them. What nobody may touch is refused with its place (threats.md I-04, S9).
+use them. What nobody may touch is refused with its place (I-04).
 """
 
 from __future__ import annotations

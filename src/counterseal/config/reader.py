@@ -2,7 +2,7 @@
 
 Read are mappings with text keys, lists, texts, decimal numbers, true, false and null. What else YAML offers is refused, because
 it makes one file read in two ways: anchors, aliases and merge keys, tags, several documents, a key that is there twice, `yes`
-and `on` for true, octal and sexagesimal numbers, dates (threats.md C-01).
+and `on` for true, octal and sexagesimal numbers, dates (C-01).
 """
 
 from __future__ import annotations

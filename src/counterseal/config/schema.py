@@ -1,4 +1,4 @@
-"""The whole configuration, as contract.md section 4 has it. Every key is here, those too that are not built yet.
+"""The whole configuration, as docs/configuration.md has it. Every key is here, those too that are not built yet.
 
 * Keys that are not here are errors, and so are values of another type than the one that stands here: nothing is converted.
 * A key that is not built yet is an error unless it has the value with which it does nothing.

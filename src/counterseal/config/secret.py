@@ -1,7 +1,7 @@
 """Secrets, and the references that stand for them in the configuration.
 
 A secret never stands in the file itself. What a reference leads to is a `Secret`, which can only be read by asking for it: no
-repr, format, pickle, copy or JSON of it holds the value (threats.md invariant 12, C-03).
+repr, format, pickle, copy or JSON of it holds the value (C-03).
 """
 
 from __future__ import annotations

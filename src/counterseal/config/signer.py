@@ -103,7 +103,7 @@ class Signer(Part):
     @field_validator("allowed_tools", mode="before")
     @classmethod
     def _not_null(cls, value: Any) -> Any:
-        if value is None:  # threats.md S-09: nothing at all could mean no tool or all of them
+        if value is None:  # S-09: nothing at all could mean no tool or all of them
             raise wrong("is empty: write `[]` for no tool, or leave the key out so that the policy decides alone")
         return value
 

@@ -70,7 +70,7 @@ def _pattern(text: str) -> str:
     return text
 
 
-# Without `__` and a `_` at the end, `{server}__{tool}` can be taken apart in one way only (threats.md S-04).
+# Without `__` and a `_` at the end, `{server}__{tool}` can be taken apart in one way only (S-04).
 _SERVER_NAME: Final = re.compile(r"(?=.{1,63}$)[A-Za-z0-9](?:_?[A-Za-z0-9-])*")
 
 

@@ -1,4 +1,4 @@
-"""How large and of which characters a claim may be that a caller has a say in (threats.md I-05)."""
+"""How large and of which characters a claim may be that a caller has a say in (I-05)."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Channel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """A verified caller. There is no default for `kind`: nobody becomes anonymous by accident (threats.md invariant 3).
+    """A verified caller. There is no default for `kind`: nobody becomes anonymous by accident.
 
     issuer: the IdP that vouches for `claims`; None for an API key or an anonymous caller.
     client_id: the API key's id, or the token's `client_id`/`azp`. claims: the verified claims of the IdP token, else empty.
@@ -47,7 +47,7 @@ class Caller:
     expires: when the credential ends, or the channel token before it, in seconds since the epoch; None if neither does.
     Streams end with it.
 
-    Mappings are read-only all the way down: one caller serves many calls (threats.md I-08, I-09).
+    Mappings are read-only all the way down: one caller serves many calls (I-08, I-09).
     """
 
     kind: CallerKind
@@ -71,7 +71,7 @@ class Caller:
 
     @property
     def email(self) -> str | None:
-        """The API key's address, or the token's as far as its issuer vouches for it (threats.md I-13)."""
+        """The API key's address, or the token's as far as its issuer vouches for it (I-13)."""
         return self.fields.get("email")
 
     @property

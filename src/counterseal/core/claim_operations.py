@@ -1,8 +1,8 @@
-"""What the configuration does to the claims of a call token: pass on, add, set, remove, in this order (contract.md section 5).
+"""What the configuration does to the claims of a call token: pass on, add, set, remove, in this order (docs/call-token.md).
 
 * `required_claims` and `optional_claims` pass on what the caller's credential says, never over a claim that is there.
 * `add_claims` writes what is not there yet, `set_claims` whatever is there, `remove_claims` takes away.
-* No reserved claim is touched, whatever the configuration says (threats.md S9).
+* No reserved claim is touched, whatever the configuration says.
 * What cannot be made refuses the call, and says of which claim it was.
 """
 

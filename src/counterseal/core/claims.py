@@ -1,4 +1,4 @@
-"""The claims of a call token, and nothing else (contract.md section 5).
+"""The claims of a call token, and nothing else (docs/call-token.md).
 
 Pure: what is random (`jti`, `txn`) or read from a clock (`now`) is an argument, so that `explain`, `token mint` and the
 pipeline make the same claims from the same code. What the configuration says is compiled before, into `SignerSettings`; nothing

@@ -1,4 +1,4 @@
-"""JSON values that nobody can change any more, and plain ones made of them (threats.md I-09)."""
+"""JSON values that nobody can change any more, and plain ones made of them (I-09)."""
 
 from __future__ import annotations
 

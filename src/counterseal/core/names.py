@@ -1,7 +1,7 @@
 """Names that the gateway keeps for itself: of claims, and of subjects that are no persons.
 
 Names are compared as they are. What only looks like a reserved one (`ISS`, `exp `, letters of another width) is refused as one
-where the configuration or a hook writes it, because some reader will take it for one (threats.md I-04).
+where the configuration or a hook writes it, because some reader will take it for one (I-04).
 """
 
 from __future__ import annotations

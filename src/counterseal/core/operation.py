@@ -1,6 +1,6 @@
 """Which operation a message asks for: method, name, arguments. Gateway and verifier read it with this one function.
 
-If the two read a message differently, a call token for one operation could carry another (threats.md S-* and M-04), so
+If the two read a message differently, a call token for one operation could carry another (S-01, M-04), so
 whatever could be read in two ways has no operation here.
 """
 

@@ -48,7 +48,7 @@ def has(claims: dict[str, Any], path: Path) -> bool:
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value says nothing: absent, null, an empty text, list or object. `false` and `0` do (threats.md I-07)."""
+    """Whether a value says nothing: absent, null, an empty text, list or object. `false` and `0` do (I-07)."""
     return value is ABSENT if value else type(value) not in _NUMBERS
 
 

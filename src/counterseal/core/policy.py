@@ -10,7 +10,7 @@ A rule selects by callers, servers, tools and methods; what it leaves out, it do
   anything at all on the server: lists are filtered by the same decision, so they show what may be used and no more.
   Only a `deny` rule that names them in `methods`, or names neither tools nor methods, closes them.
 
-Names are compared as they are, case-sensitive, byte for byte (threats.md invariant 13); `*` stands for any run of
+Names are compared as they are, case-sensitive, byte for byte; `*` stands for any run of
 characters and there is no other wildcard.
 """
 
@@ -134,7 +134,7 @@ def decided_as(call: Call) -> tuple[str, str | None]:
     """The method and name that a call is decided as.
 
     A completion reveals what the prompt or resource it is for would, and listening for changes of resources is following them:
-    side doors are decided like the front door (threats.md M-23).
+    side doors are decided like the front door (M-23).
     """
     params = (call.message or {}).get("params") or {}
     if call.method == "subscriptions/listen":

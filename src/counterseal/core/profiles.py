@@ -1,4 +1,4 @@
-"""The shapes of call token that there are: ours, and LiteLLM's for servers that check that one (contract.md section 5).
+"""The shapes of call token that there are: ours, and LiteLLM's for servers that check that one (docs/call-token.md).
 
 One row says everything in which a shape differs. The gateway makes tokens by it, and a verifier reads them by it.
 """

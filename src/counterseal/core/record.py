@@ -72,7 +72,7 @@ def intent(
     record: str, inbound: Inbound, permit: Permit, arguments_mac: str | None, part_of: str | None = None
 ) -> dict[str, Any]:
     """The entry that must be durable before the call leaves. arguments_mac: a keyed digest, because a bare one of short
-    arguments could be guessed from (threats.md U-08). part_of: as in `refusal`."""
+    arguments could be guessed from (U-08). part_of: as in `refusal`."""
     claims = permit.claims
     return {
         "event": "intent",

@@ -1,6 +1,6 @@
-"""What a server asks of its callers' credentials beyond the policy: a token, and claims in it (contract.md section 6).
+"""What a server asks of its callers' credentials beyond the policy: a token, and claims in it (docs/errors.md).
 
-A claim that is missing, null or empty is missing; `false` and `0` are there (threats.md I-07). For an API key, which is no token,
+A claim that is missing, null or empty is missing; `false` and `0` are there (I-07). For an API key, which is no token,
 the fields of the key and its metadata are what it says.
 """
 
@@ -54,7 +54,7 @@ class Required:
 
 
 def token_required(caller: Caller, server: str, where: str) -> ClaimsRefused:
-    """The refusal of a caller without a token. It is never guessed from the claims that happen to be there (threats.md S10)."""
+    """The refusal of a caller without a token. It is never guessed from the claims that happen to be there."""
     what = (
         f"calls to {server!r} need an access token of an identity provider, and this caller has {_KINDS[caller.kind]}"
     )

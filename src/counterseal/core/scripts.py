@@ -1,6 +1,6 @@
 """Which alphabets a name mixes: a subject that looks like another one should catch the eye of whoever reads records.
 
-Names are compared byte for byte and never made alike (threats.md I-14); this only says where a look is worth while.
+Names are compared byte for byte and never made alike (I-14); this only says where a look is worth while.
 """
 
 from __future__ import annotations

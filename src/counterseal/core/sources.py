@@ -2,7 +2,7 @@
 
 * The first that is a text and not empty wins. A number, a list or an object names nobody and is passed over.
 * A bare name is tried as a verified claim, then as an identity header of a trusted peer, then as a field of the API key. A prefix
-  pins one of them (threats.md S8): `claim:`, `header:`, `key:`, and LiteLLM's `token:` for a claim and `litellm:` for a field.
+  pins one of them: `claim:`, `header:`, `key:`, and LiteLLM's `token:` for a claim and `litellm:` for a field.
 * `sub` and `email` of a token are what its issuer's claim paths say. No path leads to an e-mail address that its issuer doesn't
   vouch for (I-13).
 """
@@ -185,7 +185,7 @@ class Sources:
 
     def subject(self, caller: Caller) -> Subject:
         """The subject of a caller. With no source left, the client itself is it, named by a random id that is never derived from
-        a credential (threats.md S11). Raises UnfitSubject, NoSubject."""
+        a credential. Raises UnfitSubject, NoSubject."""
         for source in self.sources:
             found = source.find(caller)
             if found is not None:
@@ -208,7 +208,7 @@ def subject(caller: Caller, sources: Iterable[str | Path]) -> str:
 
 def _check(name: str, *, is_theirs: bool) -> None:
     """What a provider or a proxy says must not pass for a caller that the gateway itself names, and nobody's name holds anything
-    that a reader could not see (threats.md J-19, I-05)."""
+    that a reader could not see (J-19, I-05)."""
     if is_theirs and is_reserved(name):
         raise UnfitSubject("the subject has a form that the gateway keeps for itself")
     if not is_seen(name):

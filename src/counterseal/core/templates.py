@@ -10,7 +10,7 @@
 * A text that is one template has the value as it is, a list for a list. In a longer text every value is written out, and must be
   a text, a number, true or false. `{{` and `}}` are braces.
 * What is missing, empty or of another type raises Unavailable, unless there is something to say instead: a claim does not vanish.
-* A template makes a value and never the name of a claim (threats.md I-04), and its value is within its bounds (I-05).
+* A template makes a value and never the name of a claim (I-04), and its value is within its bounds (I-05).
 """
 
 from __future__ import annotations

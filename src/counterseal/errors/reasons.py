@@ -15,7 +15,7 @@ Fault = Literal["caller", "server", "us", "operator"]
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One row of the closed set of reasons (contract.md section 6).
+    """One row of the closed set of reasons (docs/errors.md).
 
     code: stable text in `error.data.reason`. status: HTTP. rpc: the JSON-RPC error code; those of MCP where the protocol
     names one, else our own, which are positive (status times 100 plus a number) and so outside JSON-RPC's reserved range.

@@ -1,4 +1,4 @@
-"""JSON-RPC batches, which revision 2025-03-26 has and every other refuses (mcp.md 1.4).
+"""JSON-RPC batches, which revision 2025-03-26 has and every other refuses.
 
 Each message of a batch walks the pipeline on its own, with a decision, a call token and a record of its own, so that no token
 is ever for two operations. The answers come as one event stream, in the order of the messages.

@@ -2,7 +2,7 @@
 
 Only what an entry names is imported: a hook of Counterseal's own, one that an installed package offers as an entry point of the
 group `counterseal.hooks`, or `module:Class`. A name is never looked for anywhere else, and one that two packages offer is none
-(threats.md P-08). What is not exactly one kind of hook keeps the gateway from starting.
+(P-08). What is not exactly one kind of hook keeps the gateway from starting.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The part of the composition root that says who calls: from `callers:`, and what `signer:` says of channels, to one `Identify`.
 
-Each issuer has one client and one fetcher for its keys; a channel whose keys are at the same address shares them (threats.md S1).
+Each issuer has one client and one fetcher for its keys; a channel whose keys are at the same address shares them.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ async def open_identify(
                 trusted.append(_trusted(issuer, accept, providers.of(issuer, fetch)))
             if issuer.introspection is not None:
                 endpoints.append(endpoint_of(issuer, issuer.introspection, accept, fetch, clock))
-        # Also where no issuer has keys: what looks like a JWT is never asked about (threats.md N-07).
+        # Also where no issuer has keys: what looks like a JWT is never asked about (N-07).
         authenticators.append(IdpTokens(trusted, configuration.issuer, clock, LIMITS))
         if endpoints:
             introspection = Introspection(endpoints, clock, LIMITS)

@@ -15,7 +15,7 @@ _SLOT: Final = 18
 
 class Ids:
     """Draws from the system's generator, for many ids at a time: three ids a call would be three system calls. Never shared
-    between processes (threats.md Y-02: workers are started, not forked)."""
+    between processes (Y-02: workers are started, not forked)."""
 
     def __init__(self) -> None:
         self._drawn = ""

@@ -1,4 +1,4 @@
-"""Whether a tool is still the one that was approved (threats.md M-14): what lists may show, and which calls are refused.
+"""Whether a tool is still the one that was approved (M-14): what lists may show, and which calls are refused.
 
 * A list is judged item by item before it goes to its caller, so the very answer that shows a change holds it back.
 * Decisions read memory alone: what each server's tools are is in `server_pins.py`.

@@ -6,7 +6,7 @@ the hooks that come with Counterseal (`builtin/`, one file each). May import wir
 gate or a claim source refuses the call; there is no way to let it pass.
 
 A hook runs in the gateway's process and is no more restricted than the gateway itself. What it is handed is a frozen copy without
-credentials; that protects from mistakes, not from malice (threats.md P-07).
+credentials; that protects from mistakes, not from malice (P-07).
 """
 
 from counterseal.core.frozen import thaw as plain

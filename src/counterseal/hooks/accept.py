@@ -1,5 +1,5 @@
 """What a hook gave back, checked before anything is made of it. What fits is copied, so that a hook that keeps its own and
-changes it later changes nothing (threats.md P-01); what doesn't fit is `NotAcceptable`, and the call is refused.
+changes it later changes nothing (P-01); what doesn't fit is `NotAcceptable`, and the call is refused.
 
 Arguments are what a caller could have sent: the types of a JSON reader, within its ceilings, with a canonical form. Claims have
 names that are not reserved and values within the ceilings of a token. Headers are none that the gateway writes itself, and none

@@ -1,4 +1,4 @@
-"""A JSON Schema that somebody else wrote, held against a value in bounded time (threats.md M-16).
+"""A JSON Schema that somebody else wrote, held against a value in bounded time (M-16).
 
 The validator takes its time with the interpreter locked, so a thread or a time limit would not help: what could take long is
 refused before it begins.

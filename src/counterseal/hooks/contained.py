@@ -1,4 +1,4 @@
-"""One method of a hook, called so that nothing it does reaches further than its answer (threats.md P-01).
+"""One method of a hook, called so that nothing it does reaches further than its answer (P-01).
 
 * Whatever it raises is a `HookFailed`: an error, a cancellation, `sys.exit`.
 * It has a time limit. What goes on after it is cancelled and not waited for; a hook of which too many calls never ended is not

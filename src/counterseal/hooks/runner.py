@@ -1,6 +1,6 @@
 """The hooks of a gateway around one call: gates in their order, and then claim sources in theirs.
 
-* Every call meets every gate and source whose scope covers it, whatever its method, era or size (threats.md P-02).
+* Every call meets every gate and source whose scope covers it, whatever its method, era or size (P-02).
 * Each is asked once. A gate that stands after a replacement sees the new call; those before it are not asked again (P-03).
 * A hook that fails refuses the call: 503 `hook_failed`. Nothing switches that off.
 * What one of them adds, no other one has added, and nothing else either: no header and no claim is replaced (P-04, P-09).

@@ -17,7 +17,7 @@ class Scope:
 
     def covers(self, server: str, method: str, name: str | None, also: str | None = None) -> bool:
         """Whether this call is one of them. also: the method that it is decided as, where that is another one: a hook for
-        the front door stands at the side door too (threats.md M-23)."""
+        the front door stands at the side door too (M-23)."""
         if self.servers is not None and not self.servers.match(server):
             return False
         by_method = self.methods is not None and (self.methods.match(method) or self.methods.match(also))

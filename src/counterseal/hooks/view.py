@@ -1,4 +1,4 @@
-"""What a hook sees: frozen copies, without a credential and without a way back to what they were made of (threats.md S12).
+"""What a hook sees: frozen copies, without a credential and without a way back to what they were made of.
 
 Left out are every token, the inbound request with its headers and body, the claims of an IdP's token beyond those named here,
 and the session. Of the headers a hook sees those on its own list, and a credential's name on that list keeps the gateway from

@@ -1,6 +1,6 @@
 """What the verified claims of an issuer make of a caller, whatever proved them: a signature, or the issuer's own answer.
 
-Each field has a declared type; a claim of another type refuses the token, and an empty one is none at all (threats.md I-06,
+Each field has a declared type; a claim of another type refuses the token, and an empty one is none at all (I-06,
 I-07). Nothing is taken from a token but by the paths that the issuer's configuration names.
 """
 
@@ -145,7 +145,7 @@ class Accept:
         return MappingProxyType({name: value for name, value in found.items() if value is not None})
 
     def _email(self, claims: Mapping[str, Any]) -> str | None:
-        """An address counts once the issuer says beside it that it is verified (threats.md I-13)."""
+        """An address counts once the issuer says beside it that it is verified (I-13)."""
         path = self.paths.email
         email = _text(claims, path, "email")
         if path is None or email is None or not self.require_email_verified:
@@ -162,7 +162,7 @@ class Accept:
 
 
 def check_kind(claims: Mapping[str, Any]) -> None:
-    """Refuse what is no access token by its claims, and one that is bound to a key (threats.md J-20, J-31)."""
+    """Refuse what is no access token by its claims, and one that is bound to a key (J-20, J-31)."""
     if not _ID_TOKEN_ONLY.isdisjoint(claims) or claims.get("typ") == "ID" or claims.get("token_use") == "id":
         raise TokenRefused("typ", "an ID token, not an access token")
     if "events" in claims:
@@ -173,7 +173,7 @@ def check_kind(claims: Mapping[str, Any]) -> None:
 
 def check_says_access(verified: Verified) -> None:
     """Refuse a token that nothing tells from an ID token: its type is not that of RFC 9068, and it has no claim that only access
-    tokens have. Where a client's own id is the audience, its ID tokens would pass (threats.md J-20)."""
+    tokens have. Where a client's own id is the audience, its ID tokens would pass (J-20)."""
     if is_type(verified.typ, "at+jwt") or not _ACCESS_ONLY.isdisjoint(verified.claims):
         return
     raise TokenRefused("typ", "nothing tells it from an ID token: no `typ: at+jwt`, and no scope or client; see `bare`")
@@ -228,7 +228,7 @@ def _at(claims: Mapping[str, Any], path: Path) -> Any:
 
 
 def _text(claims: Mapping[str, Any], path: Path | None, field: str) -> str | None:
-    """A text; None where there is none or it is empty. The first of a list is not the one (threats.md I-06)."""
+    """A text; None where there is none or it is empty. The first of a list is not the one (I-06)."""
     value = None if path is None else _at(claims, path)
     if value is None or value == "":
         return None

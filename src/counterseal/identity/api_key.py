@@ -1,6 +1,6 @@
 """Who holds an API key. What one looks like is in `key_form.py`.
 
-* The shape is checked before anything is looked up (threats.md A-03).
+* The shape is checked before anything is looked up (A-03).
 * The table of keys is in memory: a call costs no query. It is read again when the store's generation moves on, which is
   asked twice a second; once the last answer is too old, nobody can be told apart and the call ends with 503 (A-07).
 * A key that was given a new secret is held by whoever sends that, and by whoever sends the one before it until its overlap

@@ -1,7 +1,7 @@
 """Channel tokens: a second JWT that says through which channel a caller came.
 
 * Only where somebody is configured to verify it does it count, and then it is held to all that an access token is held to. With
-  nobody configured it is ignored and never decoded (threats.md S7).
+  nobody configured it is ignored and never decoded.
 * A bad one is refused, whatever was wrong, with one text; so is a missing one where the server asks for it. No call goes on
   without it as if none had been asked for (I-11).
 * What its `sub` and `client_id` say becomes the outermost actor of the call token. Nothing else of it is used, and it goes

@@ -15,7 +15,7 @@ _BEARER: Final = re.compile(rb"bearer ([A-Za-z0-9\-._~+/]+=*)", re.IGNORECASE)
 _KEY: Final = re.compile(rb"[A-Za-z0-9\-._~+/]+=*")
 
 REFUSED: Final = "the credential was not accepted"
-"""The one public text for every bad credential: which check failed is for the record alone (threats.md J-30)."""
+"""The one public text for every bad credential: which check failed is for the record alone (J-30)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Sent:
 def credential(inbound: Inbound, key_header: bytes | None = None) -> Sent:
     """What the caller proves itself with. key_header: where a key may be beside a token, bare or after `Bearer`; None: nowhere.
 
-    Only headers count, never the query or a cookie. Raises BadCall `ambiguous_credentials` for more than one (threats.md
-    A-08, J-27) and Unauthenticated for one that is not of the form.
+    Only headers count, never the query or a cookie. Raises BadCall `ambiguous_credentials` for more than one
+    (A-08, J-27) and Unauthenticated for one that is not of the form.
     """
     bearers = inbound.all(b"authorization")
     keys = inbound.all(b"x-api-key")

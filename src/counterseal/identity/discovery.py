@@ -1,6 +1,6 @@
 """What an identity provider says about itself (OpenID Connect Discovery 1.0 section 3, RFC 8414 section 2).
 
-Its `issuer` must be the configured one, to the byte (threats.md K-01), and its `jwks_uri` must stay at its own host or one that
+Its `issuer` must be the configured one, to the byte (K-01), and its `jwks_uri` must stay at its own host or one that
 the operator lists (K-02). Nothing else of it decides anything.
 """
 

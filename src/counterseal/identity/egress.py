@@ -3,7 +3,7 @@
 * A URL is checked before anything is resolved: https, a host and a port that every reader reads alike, nothing else before the
   path. http is for an IdP on this machine, and only where the configuration says so.
 * A host is checked by its addresses: what is not a global unicast address is refused, and one refused address among the
-  answers refuses the host, so that a name cannot lead to two places (threats.md K-02, K-03). Addresses that hold an IPv4
+  answers refuses the host, so that a name cannot lead to two places (K-02, K-03). Addresses that hold an IPv4
   address are refused too; where the operator allows their network, what they hold must be allowed as well.
 * What was checked is what gets connected to: the client asks here and resolves nothing itself.
 """

@@ -1,7 +1,7 @@
 """Strict requests for other people's documents: no redirect, no cookie, no proxy, little time, little size.
 
 Whoever runs an identity provider, or stands between it and us, answers these; so nothing in an answer makes us ask anybody
-else, and what is asked is checked, its address too (threats.md K-02 to K-04, K-09, K-10, K-17; `egress.py`). What we send may
+else, and what is asked is checked, its address too (K-02 to K-04, K-09, K-10, K-17; `egress.py`). What we send may
 be a credential: nothing of it is in any message.
 """
 

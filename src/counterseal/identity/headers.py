@@ -1,7 +1,7 @@
 """Identity headers: what a proxy that logs people in says of whom it calls for.
 
-* They are headers that a server's `end_user_claim_sources` name, compared without case and with `_` and `-` as one (threats.md
-  I-01): whatever is on the way may have spelled them otherwise.
+* They are headers that a server's `end_user_claim_sources` name, compared without case and with `_` and `-` as one
+  (I-01): whatever is on the way may have spelled them otherwise.
 * They count from a connection of a trusted network alone, beside a credential that the proxy itself proved. From everybody else
   they are taken out where a request begins, before anything reads it.
 * The peer is who holds the connection. No header says otherwise, and no `Connection` header takes one away (I-02, I-03).

@@ -1,7 +1,7 @@
 """Who is calling: the configured authenticators, asked in order.
 
 Anonymous is a kind of caller of its own that only an explicit line of configuration makes, and only where no credential was
-sent at all: a bad one never falls back to it (threats.md invariant 3).
+sent at all: a bad one never falls back to it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Access tokens of identity providers: a JWT becomes a Caller once everything about it was checked.
 
 A token is read strictly, its issuer chosen by exact `iss` among those configured, its key by (issuer, kid), and its claims come
-out of the one verify function (threats.md invariants 1, 2, 11). Which of the checks failed is in the record alone.
+out of the one verify function. Which of the checks failed is in the record alone.
 """
 
 from __future__ import annotations

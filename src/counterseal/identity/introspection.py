@@ -1,7 +1,7 @@
 """Opaque tokens: whoever issued one is asked what it is (RFC 7662), and its answer becomes a Caller.
 
-* An API key is not asked about, and nothing of a JWT's form is: one that failed never gets a second chance here (threats.md
-  N-07). Which endpoint is asked, the token's prefix alone decides, and no other one ever sees the token.
+* An API key is not asked about, and nothing of a JWT's form is: one that failed never gets a second chance here
+  (N-07). Which endpoint is asked, the token's prefix alone decides, and no other one ever sees the token.
 * The token travels in the body of a POST and nowhere else (N-06).
 * Only `active: true` is active (N-01). An answer that is not what the RFC says is the endpoint's fault: nobody can tell, 503,
   and nothing of it is kept (N-02).

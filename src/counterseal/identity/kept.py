@@ -2,7 +2,7 @@
 
 * Single flight: however many wait, one fetch runs, and whoever leaves does not end it for the others.
 * Between two fetches lies a pause, whatever asks for them: a cool-down while there is a document, a second while there is none.
-* A fetch that fails, or that finds nothing usable, changes nothing but the reason that is told (threats.md K-07).
+* A fetch that fails, or that finds nothing usable, changes nothing but the reason that is told (K-07).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Kept(Generic[T]):
 
     @property
     def value(self) -> T | None:
-        """The document, while it may be used: its life, and then as long as old ones serve (threats.md K-08)."""
+        """The document, while it may be used: its life, and then as long as old ones serve (K-08)."""
         stale_until = self._fresh_until + self._limits.keys_stale_seconds
         return None if self._loaded is None or self._clock.monotonic() > stale_until else self._loaded
 
@@ -101,5 +101,5 @@ class Kept(Generic[T]):
 
 
 def life(max_age: int | None) -> int:
-    """Seconds for which a document is fresh, whatever it says itself (threats.md K-14)."""
+    """Seconds for which a document is fresh, whatever it says itself (K-14)."""
     return _USUAL if max_age is None else min(max(max_age, _SHORTEST), _LONGEST)

@@ -4,7 +4,7 @@ A key is `csk_<id>_<secret><check>`: an id of 12 characters of a-z0-9, 256 bits 
 the CRC-32 of everything before it as 6. The prefix and the check let a scanner recognise a leaked key, and tell a typo
 from an unknown key; the id is what logs, records and claims may say. docs/operating.md tells scanners the same.
 
-Nobody chooses a secret or the pepper: both are made of random bytes, so there is no weak one (threats.md A-06).
+Nobody chooses a secret or the pepper: both are made of random bytes, so there is no weak one (A-06).
 """
 
 from __future__ import annotations

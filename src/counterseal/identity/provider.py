@@ -2,7 +2,7 @@
 
 * Where there are keys, a token whose `kid` they have never waits. What is due is fetched in the background.
 * A `kid` that they don't have asks again, at most once a cool-down. A few tokens wait for that; the rest are refused at once,
-  so that a flood of made-up ids costs nothing (threats.md K-05).
+  so that a flood of made-up ids costs nothing (K-05).
 * While the provider fails, the last good keys serve for an hour after their life; after that nobody can tell, which is 503
   (K-07, K-08). Nor can anybody tell of a `kid` that they don't have: the provider may have a new key.
 * Another key under a `kid` that was known is an alarm. Since anybody can bring about a fetch with a made-up `kid`, such a fetch
@@ -72,7 +72,7 @@ class Provider:
 
     @property
     def generation(self) -> int:
-        """Another number whenever other keys are in force than when it was last read (threats.md J-29)."""
+        """Another number whenever other keys are in force than when it was last read (J-29)."""
         keys = self._in_force()
         if keys is not self._counted:
             if _content(keys) != _content(self._counted):

@@ -1,7 +1,7 @@
 """What was verified lately, so that a caller's next call costs a hash, a look-up and three comparisons.
 
 * An entry is found by the SHA-256 of the whole token and the server that was called; no shorter piece of a token, and nothing
-  that it says, leads to anybody (threats.md J-28, invariant 8).
+  that it says, leads to anybody (J-28).
 * It dies when its issuer has other keys than it was verified with (J-29), after a minute on the clock that nobody sets, and at
   the token's `exp` on the clock that somebody does (J-16).
 * Only what was accepted is remembered. A refused token is looked at anew each time, and pushes nothing out.

@@ -1,6 +1,6 @@
 """What the issuer publishes, as bytes that are made once. PURE.
 
-`issuer` is configuration and never taken from a request (threats.md K-19). Nothing is advertised that does not exist: this
+`issuer` is configuration and never taken from a request (K-19). Nothing is advertised that does not exist: this
 issuer has no authorization endpoint, which RFC 8414 section 2 allows where no grant uses one. OpenID discovery insists on the
 member, and a signer of service tokens that names a URN there (as Kubernetes' does) is what verifiers expect.
 """

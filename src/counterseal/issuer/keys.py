@@ -38,7 +38,7 @@ def from_text(text: str, where: str, wanted: Sequence[str] | None) -> list[Local
 
 
 def from_file(path: Path, where: str, wanted: Sequence[str] | None) -> list[LocalSigner]:
-    """The signers in a PEM file that only its owner may read (threats.md Y-06)."""
+    """The signers in a PEM file that only its owner may read (Y-06)."""
     problem = check_private_file(path)
     if problem is not None:
         raise ConfigError(f"{where}: {problem}")

@@ -1,7 +1,7 @@
 """The minting of a call token. There is no other place where Counterseal signs anything for a server.
 
 A token is made of claims that `core.claims` built from a decision; nothing that a caller sends is signed as it came
-(threats.md Y-08).
+(Y-08).
 """
 
 from __future__ import annotations

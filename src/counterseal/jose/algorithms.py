@@ -1,7 +1,7 @@
 """The signature algorithms, one row each: what discovery offers, what a key may do and what is checked come from here.
 
-There is no HMAC and no `none`: a key that verifies cannot sign, and what is not in this table does not exist (threats.md
-J-01, J-02).
+There is no HMAC and no `none`: a key that verifies cannot sign, and what is not in this table does not exist
+(J-01, J-02).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ ESTABLISHED: Final = tuple(row.name for row in _ROWS if not row.experimental)
 
 
 def fitting(public_key: PublicKey) -> tuple[Algorithm, ...]:
-    """The rows that a public key can verify. Raises UnfitKey for a key that is too weak for all of them (threats.md J-22)."""
+    """The rows that a public key can verify. Raises UnfitKey for a key that is too weak for all of them (J-22)."""
     kty, crv = key_type(public_key)
     if isinstance(public_key, RSAPublicKey):
         _check_rsa(public_key)

@@ -1,7 +1,7 @@
 """The rules for a claims set: who issued it, for whom, when, of which kind, about whom.
 
 `now` is an argument. The boundary is that of RFC 7519 section 4.1.4: at `exp` plus the leeway a token is over. Numbers are
-finite and within the years that dates have, and a boolean is not a number (threats.md J-14).
+finite and within the years that dates have, and a boolean is not a number (J-14).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Public keys: other people's, read from a JWKS with care, and our own, written with nothing too much.
 
-One bad entry never costs the good ones (threats.md K-11): it is dropped with a note that says why, and with an alarm where
+One bad entry never costs the good ones (K-11): it is dropped with a note that says why, and with an alarm where
 somebody made a mistake that matters. Keys are parsed here, once; a call only looks one up.
 """
 
@@ -150,7 +150,7 @@ def read_jwks(document: bytes | Mapping[str, Any], limits: Limits) -> KeySet:
 
 
 def public_jwk(public_key: PublicKey, algorithm: str) -> dict[str, str]:
-    """Our own key as the JWKS shows it: kty and the public members, kid, use, alg, and nothing else (threats.md K-18).
+    """Our own key as the JWKS shows it: kty and the public members, kid, use, alg, and nothing else (K-18).
 
     algorithm: as it stands in our headers. Raises UnfitKey for a key that is too weak or not one for the algorithm.
     """

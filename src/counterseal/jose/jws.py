@@ -1,6 +1,6 @@
 """Signatures over compact JWS: checking others', assembling ours.
 
-`verify` is the only place where token bytes become claims (threats.md invariant 1). The key, not the token, has the last word
+`verify` is the only place where token bytes become claims. The key, not the token, has the last word
 about the algorithm: it was read with a check for each one that it may verify, and there is no other.
 """
 

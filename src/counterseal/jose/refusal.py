@@ -32,7 +32,7 @@ confirmation: the token is bound to a key (`cnf`) whose proof nobody checked.
 class TokenRefused(Exception):
     """This token proves nothing.
 
-    code: for programs. detail: for the record and the log, never for the caller (threats.md J-30); it says what is wrong in
+    code: for programs. detail: for the record and the log, never for the caller (J-30); it says what is wrong in
     words of ours and quotes nothing of the token.
     """
 

@@ -1,6 +1,6 @@
 """How a value differs from the one that is expected: the slips that people make, told apart, without quoting the token.
 
-Issuers and audiences are compared to the byte (threats.md J-17, J-18). RFC 3986 section 6 knows spellings that mean the same
+Issuers and audiences are compared to the byte (J-17, J-18). RFC 3986 section 6 knows spellings that mean the same
 address, and tools print one of them where another was configured. Here they stay different, and the text says which slip it is.
 """
 

@@ -1,4 +1,4 @@
-"""The strict reader in front of every signature check (threats.md invariant 2).
+"""The strict reader in front of every signature check.
 
 Everything that two readers could understand differently is refused here, before any cryptography: what is over the
 ceiling, not three segments, not canonical base64url, not strict JSON, not two objects, or carries a header parameter that
@@ -21,7 +21,7 @@ from counterseal.core.value import Value
 from counterseal.jose.refusal import TokenRefused
 
 FORBIDDEN: Final = frozenset({"crit", "b64", "zip", "enc", "jwk", "jku", "x5u"})
-"""Header parameters whose presence alone refuses a token (threats.md J-04, J-08, J-11)."""
+"""Header parameters whose presence alone refuses a token (J-04, J-08, J-11)."""
 
 KID_LENGTH: Final = 512
 """The longest `kid`, in characters, of a token or a JWK."""

@@ -1,6 +1,6 @@
 """One conversation with a server over a duplex: many calls at once, each under an id of ours, and what comes back told apart.
 
-A message reaches the caller whose call it is about, and nobody else (threats.md M-07, M-08). What is about no call goes to the
+A message reaches the caller whose call it is about, and nobody else (M-07, M-08). What is about no call goes to the
 one caller that a conversation belongs to, if it belongs to one, else to nobody. A request of the server goes the same way; where
 there is no way it is refused at once with the reason, so that the server does not wait for an answer that cannot come.
 """

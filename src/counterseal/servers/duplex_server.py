@@ -6,7 +6,7 @@
 * Modern, where the server has revision 2026-07-28: one conversation for all callers, or one for each.
 * Modern, where it has not: in a legacy session that the gateway opens, for all callers or for each (wire/bridge.py).
 
-What is opened for one caller is never used for another, except where the server is configured as shared (threats.md M-08, M-09).
+What is opened for one caller is never used for another, except where the server is configured as shared (M-08, M-09).
 """
 
 from __future__ import annotations

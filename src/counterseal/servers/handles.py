@@ -3,9 +3,9 @@ more, and the ids of tasks.
 
 * `requestState` goes back to the server to the byte. What the caller holds is the server's text behind an AEAD box (AES-256-GCM)
   that is over it and over caller, server, method, name and arguments, and that holds the transaction: so the next round of a call
-  is known to be one without believing its caller (threats.md M-22), and has the same `txn`.
+  is known to be one without believing its caller (M-22), and has the same `txn`.
 * A task's id is a box over the server's own id and the tool that made it, for one caller and server. So what policy says of the
-  tool is said of the task, and another caller's id is as unknown as one that was made up (threats.md M-23).
+  tool is said of the task, and another caller's id is as unknown as one that was made up (M-23).
 
 Like sealed session ids they need no table: any worker can open them, and so can the next one (docs/decisions/0003).
 """

@@ -1,7 +1,7 @@
 """An HTTP API that an OpenAPI document describes, as an MCP server: the gateway answers MCP itself, and each call of a tool
 is one request.
 
-LiteLLM's signer sends such requests unsigned (threats.md S6). Here they are built from the permit like all others: the call
+LiteLLM's signer sends such requests unsigned. Here they are built from the permit like all others: the call
 token, the server's own headers, and what the document gives the arguments a place for. Nothing of the caller's request is
 copied.
 """

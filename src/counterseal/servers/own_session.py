@@ -1,6 +1,6 @@
 """A session that the gateway opens at a legacy streamable HTTP server for a caller of revision 2026-07-28.
 
-It is that caller's alone (threats.md M-09), never lasts past the credential that opened it, and ends with `DELETE`. The gateway
+It is that caller's alone (M-09), never lasts past the credential that opened it, and ends with `DELETE`. The gateway
 is its client and has no capabilities, so the server has nothing to ask: its `ping` is answered, any other request of it refused
 with the reason. What is about a call reaches the caller on the stream of that call; nothing else does.
 """

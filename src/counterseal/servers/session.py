@@ -2,7 +2,7 @@
 
 What the caller holds is an AEAD box (AES-256-GCM) over the server's own session id, who opened it, the negotiated revision
 and an end; the name of the server is bound in as associated data. Whoever else presents it gets 404, like one that was made
-up: a session id is never a credential (mcp.md 1.2, threats.md M-09, M-10).
+up: a session id is never a credential (M-09, M-10).
 """
 
 from __future__ import annotations

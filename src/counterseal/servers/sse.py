@@ -1,5 +1,5 @@
 """Servers of the old HTTP+SSE transport (revision 2024-11-05): one event stream for all that the server says, and posts to the
-address that it names there (mcp.md 1.5).
+address that it names there.
 
 The stream and each post carry a call token of their own. The address must be of the server's own origin: it comes from the server
 and gets credentials (wire/endpoint.py). No redirect is followed, and nothing of an answer but messages is read.

@@ -1,7 +1,7 @@
 """Servers over stdio: a program that the gateway starts when the first call comes, and ends when it ends itself.
 
 What is started is what the configuration says, resolved once at start: nothing that a caller sends reaches the command, its
-arguments or its environment (threats.md M-28). The call token travels in `_meta` where the server wants it.
+arguments or its environment (M-28). The call token travels in `_meta` where the server wants it.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Nothing of the caller's request is copied. The body is written from the decoded call, the headers from an allow-list and from
 the body, and a modern request goes out under an id of ours, so that a server that mixes up its callers is found out instead of
-believed (threats.md M-07). A caller who leaves ends the server's request at once.
+believed (M-07). A caller who leaves ends the server's request at once.
 """
 
 from __future__ import annotations
@@ -120,10 +120,10 @@ class StreamableHttp:
         call = permit.call
         if call.era is _MODERN and call.shape is _NOTIFICATION:
             # Revision 2026-07-28 has no notifications of clients over HTTP: taken and dropped. A `cancelled` with an id that
-            # the caller chose could otherwise end another caller's call (mcp.md 1.1 row 17).
+            # the caller chose could otherwise end another caller's call.
             return Reply(202, (), b"", note="dropped: a notification that its revision does not carry")
         listens = METHODS[call.method].stream
-        # A subscription's messages all carry the id of their request, so that one stays (mcp.md 1.1).
+        # A subscription's messages all carry the id of their request, so that one stays.
         renamed = crossing is not None or (call.era is _MODERN and not listens)
         sent_id = permit.claims["jti"] if renamed else call.id
         answer = self._answer(permit, sent_id)

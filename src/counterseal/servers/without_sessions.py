@@ -133,7 +133,7 @@ class WithoutSessions:
 
     async def _may_mirror(self, permit: Permit, refusal: Refusal) -> bool:
         """Whether the server misses a header that mirrors an argument, and its list shows now which: a call that was refused so
-        was not begun. The gateway is the server's client here, so to look is its duty (mcp.md 1.1)."""
+        was not begun. The gateway is the server's client here, so to look is its duty."""
         call = permit.call
         error = bridge.error_of(refusal.body)
         if call.method != "tools/call" or error is None or error.get("code") != _HEADER_MISMATCH:

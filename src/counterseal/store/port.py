@@ -183,7 +183,7 @@ class SigningKeyStore(Protocol):
     async def add_signing_key_if_absent(self, algorithm: str, make: Callable[[], SigningKeyRow]) -> SigningKeyRow:
         """The active key of this algorithm, made by `make` (in a thread) only if there is none.
 
-        Of any number of processes that call this at once, all get the same row (threats.md Y-01).
+        Of any number of processes that call this at once, all get the same row (Y-01).
         """
         ...
 
@@ -201,7 +201,7 @@ class IssuerStore(Protocol):
 
     async def bind_issuer(self, issuer: str) -> None:
         """The first call stores the issuer. Raises ConfigError for a different one later: tokens of one key ring under
-        two issuers would be two gateways that think they are one (threats.md Y-13)."""
+        two issuers would be two gateways that think they are one (Y-13)."""
         ...
 
 

@@ -58,7 +58,7 @@ signing_keys: Final = Table(
 
 _ACTIVE_ONLY = signing_keys.c.state == ACTIVE
 
-# What makes two processes that start on an empty store end with one key (threats.md Y-01).
+# What makes two processes that start on an empty store end with one key (Y-01).
 Index(
     "one_active_key_per_algorithm",
     signing_keys.c.algorithm,

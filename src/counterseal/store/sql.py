@@ -1,6 +1,6 @@
 """The store over SQLAlchemy Core. `sqlite.py` makes the engine.
 
-* Parameters only, no text is ever put into a statement (threats.md A-03), and no error repeats a parameter.
+* Parameters only, no text is ever put into a statement (A-03), and no error repeats a parameter.
 * A write transaction takes its lock when it begins, so it waits for another writer instead of failing half-way.
 * An insert that lost a race is no error: unique constraints decide, and the loser reads the winner's row.
 """

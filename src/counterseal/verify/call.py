@@ -18,7 +18,7 @@ _IDENTITY_LENGTH: Final = 255
 
 
 def check_shape(claims: Mapping[str, Any]) -> None:
-    """What every call token has besides the claims that `jose.claims` checks (contract.md section 5).
+    """What every call token has besides the claims that `jose.claims` checks (docs/call-token.md).
 
     Raises VerificationError `claim`, `scope` or `actor`.
     """

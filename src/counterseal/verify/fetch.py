@@ -1,4 +1,4 @@
-"""One document from one address, with every ceiling of threats.md 8.2: https, no redirect, 256 KiB, 2 s, 5 s.
+"""One document from one address, with every ceiling: https, no redirect, 256 KiB, 2 s to connect, 5 s in all.
 
 The standard library's client is enough for a request every few minutes. It follows no redirect and reads no proxy setting.
 """

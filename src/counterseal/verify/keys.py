@@ -68,7 +68,7 @@ def keys_from(
 
 
 def life_of(cache_control: str | None) -> float:
-    """Seconds for which keys are fresh (RFC 9111 section 5.2.2), held between a minute and an hour (threats.md K-14)."""
+    """Seconds for which keys are fresh (RFC 9111 section 5.2.2), held between a minute and an hour (K-14)."""
     if cache_control is None:
         return USUAL_LIFE
     directives = cache_control.split(",")
@@ -156,7 +156,7 @@ class CachedKeys:
         return now - self._failed_at >= pause
 
     def _may_refetch(self) -> bool:
-        """Whether an unknown kid may cause a fetch now (threats.md K-05); it may always wait for one that is under way."""
+        """Whether an unknown kid may cause a fetch now (K-05); it may always wait for one that is under way."""
         now = self._clock.monotonic()
         with self._lock:
             if self._flight is not None:

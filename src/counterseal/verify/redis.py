@@ -20,7 +20,7 @@ from counterseal.clock import Clock, SystemClock
 from counterseal.verify.errors import CannotVerify
 
 _MARGIN: Final = 60.0
-"""Seconds for which a token is remembered beyond its end, for a clock that is set back (threats.md J-16)."""
+"""Seconds for which a token is remembered beyond its end, for a clock that is set back (J-16)."""
 
 
 class Client(Protocol):

@@ -34,7 +34,7 @@ class MemorySingleUse:
         self._seen: set[str] = set()
         self._by_end: dict[int, list[str]] = {}
         self._forgotten = 0
-        """Tokens that end up to here were forgotten. A clock that steps back must not revive them (threats.md J-16)."""
+        """Tokens that end up to here were forgotten. A clock that steps back must not revive them (J-16)."""
 
     def claim(self, jti: str, expires: float) -> bool:
         end = math.ceil(expires)

@@ -29,7 +29,7 @@ from counterseal.verify.required import Path, RequiredClaims
 from counterseal.verify.single_use import MemorySingleUse, SingleUse
 
 LONGEST_LIFE: Final = 900.0
-"""Seconds: the longest `signer.ttl_seconds` that a gateway takes (contract.md section 4)."""
+"""Seconds: the longest `signer.ttl_seconds` that a gateway takes (docs/configuration.md)."""
 
 Flow = Generator["Future[Any]", bool, "Verified"]
 """Yields what has to be waited for; is sent whether that ended in time."""

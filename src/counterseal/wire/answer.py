@@ -212,7 +212,7 @@ class Answer:
         self.revision = revision
 
     def _list(self, members: dict[str, Raw], row: Method) -> None:
-        """Only what the caller may use is shown, and since another caller may see more, the list is private (mcp.md 1.1)."""
+        """Only what the caller may use is shown, and since another caller may see more, the list is private."""
         assert row.lists is not None
         member, use, name_field = row.lists
         kept = []

@@ -56,7 +56,7 @@ def error_of(body: bytes | None) -> dict[str, Any] | None:
 
 
 def is_modern(status: int, error: Mapping[str, Any] | None) -> bool:
-    """Whether only a server that has revision 2026-07-28 refuses a request of it so (mcp.md 1.0)."""
+    """Whether only a server that has revision 2026-07-28 refuses a request of it so."""
     code = None if error is None else error.get("code")
     return code in _ONLY_MODERN or (code == _NO_METHOD and status == 404)
 

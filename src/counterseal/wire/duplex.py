@@ -1,7 +1,7 @@
 """Messages of a server that speaks with many callers over one duplex: whose each is, and what it is called on either side.
 
 On the wire every request has an id and a progress token of ours, random and never used twice, so that an answer finds its asker
-and nobody else, whatever callers call their requests (threats.md M-07, M-08). Only the top level of a message and the few
+and nobody else, whatever callers call their requests (M-07, M-08). Only the top level of a message and the few
 members that route it are read here; what reaches a caller goes through `wire.answer` besides.
 """
 
@@ -54,7 +54,7 @@ _read_id: Final = msgspec.json.Decoder(str | int).decode
 _read_members: Final = msgspec.json.Decoder(dict[str, Raw]).decode
 _read_object: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
-# HTTP statuses that revision 2026-07-28 gives to errors (mcp.md 1.1); any other error is a good answer, 200.
+# HTTP statuses that revision 2026-07-28 gives to errors; any other error is a good answer, 200.
 _STATUS: Final = {-32601: 404, -32700: 400, -32600: 400, -32602: 400, -32020: 400, -32021: 400, -32022: 400}
 
 

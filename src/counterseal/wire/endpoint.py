@@ -1,4 +1,4 @@
-"""Where an HTTP+SSE server wants messages to be posted, as its `endpoint` event says it (mcp.md 1.5).
+"""Where an HTTP+SSE server wants messages to be posted, as its `endpoint` event says it.
 
 The event comes from the server, and posts carry the call token and the server's own credentials: an address of another origin
 would send them away. So scheme, host and port must be those of the configured address, and nothing may stand there that two

@@ -1,9 +1,9 @@
 """One HTTP request becomes one Call, or a refusal with the status and the code that MCP gives it.
 
-The era is told from the body first (mcp.md 1.0): a request that carries `_meta["io.modelcontextprotocol/protocolVersion"]`
+The era is told from the body first: a request that carries `_meta["io.modelcontextprotocol/protocolVersion"]`
 is modern whatever its headers say, and must then agree with them. What has neither that nor a modern version header is
-legacy. The rungs of the modern ladder are numbered as in mcp.md 1.1; those that need a socket or a credential (1 to 4) are
-climbed by web/ and identity/ before this.
+legacy. The rungs of the modern ladder have numbers, which tests go by; 1 to 4 need a socket or a credential and are climbed by
+web/ and identity/ before this.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def decode_message(inbound: Inbound, value: Any, open_session: OpenSession, sche
 
 
 def with_arguments(call: Call, arguments: Mapping[str, Any], wanted: Mapping[headers.Path, str] | None) -> Call:
-    """The same call with other arguments, in its message and in its headers alike (threats.md P-03).
+    """The same call with other arguments, in its message and in its headers alike (P-03).
 
     call: of a method with arguments. wanted: what the tool mirrors into headers, None where no list has named it. What the caller
     mirrored is of the old arguments, so nothing of it stays: a server that insists on a header that cannot be made anew refuses
@@ -128,7 +128,7 @@ def _meta(message: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _clean(message: Mapping[str, Any], meta: Mapping[str, Any]) -> Mapping[str, Any]:
     """The message without what must not cross: copies of our own keys, baggage, and trace context that is not one
-    (mcp.md 1.1, threats.md M-26). The same object where there is nothing to drop, which is nearly always."""
+    (M-26). The same object where there is nothing to drop, which is nearly always."""
     dropped = {key for key in meta if key.startswith(OURS) or key == "baggage"}
     trace = meta.get("traceparent")
     if trace is not None and not (isinstance(trace, str) and _TRACEPARENT.fullmatch(trace)):

@@ -1,7 +1,7 @@
 """Server-sent events (WHATWG HTML section 9.2): feed bytes, take events, write them anew.
 
 Events are parsed and written again rather than copied, so that framing is decided once: by CR, LF and CRLF, and by nothing
-in the data (threats.md M-25). Where a chunk of bytes ends must never matter.
+in the data (M-25). Where a chunk of bytes ends must never matter.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Event:
         if self.retry is not None:
             lines.append(b"retry: " + self.retry)
         if self.data is not None:
-            # A bare CR ends a line as well, and JSON may hold one as white space (threats.md M-25).
+            # A bare CR ends a line as well, and JSON may hold one as white space (M-25).
             data = self.data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
             lines.extend(b"data: " + line for line in data.split(b"\n"))
         return b"\n".join(lines) + b"\n\n"

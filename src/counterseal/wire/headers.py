@@ -1,7 +1,7 @@
 """HTTP headers as MCP uses them: one value or a refusal, and the routing headers of revision 2026-07-28.
 
 Routing headers mirror the body so that others may route without reading it. They are compared with the body and then made
-anew from it for the server: nothing is decided by them (SEP-2243, mcp.md 1.1).
+anew from it for the server: nothing is decided by them (SEP-2243).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def single(inbound: Inbound, name: bytes) -> str | None:
     """The value of a header that may be sent once, without the white space around it; None where it is absent.
 
     Raises BadCall `bad_header` where it is sent twice, even with equal values, or is not printable ASCII: two readers
-    could take different ones (threats.md H-06).
+    could take different ones (H-06).
     """
     values = inbound.all(name)
     if not values:
@@ -139,7 +139,7 @@ def param_headers(inbound: Inbound) -> dict[str, str]:
 def annotated(schema: Any) -> dict[Path, str]:
     """Where a tool's inputSchema asks for headers: property path to header name in lower case.
 
-    Raises ValueError with the reason where an annotation is invalid: then the tool must not be shown (mcp.md 1.1).
+    Raises ValueError with the reason where an annotation is invalid: then the tool must not be shown.
     """
     found: dict[Path, str] = {}
     for steps, node in _positions(schema):

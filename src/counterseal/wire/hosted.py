@@ -2,7 +2,7 @@
 
 It has tools and nothing else, and says so. A list shows what the caller may use, page by page: the cursor is the name of the
 last tool that the caller was shown, so it tells nobody anything, and one that names a tool that the caller may not see is as
-unknown as one that was made up (threats.md M-17).
+unknown as one that was made up (M-17).
 """
 
 from __future__ import annotations

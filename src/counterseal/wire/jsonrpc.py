@@ -39,7 +39,7 @@ def read(value: Any) -> Mapping[str, Any]:
     """One request, notification or response, its members checked. Raises BadCall `invalid_request`.
 
     Members that JSON-RPC doesn't know are refused, so that `Method` beside `method` never meets a reader that ignores
-    case (threats.md M-04).
+    case (M-04).
     """
     if isinstance(value, list):
         raise BadCall("batch_not_allowed", "a batch is not taken here: send the messages one by one")
@@ -76,7 +76,7 @@ def is_batch(body: bytes) -> bool:
 
 
 def error_message(error: CallError, record: str) -> dict[str, Any]:
-    """The JSON-RPC error that a refused or failed call gets (contract.md section 6)."""
+    """The JSON-RPC error that a refused or failed call gets (docs/errors.md)."""
     data = {**error.data, "reason": error.reason.code, "record": record}
     return {
         "jsonrpc": "2.0",

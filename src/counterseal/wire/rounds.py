@@ -1,7 +1,7 @@
 """Calls that end in more than one round, in the words of revision 2026-07-28: a result that asks the caller for more, and a task.
 
 A server may ask for what the caller declared that it can answer, and make a task where the caller declared that it follows them.
-Anything else is no answer to this call (mcp.md 1.1).
+Anything else is no answer to this call.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Only an item's name is changed. The cursor says where the last item of a page stood: its server and its name there. It is told
 nothing that the page has not shown, and one that leads to nothing that the caller may see is as unknown as one that was made up
-(threats.md M-17).
+(M-17).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What tools, prompts and resources are called where all servers have one address, and the way back.
 
 * A tool or prompt is `{server}__{name}`. No server's name holds `__` or ends in `_` (config/values.py), so the first `__` is
-  always the one that was put there: a name is taken apart in one way only, and nothing is looked for (threats.md S-04).
+  always the one that was put there: a name is taken apart in one way only, and nothing is looked for (S-04).
 * A resource is `counterseal:{server}/{uri}`, with its URI as it is. No server's name holds `/`. What is put before a valid URI or
   template makes a valid one, and the expansion of a template's new spelling is the new spelling of its expansion.
 * LiteLLM's names (`Spelling`) have a separator that names of servers may hold; which servers there are then says where it is,
@@ -88,7 +88,7 @@ def shown(field: str, server: str, name: str, spelling: Spelling = OURS) -> str:
 
 def nothing(call: Call, spelling: Spelling = OURS) -> BadCall:
     """For a call that names what is not there, whoever has it: a name of no server, or one of a server that is not for the
-    caller. Nobody can tell the two apart (threats.md A-10)."""
+    caller. Nobody can tell the two apart (A-10)."""
     field = _field(call, _params(call))
     if field in _URIS:
         return BadCall("invalid_params", NO_RESOURCE)

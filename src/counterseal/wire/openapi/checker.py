@@ -1,4 +1,4 @@
-"""Holds a value against a JSON Schema, in bounded time and without fetching anything (threats.md M-16)."""
+"""Holds a value against a JSON Schema, in bounded time and without fetching anything (M-16)."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def pointer_text(pointer: Pointer) -> str:
 
 @dataclass(frozen=True, slots=True)
 class References:
-    """What `$ref` leads to, within the document alone (threats.md K-02, M-16)."""
+    """What `$ref` leads to, within the document alone (K-02, M-16)."""
 
     document: Mapping[str, Any]
 

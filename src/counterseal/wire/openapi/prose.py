@@ -1,4 +1,4 @@
-"""Text of a document that an agent will read: bounded, and without characters that nobody sees (threats.md M-15)."""
+"""Text of a document that an agent will read: bounded, and without characters that nobody sees (M-15)."""
 
 from __future__ import annotations
 
