@@ -154,6 +154,28 @@ async def test_h_12_bytes_that_come_before_a_request_has_left_are_no_answer_to_i
             assert len(one.heads) == 1
 
 
+@pytest.mark.parametrize("others", [True, False], ids=["and another call gets its connection", "and none does"])
+async def test_h_12_who_waits_while_somebody_else_ends_his_exchange_reads_nothing_of_the_next(others: bool) -> None:
+    """As a stream does whose caller cancels it by another request."""
+    start = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n"
+    async with server(start, OK) as at, client() as one:
+        first = await get(one, at.url)
+        assert await first.next_chunk() == b"first"
+        waiting = asyncio.create_task(first.next_chunk())
+        await asyncio.sleep(0)
+        asked = asyncio.create_task(get(one, at.url)) if others else None  # it runs before the one who waits is woken
+        (connection,) = one._open
+        connection.data_received(b"0\r\n\r\n")
+        first.abort()
+        if asked is None:
+            assert await waiting is None
+        else:
+            with pytest.raises(HttpError, match="the exchange was ended"):
+                await waiting
+            assert await body(await asked) == b"ok"
+        assert at.connections == 1
+
+
 async def test_chunks_arrive_as_they_are_sent() -> None:
     sent = asyncio.Event()
 

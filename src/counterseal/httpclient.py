@@ -190,12 +190,12 @@ class Response:
 
     def next_chunk(self) -> Awaitable[bytes | None]:
         """What has arrived of the body since; None at its end. Raises HttpError. Whoever stops early aborts."""
-        return self._connection.next_chunk()
+        return self._connection.next_chunk(self._exchange)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it arrives. Raises HttpError."""
         try:
-            while (chunk := await self._connection.next_chunk()) is not None:
+            while (chunk := await self._connection.next_chunk(self._exchange)) is not None:
                 yield chunk
         finally:
             self.abort()
@@ -207,7 +207,7 @@ class Response:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection and the one exchange on it. `exchange` counts them, so that a late abort doesn't hit the next one."""
+    """One connection and the one exchange on it. `exchange` counts them, so that nobody who is late aborts or reads the next."""
 
     def __init__(
         self,
@@ -280,9 +280,12 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(request)
 
-    async def next_chunk(self) -> bytes | None:
-        """What has arrived of the body; None at its end. Raises HttpError."""
-        while not self._chunks:
+    async def next_chunk(self, exchange: int) -> bytes | None:
+        """What has arrived of the body; None at its end. exchange: whose. Raises HttpError, also where that one is over: somebody
+        else may have ended it while this one waited, and what comes now is the answer to another request."""
+        while exchange != self.exchange or not self._chunks:
+            if exchange != self.exchange:
+                raise HttpError("the exchange was ended")
             if self._ended:
                 return None
             if self._error is not None:
