@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -15,7 +16,7 @@ from counterseal.errors import BadCall, CallError, ServerError
 from counterseal.servers.either_era import EitherEra
 from counterseal.servers.without_sessions import OURS
 from tests.contracts.http import until
-from tests.contracts.server import SESSIONS, Client, Countersign, ServerContract, caller, said
+from tests.contracts.server import LIMITS, SESSIONS, Client, Countersign, ServerContract, caller, said
 from tests.servers import permits
 from tests.servers.permits import read
 from tests.servers.test_either_era import room_of
@@ -394,6 +395,51 @@ async def test_a_caller_who_leaves_ends_the_servers_request(new: NewServer, room
     with pytest.raises(asyncio.CancelledError):
         await hangs
     await until(lambda: left == [True])
+
+
+@pytest.mark.parametrize("how", ["left", "cancelled", None])
+async def test_a_call_that_ends_as_its_stream_begins_ends_at_the_server(
+    new: NewServer, monkeypatch: pytest.MonkeyPatch, how: str | None
+) -> None:
+    """The stream is there, and whoever waits for it is not awake yet. how: None for a caller who wants it."""
+    usual, left = new.answer, []
+
+    def streaming(heard: Heard, line: Line) -> None:
+        if heard.call["method"] == "tools/call":
+            line.send(chunked(end=False))
+            if how is None:
+                line.send(chunk(event(response(heard))) + b"0\r\n\r\n")
+            else:
+                left.append(line.gone())
+        else:
+            usual(heard, line)
+
+    patient = dataclasses.replace(LIMITS, server_idle_seconds=60.0, server_total_seconds=60.0)
+    async with room_of(new, limits=patient) as room, asyncio.timeout(20):
+        client = await legacy(room).begin()
+        new.answer = streaming
+        crossings = room._without_sessions
+        exchange = crossings._http.exchange
+
+        async def just_now(*arguments: Any) -> Any:
+            outcome = await exchange(*arguments)
+            if how == "left":
+                asyncio.get_running_loop().call_soon(calling.cancel)
+            elif how == "cancelled":
+                (under_way,) = crossings._under_way.values()
+                asyncio.get_running_loop().call_soon(under_way.cancel)
+            return outcome
+
+        monkeypatch.setattr(crossings._http, "exchange", just_now)
+        calling = asyncio.create_task(client.ask("tools/call", {"name": "slow"}, id=7))
+        if how == "left":
+            with pytest.raises(asyncio.CancelledError):
+                await calling
+        else:
+            assert len(await calling) == (how is None)
+        assert crossings._under_way == {}
+        if how is not None:
+            await until(lambda: left == [True])
 
 
 # ---- a server that changes --------------------------------------------------------------------------------------------

@@ -123,12 +123,15 @@ class WithoutSessions:
         try:
             outcome = await task
         except asyncio.CancelledError:
+            if not task.cancel() and not task.cancelled() and task.exception() is None:
+                _drop(task.result())  # it has just begun to answer, and nobody takes that any more
             if not crossing.over:
-                task.cancel()
                 raise
             return Reply(200, (*EVENTS, *headers), _Nothing(), note="its caller cancelled it")
         if isinstance(outcome, Reply) and isinstance(outcome.body, EventBody):
             crossing.stop = outcome.body.end
+            if crossing.over:
+                crossing.stop()
         return outcome
 
     async def _may_mirror(self, permit: Permit, refusal: Refusal) -> bool:
@@ -238,6 +241,11 @@ class _Nothing:
 
     async def aclose(self) -> None:
         """There is nothing to end."""
+
+
+def _drop(outcome: Reply | Refusal) -> None:
+    if isinstance(outcome.body, EventBody):
+        outcome.body.end()
 
 
 def _nothing() -> None:
