@@ -15,7 +15,7 @@ from counterseal.core.methods import MODERN
 from counterseal.errors import REASONS, CallError
 from counterseal.web import app
 from tests.gateway.building import ISSUER, META
-from tests.support.hostile import Heard, HostileServer, Line, chunk, chunked, event, plain, response
+from tests.support.hostile import Heard, HostileServer, Line, chunk, chunked, event, plain, response, whole
 from tests.web.building import BODY, CALL, Running, running
 
 NOTE = event({"jsonrpc": "2.0", "method": "notifications/progress", "params": {}})
@@ -381,6 +381,49 @@ def test_a_stream_that_breaks_is_answered_with_an_error_as_its_last_event(own: R
     assert b"progress" in answer.body
     assert (answer.message["id"], answer.reason) == ("mine", "server_unreachable")
     assert answer.message["error"]["data"]["record"] == own.gateway.entries[0]["record"]
+
+
+@pytest.mark.parametrize("status", ["201 Created", "205 Reset", "206 Partial", "226 IM Used", "218 Fine", "299 Odd"])
+@pytest.mark.parametrize("streams", [False, True])
+def test_an_answer_is_one_whatever_success_the_server_calls_it(own: Running, status: str, streams: bool) -> None:
+    """H-11: a status that nobody has registered is none that could be written, and is no reason to say nothing."""
+
+    def answer(heard: Heard, line: Line) -> None:
+        sent = chunked(event(response(heard))) if streams else whole(response(heard))
+        line.send(sent.replace(b"200 OK", status.encode(), 1))
+
+    own.server.answer = answer
+    told = own.ask(own.request())
+    assert (told.status, told.message["id"]) == (200, "mine")
+    assert own.settled()
+    assert own.gateway.entries[-1]["outcome"] == "answered"
+
+
+def test_h_11_a_stream_after_a_status_without_a_body_is_no_second_answer(own: Running) -> None:
+    """204 has no body, so that whatever is sent after it would be read as the next answer."""
+    streaming = chunked(event(b"{}"))
+    own.server.answer = lambda heard, line: line.send(streaming.replace(b"200 OK", b"204 No Content", 1))
+    with own.wire() as wire:
+        wire.send(own.request())
+        answer = wire.answer()
+        assert answer is not None
+        assert (answer.status, answer.reason) == (200, "server_answer_invalid")
+        own.server.answer = plain
+        wire.send(own.request())
+        answer = wire.answer()
+        assert answer is not None
+        assert (answer.status, answer.message["id"]) == (200, "mine")
+
+
+@pytest.mark.parametrize(("status", "told"), [(409, 409), (418, 418), (419, 400), (430, 400), (499, 400), (599, 502)])
+def test_a_refusal_of_the_server_is_told_by_a_status_that_can_be_written(own: Running, status: int, told: int) -> None:
+    def answer(heard: Heard, line: Line) -> None:
+        error = {"jsonrpc": "2.0", "id": heard.call["id"], "error": {"code": -32000, "message": "no"}}
+        line.send(whole(json.dumps(error).encode(), f"{status} Odd"))
+
+    own.server.answer = answer
+    answered = own.ask(own.request())
+    assert (answered.status, answered.message["error"]["code"]) == (told, -32000)
 
 
 @pytest.mark.parametrize("streams", [False, True])

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from http import HTTPStatus
 from typing import Final
 
 from msgspec import Raw
@@ -45,6 +46,7 @@ _EVENTS: Final = (
     (b"x-accel-buffering", b"no"),
 )
 _UNREAD: Final = frozenset({401, 403, 407})
+_REGISTERED: Final = frozenset(status.value for status in HTTPStatus)
 _UNANSWERED: Final = frozenset({Shape.NOTIFICATION, Shape.REPLY, Shape.END})
 
 Decide = Callable[[Caller, Call, str, str, bytes | Raw], bool]
@@ -230,13 +232,14 @@ class StreamableHttp:
     async def _reply(
         self, permit: Permit, answer: Answer, response: Response, listens: bool, crossing: Crossing | None
     ) -> Reply:
-        call, status = permit.call, response.status
+        call, status = permit.call, 200  # whatever success it was: 204 with an answer would be read as two
         if call.shape in _UNANSWERED:
             if (response.header(b"content-type") or "").startswith("text/event-stream"):
                 response.abort()
             else:
                 await response.read(self._limits.server_answer_bytes)  # and drop: so that the connection can be kept
-            return Reply(status if call.shape is Shape.END else 202, self._session_header(call), b"")
+            ended = _registered(response.status) if call.shape is Shape.END else 202
+            return Reply(ended, self._session_header(call), b"")
         media = self._media(response)
         if media == "application/json" and call.shape is _REQUEST and not listens:
             body = answer.message(await response.read(self._limits.server_answer_bytes))
@@ -302,4 +305,15 @@ class StreamableHttp:
             body = Answer(call, None, lambda *_: False).refusal(refusal.body)
         except NotAnAnswer as error:
             raise invalid(str(error)) from None
-        return Reply(status if status < 500 else 502, _JSON, body, is_error=True, note=f"the server answered {status}")
+        return Reply(
+            _registered(status) if status < 500 else 502,
+            _JSON,
+            body,
+            is_error=True,
+            note=f"the server answered {status}",
+        )
+
+
+def _registered(status: int) -> int:
+    """What a status means to those who do not know it: the first of its class (RFC 9110 section 15)."""
+    return status if status in _REGISTERED else status // 100 * 100
