@@ -128,6 +128,10 @@ class Wire:
         except ConnectionError:
             return True
 
+    def end(self) -> None:
+        """Say that nothing more is sent."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     def reset(self) -> None:
         """Leave without a word."""
         self._stream.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -97,8 +98,10 @@ def _until(true: Callable[[], bool]) -> bool:
 
 
 @contextmanager
-def running(server: HostileServer, *, origins: tuple[str, ...] = (), **changes: Any) -> Iterator[Running]:
-    """origins: `listen.origins`. changes: `built`'s."""
+def running(
+    server: HostileServer, *, origins: tuple[str, ...] = (), bound: socket.socket | None = None, **changes: Any
+) -> Iterator[Running]:
+    """origins: `listen.origins`. bound: what it listens on. changes: `built`'s."""
     made: list[Built] = []
     checks: dict[str, Any] = {"keys": lambda: None, "audit": lambda: None}
 
@@ -109,5 +112,5 @@ def running(server: HostileServer, *, origins: tuple[str, ...] = (), **changes: 
             is_litellm = changes.get("litellm") is not None
             yield Gateway(ISSUER, one.handler, DOCUMENTS, checks, one.identity_headers, origins, is_litellm=is_litellm)
 
-    with serving(App(gateway)) as port:
+    with serving(App(gateway), bound=bound) as port:
         yield Running(port, made[0], server, checks)

@@ -22,9 +22,18 @@ class Caller(asyncio.Transport):
         super().__init__({"peername": ("192.0.2.7", 4711), "sockname": ("192.0.2.1", 80)})
         self.written = b""
         self.closed = False
+        self.untaken = 0
+        """Bytes that were written and that he has not taken."""
+        self.aborted = asyncio.Event()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data
+
+    def get_write_buffer_size(self) -> int:
+        return self.untaken
+
+    def abort(self) -> None:
+        self.aborted.set()
 
     def close(self) -> None:
         self.closed = True
@@ -44,6 +53,7 @@ class Endpoint:
 
     def __init__(self) -> None:
         self.seen: Seen = []
+        self.status = 200
 
     def answers(self, url: bytes) -> bool:
         return url.startswith(b"/mcp")
@@ -52,7 +62,7 @@ class Endpoint:
         await exchange.body_arrived(1_000_000)
         body, head = exchange.taken_body(1_000_000), exchange.head
         self.seen.append((head.verb, head.path, head.headers, body, exchange.keep_alive))
-        await exchange.answer(200, (), b"%d" % len(body))
+        await exchange.answer(self.status, (), b"%d" % len(body))
 
 
 class Application:

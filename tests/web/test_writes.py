@@ -4,7 +4,12 @@ none to somebody else."""
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 
+import pytest
+
+from counterseal.core.limits import LIMITS
+from counterseal.web import protocol
 from counterseal.web.protocol import CeilingProtocol
 from tests.web.connections import Application, Caller, connected, request
 
@@ -56,3 +61,39 @@ async def test_a_request_that_follows_at_once_is_answered_behind_it() -> None:
     assert ends[0].written.count(b"HTTP/1.1 200 OK") == 2
     assert ends[0].written.index(b"\r\n\r\n0") < ends[0].written.index(b"\r\n\r\n2")
     assert not ends[0].closed
+
+
+async def test_a_status_that_has_no_name_is_a_defect_that_is_answered() -> None:
+    """Not with silence: what was not written did not begin."""
+    for status, written in ((299, b"HTTP/1.1 500 Internal Server Error\r\n"), (203, b"HTTP/1.1 203 ")):
+        app, end = Application(), Caller()
+        app.mcp.status = status
+        connected(CeilingProtocol, app, end).data_received(request())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert end.written.startswith(written)
+        assert end.closed == (status == 299)
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["of his last answer", "of one of many"])
+async def test_h_09_a_caller_who_takes_most_and_stops_is_waited_for_only_where_more_may_come(
+    monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    """What is left is little enough to write on. A connection that goes on is looked at when it is idle, one that has ended never
+    again."""
+    monkeypatch.setattr(protocol, "LIMITS", dataclasses.replace(LIMITS, body_seconds=0.01))
+    end = Caller()
+    connection = connected(CeilingProtocol, Application(), end)
+    end.untaken = 100_000
+    connection.pause_writing()
+    if ends:
+        connection.close()
+    end.untaken = 1
+    connection.resume_writing()
+    if ends:
+        await asyncio.wait_for(end.aborted.wait(), 5)
+    else:
+        assert connection._untaken is None
+        connection.close()
+        await asyncio.wait_for(end.aborted.wait(), 5)
+    connection.connection_lost(None)

@@ -74,6 +74,10 @@ class Connection(Protocol):
         """The answer to the request in hand is out."""
         ...
 
+    def close(self) -> None:
+        """End it once what was written is taken."""
+        ...
+
 
 class Endpoint(Protocol):
     """Who answers. Raises nothing but CancelledError, unless it has a defect."""
@@ -168,7 +172,7 @@ class Exchange:
         except BaseException as error:
             _log.error("an exchange failed", exc_info=error)
             if self.started:
-                self._connection.transport.close()
+                self._connection.close()
             else:
                 self.keep_alive = False
                 await self.answer(500, ((b"content-type", b"text/plain"),), b"Internal Server Error")
@@ -176,7 +180,7 @@ class Exchange:
                 raise
         else:
             if not (self.response_complete or self._whole or self._connection.gone):
-                self._connection.transport.close()
+                self._connection.close()
 
     # ---- what the endpoint asks ----
 
@@ -265,12 +269,13 @@ class Exchange:
         text = b"".join(lines)
         if _CR in text or _LF in text or 0 in text:
             raise ValueError("a header holds a line end or NUL")
-        self.started = True
         lines.append(b"\r\n")
-        return b"%b%b%b" % (_STATUS[status], self._connection.standing_headers(), b"\r\n".join(lines))
+        head = b"%b%b%b" % (_STATUS[status], self._connection.standing_headers(), b"\r\n".join(lines))
+        self.started = True
+        return head
 
     def _end(self) -> None:
         self.response_complete = True
         if not self.keep_alive:
-            self._connection.transport.close()
+            self._connection.close()
         self._connection.answered()

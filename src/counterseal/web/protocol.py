@@ -111,10 +111,16 @@ class CeilingProtocol(HttpToolsProtocol):
     def answered(self) -> None:
         self.on_response_complete()
 
+    def close(self) -> None:
+        """End the connection as soon as its caller has taken what was written, or has not in time."""
+        self.transport.close()
+        self._wait_for_reader()
+
     def on_response_complete(self) -> None:
         """As the server's own, with one timer for all the idle times of a connection instead of one each."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
+            self._wait_for_reader()
             return
         self.flow.resume_reading()
         if self.pipeline:
@@ -132,7 +138,7 @@ class CeilingProtocol(HttpToolsProtocol):
         if left > 0:
             self._kept = self.loop.call_later(left, self._look_idle)
         else:
-            self.transport.close()
+            self.close()
 
     # ---- what the transport says ----
 
@@ -140,24 +146,32 @@ class CeilingProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.local = self.server or ("", None)
         self.peer = self.client[0] if self.client else ""
-        self._deadline = self.loop.call_later(LIMITS.header_seconds, transport.close)
+        self._deadline = self.loop.call_later(LIMITS.header_seconds, self.close)
+
+    def eof_received(self) -> None:
+        self.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._wait_for_reader(self.transport.get_write_buffer_size())
+        self._wait_for_reader()
 
     def resume_writing(self) -> None:
-        self._stop_waiting_for_reader()
+        if (
+            not self.transport.is_closing()
+        ):  # one that is ends with the last byte, and until then may hang at any of them
+            self._stop_waiting_for_reader()
         super().resume_writing()
 
-    def _wait_for_reader(self, size: int) -> None:
-        self._untaken = self.loop.call_later(LIMITS.body_seconds, self._look_at_reader, size)
+    def _wait_for_reader(self) -> None:
+        size = self.transport.get_write_buffer_size()
+        if size and self._untaken is None and not self.gone:
+            self._untaken = self.loop.call_later(LIMITS.body_seconds, self._look_at_reader, size)
 
     def _look_at_reader(self, before: int) -> None:
         """A caller who takes nothing of its answer for as long as it may take to send a body has left."""
-        size = self.transport.get_write_buffer_size()
-        if size < before:
-            self._wait_for_reader(size)
+        self._untaken = None
+        if self.transport.get_write_buffer_size() < before:
+            self._wait_for_reader()
         else:
             self.transport.abort()
 
@@ -190,6 +204,8 @@ class CeilingProtocol(HttpToolsProtocol):
             self._known = None
         before, between = self.cycle, self._between
         super().data_received(data)
+        if self.transport.is_closing():
+            return  # it was refused
         if not self._in_head:
             if between and self._between and self.cycle is not before:
                 self._know(data)
@@ -197,7 +213,7 @@ class CeilingProtocol(HttpToolsProtocol):
             self._after_head += len(data)
             if self._after_head > _MOST_AFTER_HEAD:
                 self._refused = True
-                self.transport.close()
+                self.close()
             return
         # A header line is reported only once it ended, so what has no end yet is counted here; roughly, because the end of
         # another request may be in the same bytes.
@@ -205,7 +221,7 @@ class CeilingProtocol(HttpToolsProtocol):
         if self._unfinished > 2 * LIMITS.header_bytes:
             self._refuse()
         elif self._deadline is None and not self.transport.is_closing():
-            self._deadline = self.loop.call_later(LIMITS.header_seconds, self.transport.close)
+            self._deadline = self.loop.call_later(LIMITS.header_seconds, self.close)
 
     def _know(self, data: bytes) -> None:
         """Remember the head of what was one whole call, in one piece: the parser is now where it was before it."""
@@ -250,17 +266,18 @@ class CeilingProtocol(HttpToolsProtocol):
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        self._in_head = False
         self._stop_waiting()
         url, parser = self.url, self.parser
         version = parser.get_http_version()
         if self._head_is_over():
             self._refuse()
-        elif url[:1] != b"/" or b"#" in url or version not in ("1.1", "1.0"):
+            raise _NotTaken  # so that nothing behind it is read
+        if url[:1] != b"/" or b"#" in url or version not in ("1.1", "1.0"):
             raise _NotTaken
-        elif parser.should_upgrade():
+        if parser.should_upgrade():
             raise _NotTaken  # the parser stops here, so that the body would be read as the next request (H-01)
-        elif self.app.mcp.answers(url):
+        self._in_head = False
+        if self.app.mcp.answers(url):
             self._exchange(url, version)
         else:
             self._begin_asgi(url)
@@ -331,8 +348,25 @@ class CeilingProtocol(HttpToolsProtocol):
             self._deadline.cancel()
             self._deadline = None
 
+    # ---- what is no request ----
+
+    def send_400_response(self, msg: str) -> None:
+        """To what the parser does not take, unless it was refused already."""
+        if self._refused:
+            return
+        self._refused = True
+        if self._is_next():
+            super().send_400_response(msg)
+        self.close()
+
     def _refuse(self) -> None:
         self._refused = True
-        if not self.transport.is_closing():
+        if self._is_next() and not self.transport.is_closing():
             self.transport.write(_TOO_LARGE)
-            self.transport.close()
+        self.close()
+
+    def _is_next(self) -> bool:
+        """Whether what is written now is read as the answer to what is being read: each request before it has its answer, and it
+        has none. Else the connection ends without a word, lest a call that was made passes for one that was refused."""
+        cycle = self.cycle
+        return not self.pipeline and (cycle is None or cycle.response_complete == (self._in_head or self._between))
