@@ -275,6 +275,10 @@ def inventory() -> list[tuple[Era, str]]:
     return cells + [(Era.LEGACY, name) for name, row in METHODS.items() if row.legacy]
 
 
+CELLS: Final = inventory()
+IDS: Final = [f"{era.value} {method}" for era, method in CELLS]
+
+
 def request_of(cell: tuple[Era, str], gateway: Built, **changes: Any) -> Inbound:
     """The request for a cell of the inventory."""
     era, method = cell

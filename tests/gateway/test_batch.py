@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -20,12 +19,6 @@ from tests.gateway.building import BOB, Built, built, posted, read, verified
 from tests.support.hostile import Heard, HostileServer, Line, chunked, event, response
 
 OLD = "2025-03-26"
-
-
-@pytest.fixture
-def server() -> Iterator[HostileServer]:
-    with HostileServer() as running:
-        yield running
 
 
 def tool(name: str, id: Any = 1, **arguments: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from counterseal.core.caller import Channel
 from counterseal.errors import CallError
 from counterseal.servers.streamable_http import Destination
 from counterseal.wire.rounds import TASKS
-from tests.gateway.building import ALICE, CALLERS, Built, built, inventory, legacy, modern, read, request_of, task
+from tests.gateway.building import ALICE, CALLERS, CELLS, Built, built, legacy, modern, read, request_of, task
 from tests.identity.channels import CHANNELS, claims, rules
 from tests.servers.permits import PARAMS
 from tests.support.hostile import Heard, HostileServer, Line, chunked, event, plain, response, whole
@@ -46,7 +46,6 @@ SENT_ALONG = (
     (b"origin", b"https://origin-canary.example"),
     (b"x-counterseal-debug", b"header-canary"),
 )
-CELLS = inventory()
 
 
 def spellings(secret: bytes) -> list[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,10 +19,11 @@ from counterseal.hooks import Additions, Deny, Event, Pass, Replace
 from tests.contracts.http import until
 from tests.gateway.building import (
     ALICE,
+    CELLS,
     DENY_ALL,
+    IDS,
     Built,
     built,
-    inventory,
     legacy,
     modern,
     posted,
@@ -37,15 +38,7 @@ from tests.servers.permits import call
 from tests.support.hostile import HostileServer, chunked, event, response, whole
 from tests.support.tokens import digest
 
-CELLS = inventory()
-IDS = [f"{era.value} {method}" for era, method in CELLS]
 by_cell = pytest.mark.parametrize("cell", CELLS, ids=IDS)
-
-
-@pytest.fixture
-def server() -> Iterator[HostileServer]:
-    with HostileServer() as running:
-        yield running
 
 
 async def refused(gateway: Built, inbound: Inbound) -> CallError:

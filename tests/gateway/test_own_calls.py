@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 from msgspec.structs import replace
@@ -18,12 +17,6 @@ from tests.gateway.building import ALICE, built
 from tests.support.hostile import HostileServer
 
 CALL = own_call("weather", Era.LEGACY, duplex.notification("notifications/initialized"))
-
-
-@pytest.fixture
-def server() -> Iterator[HostileServer]:
-    with HostileServer() as running:
-        yield running
 
 
 async def test_it_has_a_token_and_a_record_of_its_own_in_the_name_of_the_caller(server: HostileServer) -> None:

@@ -7,7 +7,6 @@ import base64
 import dataclasses
 import json
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import jwt
@@ -26,10 +25,11 @@ from tests.contracts.http import until
 from tests.gateway.building import (
     ALICE,
     BOB,
+    CELLS,
     DENY_ALL,
+    IDS,
     Built,
     built,
-    inventory,
     legacy,
     modern,
     posted,
@@ -40,15 +40,6 @@ from tests.gateway.building import (
 from tests.servers.permits import call
 from tests.support.hostile import HostileServer
 from tests.support.tokens import NOW, digest
-
-CELLS = inventory()
-IDS = [f"{era.value} {method}" for era, method in CELLS]
-
-
-@pytest.fixture
-def server() -> Iterator[HostileServer]:
-    with HostileServer() as running:
-        yield running
 
 
 async def refused(gateway: Built, inbound: Inbound) -> CallError:

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,12 +22,6 @@ from tests.support.hostile import Heard, HostileServer, Line, chunk, chunked, ev
 QUICK = dataclasses.replace(LIMITS, server_idle_seconds=0.3, server_total_seconds=1.0)
 NOTE = event({"jsonrpc": "2.0", "method": "notifications/progress", "params": {}})
 ERROR = b'{"jsonrpc": "2.0", "id": "%s", "error": {"code": 1, "message": "no"}}'
-
-
-@pytest.fixture
-def server() -> Iterator[HostileServer]:
-    with HostileServer() as running:
-        yield running
 
 
 def say(make: Callable[[Heard], bytes], then: Callable[[Line], object] = lambda line: None) -> Any:

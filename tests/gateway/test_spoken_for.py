@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,12 +19,6 @@ from tests.support.tokens import NOW, jwks, token
 
 CHANNEL = {"sub": "line-1", "client_id": "app"}
 PROXY = "10.0.0.5"
-
-
-@pytest.fixture
-def server() -> Iterator[HostileServer]:
-    with HostileServer() as running:
-        yield running
 
 
 def through(inbound: Inbound, *tokens: str) -> Inbound:

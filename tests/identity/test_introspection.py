@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from counterseal.core.caller import Caller
 from counterseal.core.limits import LIMITS
 from counterseal.errors import BadCall, CannotTell, Unauthenticated
 from counterseal.gateway.ids import Ids
-from counterseal.httpclient import Client
 from counterseal.identity.client_auth import Basic, ClientAuth, Post, PrivateKeyJwt
 from counterseal.identity.identify import Identify
 from counterseal.identity.idp_jwt import IdpTokens
@@ -38,19 +36,6 @@ from tests.identity.introspecting import (
 )
 from tests.support.authorization_server import Answer, AuthorizationServer, Posting
 from tests.support.tokens import ABSENT, NOW, FixedClock, access_claims, private_key, token
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[AuthorizationServer]:
-    async with AuthorizationServer(good()) as running:
-        yield running
-
-
-@pytest.fixture
-async def post() -> AsyncIterator[Posting]:
-    client = Client()
-    yield Posting(client)
-    await client.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import logging
 import traceback
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 from urllib.parse import quote_plus
 
@@ -17,7 +17,6 @@ import pytest
 from counterseal.core.limits import LIMITS
 from counterseal.errors import CallError
 from counterseal.gateway.ids import Ids
-from counterseal.httpclient import Client
 from counterseal.identity.client_auth import Basic, ClientAuth, Post, PrivateKeyJwt, Proof
 from counterseal.identity.fetch import Document, FetchFailed
 from counterseal.issuer.signers.local import LocalSigner
@@ -36,24 +35,6 @@ from tests.support.tokens import FixedClock, private_key
 
 GOOD = json.dumps(good()).encode()
 QUICK = dataclasses.replace(LIMITS, fetch_seconds=0.3)
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[AuthorizationServer]:
-    async with AuthorizationServer(good()) as running:
-        yield running
-
-
-@pytest.fixture
-async def client() -> AsyncIterator[Client]:
-    made = Client()
-    yield made
-    await made.close()
-
-
-@pytest.fixture
-def post(client: Client) -> Posting:
-    return Posting(client)
 
 
 FAULTS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -13,7 +13,6 @@ import pytest
 from counterseal.core.call import Inbound
 from counterseal.core.caller import Caller
 from counterseal.core.limits import LIMITS
-from counterseal.httpclient import Client
 from counterseal.identity.fetch import Document
 from tests.identity.introspecting import (
     FILES,
@@ -36,19 +35,6 @@ BOTH = ["https://gateway.example.com/mcp/weather", "https://gateway.example.com/
 
 def answers(**changes: Any) -> Answers:
     return Answers(json.dumps(good(**changes)).encode())
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[AuthorizationServer]:
-    async with AuthorizationServer(good()) as running:
-        yield running
-
-
-@pytest.fixture
-async def post() -> AsyncIterator[Posting]:
-    client = Client()
-    yield Posting(client)
-    await client.close()
 
 
 @pytest.mark.parametrize(

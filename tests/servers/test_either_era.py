@@ -6,65 +6,34 @@ import asyncio
 import dataclasses
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from counterseal.core.call import Era, Shape
-from counterseal.core.limits import Limits
 from counterseal.core.methods import END_SESSION, REPLY
 from counterseal.errors import BadCall, CallError, ServerError
-from counterseal.httpclient import Client as HttpClient
 from counterseal.servers.either_era import EitherEra
-from counterseal.servers.http import ServerHttp
-from counterseal.servers.streamable_http import Destination, StreamableHttp
 from tests.contracts.http import until
 from tests.contracts.server import (
     LIMITS,
     META,
-    SESSIONS,
     Client,
     Countersign,
     ServerContract,
     caller,
-    decide,
     permit,
     said,
 )
+from tests.servers.eras import room_of
 from tests.servers.permits import ALICE, call, read
 from tests.servers.test_streamable_http_contract import ScriptedServer
 from tests.support.hostile import SESSION, Heard, HostileServer, Line, chunked, event, plain, response, whole
 from tests.support.old_server import NO_SESSION, OldServer, refusal
 from tests.support.tokens import NOW, FixedClock
 
-CLIENT = ("counterseal", "test")
 OPENING = ["server/discover", "initialize", "notifications/initialized"]
-
-
-@asynccontextmanager
-async def room_of(
-    server: HostileServer,
-    countersign: Countersign | None = None,
-    *,
-    limits: Limits = LIMITS,
-    clock: FixedClock | None = None,
-) -> AsyncIterator[EitherEra]:
-    http = HttpClient()
-    destination = Destination("weather", server.url, "Authorization", (), "counterseal/test")
-    inside = StreamableHttp(destination, ServerHttp(http, limits), SESSIONS, decide, limits)
-    room = EitherEra(inside, "weather", countersign or Countersign(), SESSIONS, CLIENT, clock or FixedClock(), limits)
-    try:
-        yield room
-    finally:
-        await room.close()
-        await http.close()
-
-
-@pytest.fixture
-def countersign() -> Countersign:
-    return Countersign()
 
 
 @pytest.fixture

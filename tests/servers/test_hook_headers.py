@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from msgspec.structs import replace
 
 from counterseal.core.call import Era
 from tests.servers.permits import SESSION, TOKEN, permit, read, rows, sending
 from tests.support.hostile import HostileServer, response, whole
-
-
-@pytest.fixture
-def server() -> Iterator[HostileServer]:
-    with HostileServer() as running:
-        yield running
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import json
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,12 +25,6 @@ from tests.support.tokens import NOW, FixedClock
 
 ALWAYS = {"host", "authorization", "user-agent", "accept-encoding", "accept"}
 WITH_BODY = {"content-length", "content-type"}
-
-
-@pytest.fixture
-def server() -> Iterator[HostileServer]:
-    with HostileServer() as running:
-        yield running
 
 
 async def sent(server: HostileServer, **changes: Any) -> Heard:

@@ -6,7 +6,7 @@ import dataclasses
 import gzip
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,12 +23,6 @@ QUICK = dataclasses.replace(LIMITS, server_idle_seconds=0.3, server_total_second
 Saying = Callable[[Heard], bytes]
 ASKING = {"jsonrpc": "2.0", "id": 9, "method": "sampling/createMessage", "params": {}}
 NOTE = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 1, "progress": 1}}
-
-
-@pytest.fixture
-def server() -> Iterator[HostileServer]:
-    with HostileServer() as running:
-        yield running
 
 
 def answering(say: Saying, then: Callable[[Line], object] = lambda line: None) -> Callable[[Heard, Line], None]:

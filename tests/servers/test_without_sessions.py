@@ -18,16 +18,11 @@ from counterseal.servers.without_sessions import OURS
 from tests.contracts.http import until
 from tests.contracts.server import LIMITS, SESSIONS, Client, Countersign, ServerContract, caller, said
 from tests.servers import permits
+from tests.servers.eras import room_of
 from tests.servers.permits import read
-from tests.servers.test_either_era import room_of
 from tests.support.hostile import Heard, HostileServer, Line, chunk, chunked, event, response, whole
 from tests.support.new_server import NO_VERSION, NewServer
 from tests.support.old_server import OldServer, refusal
-
-
-@pytest.fixture
-def countersign() -> Countersign:
-    return Countersign()
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tests.support.hostile import Heard, HostileServer, Line, chunk, chunked, event, whole
+from tests.support.hostile import Heard, HostileServer, Line, whole
 from tests.support.old_server import refusal
-from tests.support.scripted import MODERN, Script, line
+from tests.support.scripted import MODERN, Script
+from tests.support.scripted_http import answer
 
 _META: Final = "io.modelcontextprotocol/"
 NO_VERSION: Final = {"code": -32022, "message": "unsupported version", "data": {"supported": [MODERN]}}
@@ -40,24 +41,7 @@ class NewServer(HostileServer):
         elif heard.call["method"] in ("initialize", "ping", "logging/setLevel"):
             at.send(refusal({"code": -32601, "message": "no such method"}, "404 Not Found"))
         else:
-            self._answer(heard, at)
-
-    def _answer(self, heard: Heard, at: Line) -> None:
-        streams = False
-
-        def say(message: Mapping[str, Any] | bytes) -> None:
-            nonlocal streams
-            said = line(message)
-            ends = b'"result"' in said or b'"error"' in said
-            if streams:
-                at.send(chunk(event(said)) + (b"0\r\n\r\n" if ends else b""))
-            elif ends:
-                at.send(whole(said))
-            else:
-                streams = True
-                at.send(chunked(event(said), end=False))
-
-        self.script.handle(heard.call, say, at.close)
+            answer(self.script, heard, at)
 
 
 def _wrong(heard: Heard) -> Mapping[str, Any] | None:

@@ -10,8 +10,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tests.support.hostile import Heard, HostileServer, Line, chunk, chunked, event, whole
-from tests.support.scripted import Script, line
+from tests.support.hostile import Heard, HostileServer, Line, whole
+from tests.support.scripted import Script
+from tests.support.scripted_http import answer
 
 NO_SESSION: Final = {"code": -32000, "message": "Bad Request: Server not initialized"}
 UNKNOWN: Final = {"code": -32001, "message": "Session not found"}
@@ -60,22 +61,8 @@ class OldServer(HostileServer):
             self._answer(heard, at)
 
     def _answer(self, heard: Heard, at: Line) -> None:
-        streams = False
-
-        def say(message: Mapping[str, Any] | bytes) -> None:
-            nonlocal streams
-            said = line(message)
-            ends = b'"result"' in said or b'"error"' in said
-            if streams:
-                at.send(chunk(event(said)) + (b"0\r\n\r\n" if ends else b""))
-            elif ends:
-                at.send(whole(said, **opened))
-            else:
-                streams = True
-                at.send(chunked(event(said), end=False))
-
         opened = {}
         if heard.call["method"] == "initialize":
             opened["mcp_session_id"] = f"theirs-{next(self._numbers)}"
             self.sessions.add(opened["mcp_session_id"])
-        self.script.handle(heard.call, say, at.close)
+        answer(self.script, heard, at, **opened)
