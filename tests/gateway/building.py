@@ -21,7 +21,6 @@ from counterseal.core.limits import LIMITS, Limits
 from counterseal.core.methods import END_SESSION, EXTENSION_TASKS, METHODS, MODERN, REPLY, STREAM
 from counterseal.core.permit import Allowed
 from counterseal.core.policy import Policy, Rule
-from counterseal.core.reply import Reply
 from counterseal.errors import CallError, Unauthenticated
 from counterseal.gateway.admission import Admission
 from counterseal.gateway.aggregate.handler import Aggregate, schema_of_all
@@ -285,16 +284,6 @@ def request_of(cell: tuple[Era, str], gateway: Built, **changes: Any) -> Inbound
     if era is Era.MODERN:
         return modern(method, **changes)
     return legacy(method, session=None if method == "initialize" else gateway.sealed(), **changes)
-
-
-async def read(reply: Reply) -> bytes:
-    """The whole body, as the web room would read it."""
-    if isinstance(reply.body, bytes):
-        return reply.body
-    try:
-        return b"".join([chunk async for chunk in reply.body])
-    finally:
-        await reply.body.aclose()
 
 
 def verified(heard: Heard, audience: str, header: str = "authorization") -> dict[str, Any]:

@@ -10,7 +10,8 @@ import jwt
 import yaml
 
 from counterseal.gateway.wiring import Gateway
-from tests.gateway.building import modern, read
+from tests.gateway.building import modern
+from tests.servers.permits import read
 from tests.support.gateway import configuration
 from tests.support.hostile import HostileServer
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from counterseal.errors import CallError
 from counterseal.gateway.wiring import Gateway
-from tests.gateway.building import modern, read
+from tests.gateway.building import modern
+from tests.servers.permits import read
 from tests.support.hostile import Heard, HostileServer, Line, response, whole
 
 

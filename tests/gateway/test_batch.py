@@ -15,7 +15,8 @@ from counterseal.core.patterns import Patterns
 from counterseal.core.policy import Policy, Rule
 from counterseal.errors import CallError
 from tests.contracts.http import until
-from tests.gateway.building import BOB, Built, built, posted, read, verified
+from tests.gateway.building import BOB, Built, built, posted, verified
+from tests.servers.permits import read
 from tests.support.hostile import Heard, HostileServer, Line, chunked, event, response
 
 OLD = "2025-03-26"

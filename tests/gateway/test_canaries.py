@@ -16,9 +16,9 @@ from counterseal.core.caller import Channel
 from counterseal.errors import CallError
 from counterseal.servers.streamable_http import Destination
 from counterseal.wire.rounds import TASKS
-from tests.gateway.building import ALICE, CALLERS, CELLS, Built, built, legacy, modern, read, request_of, task
+from tests.gateway.building import ALICE, CALLERS, CELLS, Built, built, legacy, modern, request_of, task
 from tests.identity.channels import CHANNELS, claims, rules
-from tests.servers.permits import PARAMS
+from tests.servers.permits import PARAMS, read
 from tests.support.hostile import Heard, HostileServer, Line, chunked, event, plain, response, whole
 from tests.support.tokens import token
 

@@ -14,8 +14,9 @@ from counterseal.core.limits import LIMITS
 from counterseal.errors import BadCall, CallError
 from counterseal.gateway.forwarded import Forwarded
 from counterseal.gateway.wiring import Gateway, open_gateway
-from tests.gateway.building import legacy, modern, posted, read
+from tests.gateway.building import legacy, modern, posted
 from tests.gateway.opening import PORT, call, verified, written
+from tests.servers.permits import read
 from tests.support.gateway import configuration
 from tests.support.hostile import HostileServer, response, whole
 from tests.support.old_server import OldServer

@@ -27,14 +27,13 @@ from tests.gateway.building import (
     legacy,
     modern,
     posted,
-    read,
     request_of,
     verified,
 )
 from tests.gateway.test_canaries import SENT_ALONG, assert_clean, with_more
 from tests.hooks.making import BAD, SOON, Acts, Adds, Says, hook
 from tests.hooks.test_view import dumped
-from tests.servers.permits import call
+from tests.servers.permits import call, read
 from tests.support.hostile import HostileServer, chunked, event, response, whole
 from tests.support.tokens import digest
 

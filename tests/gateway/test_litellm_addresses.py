@@ -12,7 +12,8 @@ import pytest
 from counterseal.core.patterns import Patterns
 from counterseal.core.policy import Policy, Rule
 from tests.gateway.aggregate.world import ALL, World, answering, introducing, tools, world
-from tests.gateway.building import legacy, modern, posted, read, verified
+from tests.gateway.building import legacy, modern, posted, verified
+from tests.servers.permits import read
 
 NAMES = {
     "weather": ("weather",),

@@ -16,8 +16,9 @@ from counterseal.core.limits import LIMITS
 from counterseal.errors import ConfigError
 from counterseal.gateway.openapi_wiring import look, read_tools
 from counterseal.gateway.wiring import open_gateway
-from tests.gateway.building import modern, read
+from tests.gateway.building import modern
 from tests.gateway.opening import call, verified, written
+from tests.servers.permits import read
 from tests.support.hostile import HostileServer, whole
 
 TENANT = (b"x-tenant-id", b"acme")

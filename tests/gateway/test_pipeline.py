@@ -33,11 +33,10 @@ from tests.gateway.building import (
     legacy,
     modern,
     posted,
-    read,
     request_of,
     verified,
 )
-from tests.servers.permits import call
+from tests.servers.permits import call, read
 from tests.support.hostile import HostileServer
 from tests.support.tokens import NOW, digest
 

@@ -16,9 +16,10 @@ from counterseal.errors import BadCall, CallError
 from counterseal.gateway.wiring import Gateway, open_gateway
 from counterseal.verify import VerificationError, Verifier
 from tests.core.callers import call as asked
-from tests.gateway.building import built, inventory, legacy, modern, read, request_of
+from tests.gateway.building import built, inventory, legacy, modern, request_of
 from tests.gateway.building import verified as checked
 from tests.gateway.opening import ISSUER, call, document, verified, written
+from tests.servers.permits import read
 from tests.support.hostile import HostileServer, result, whole
 
 TOOL = {"name": "get_weather", "arguments": {"city": "Oslo"}}

@@ -11,9 +11,10 @@ import pytest
 from counterseal.audit.reconcile import reconcile
 from counterseal.core.receipt import Receipt
 from counterseal.gateway.wiring import open_gateway
-from tests.gateway.building import legacy, modern, read
+from tests.gateway.building import legacy, modern
 from tests.gateway.opening import written
 from tests.gateway.test_openapi_wiring import DOCUMENT
+from tests.servers.permits import read
 from tests.support.hostile import HostileServer, whole
 
 BY_ITSELF = "not sent: the gateway answered itself, or dropped it"

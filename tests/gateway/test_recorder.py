@@ -16,7 +16,8 @@ from counterseal.core.limits import LIMITS
 from counterseal.errors import BadCall, CallError
 from counterseal.gateway.pipeline import Pipeline
 from tests.contracts.http import until
-from tests.gateway.building import Built, built, legacy, modern, posted, read
+from tests.gateway.building import Built, built, legacy, modern, posted
+from tests.servers.permits import read
 from tests.support.hostile import Heard, HostileServer, Line, chunk, chunked, event, response, whole
 
 QUICK = dataclasses.replace(LIMITS, server_idle_seconds=0.3, server_total_seconds=1.0)

@@ -11,7 +11,8 @@ import pytest
 from counterseal.core.patterns import Patterns
 from counterseal.core.policy import Policy, Rule
 from counterseal.errors import BadCall, CallError
-from tests.gateway.building import ALICE, FOLLOWS_TASKS, META, built, modern, posted, read, task, verified
+from tests.gateway.building import ALICE, FOLLOWS_TASKS, META, built, modern, posted, task, verified
+from tests.servers.permits import read
 from tests.support.hostile import Heard, HostileServer, Line, chunked, event, response, whole
 
 ABLE = {**META, "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}, **FOLLOWS_TASKS}}

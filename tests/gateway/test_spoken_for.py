@@ -11,9 +11,10 @@ from counterseal.core.call import Inbound
 from counterseal.core.caller import Caller
 from counterseal.core.limits import LIMITS
 from counterseal.errors import CallError
-from tests.gateway.building import ALICE, Built, built, legacy, modern, read, verified
+from tests.gateway.building import ALICE, Built, built, legacy, modern, verified
 from tests.identity.channels import claims, rules
 from tests.identity.issuers import HeldKeys
+from tests.servers.permits import read
 from tests.support.hostile import HostileServer
 from tests.support.tokens import NOW, jwks, token
 

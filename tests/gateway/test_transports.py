@@ -20,8 +20,9 @@ from counterseal.gateway.transports import _TRANSPORTS
 from counterseal.gateway.wiring import Gateway, open_gateway
 from tests.contracts.http import until
 from tests.contracts.server import messages
-from tests.gateway.building import modern, read
+from tests.gateway.building import modern
 from tests.servers.duplexes import PROGRAM
+from tests.servers.permits import read
 from tests.support.gateway import configuration
 from tests.support.hostile import HostileServer, whole
 from tests.support.sse_server import SseServer

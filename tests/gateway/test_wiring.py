@@ -19,10 +19,10 @@ from counterseal.errors import CallError, ConfigError
 from counterseal.gateway.issuer_wiring import open_ring
 from counterseal.gateway.wiring import Gateway, open_gateway, prepare
 from counterseal.verify import Verifier
-from tests.gateway.building import modern, read
+from tests.gateway.building import modern
 from tests.gateway.opening import ISSUER, PORT, call, document, verified, written
 from tests.issuer.pems import pem
-from tests.servers.permits import PARAMS
+from tests.servers.permits import PARAMS, read
 from tests.support.hostile import HostileServer, response, whole
 from tests.support.jwks_server import JwksServer
 from tests.support.tokens import jwks, needs_ml_dsa, token

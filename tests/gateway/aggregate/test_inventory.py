@@ -17,8 +17,8 @@ from counterseal.wire.aggregate.names import joined, spelled
 from tests.contracts.http import until
 from tests.gateway.aggregate.test_lists import hangs
 from tests.gateway.aggregate.world import ALL, World, answering, introducing, tools, world
-from tests.gateway.building import CELLS, DENY_ALL, IDS, legacy, modern, read, task, verified
-from tests.servers.permits import PARAMS
+from tests.gateway.building import CELLS, DENY_ALL, IDS, legacy, modern, task, verified
+from tests.servers.permits import PARAMS, read
 
 SERVER = answering(tools_list={"tools": tools("a")}, **introducing({"tools": {}, "logging": {}}))
 

@@ -20,9 +20,10 @@ from counterseal.core.reply import Reply
 from tests.contracts.http import until
 from tests.gateway.aggregate.test_who_calls import HERE
 from tests.gateway.aggregate.world import ALL, World, answering, introducing, tools, world
-from tests.gateway.building import BOB, legacy, posted, read, verified
+from tests.gateway.building import BOB, legacy, posted, verified
 from tests.gateway.test_spoken_for import through
 from tests.identity.channels import claims, rules
+from tests.servers.permits import read
 from tests.support.hostile import SESSION, Heard, Line, chunk, chunked, event, plain, response, result, whole
 from tests.support.tokens import token
 

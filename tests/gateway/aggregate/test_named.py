@@ -16,8 +16,9 @@ from counterseal.core.policy import Policy, Rule
 from counterseal.errors import CallError
 from counterseal.hooks.protocols import Replace
 from tests.gateway.aggregate.world import ALL, World, answering, introducing, tools, world
-from tests.gateway.building import ALICE, legacy, modern, posted, read, verified
+from tests.gateway.building import ALICE, legacy, modern, posted, verified
 from tests.hooks.making import Says, hook
+from tests.servers.permits import read
 from tests.support.hostile import Heard, Line, chunked, event, response
 from tests.support.tokens import digest
 

@@ -10,9 +10,10 @@ from counterseal.core.call import Inbound
 from counterseal.errors import CallError
 from counterseal.identity.challenge import resource
 from tests.gateway.aggregate.world import ALL, World, answering, world
-from tests.gateway.building import modern, read, verified
+from tests.gateway.building import modern, verified
 from tests.gateway.test_spoken_for import by_proxy, through
 from tests.identity.channels import claims, rules
+from tests.servers.permits import read
 from tests.support.tokens import token
 
 CALL = {"name": "weather__get_weather", "arguments": {}}

@@ -15,7 +15,8 @@ from counterseal.core.call import Inbound
 from counterseal.core.reply import Reply
 from counterseal.errors import CallError
 from counterseal.servers.streamable_http import Destination
-from tests.gateway.building import Built, built, legacy, modern, read
+from tests.gateway.building import Built, built, legacy, modern
+from tests.servers.permits import read
 from tests.support.hostile import SESSION, Answering, Heard, HostileServer, Line, plain, response, whole
 
 _NUMBERS: Final = itertools.count()
