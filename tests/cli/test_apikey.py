@@ -7,6 +7,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -166,8 +167,12 @@ def test_list_says_what_is_known_of_each_key(run: Run) -> None:
     assert (row["revoked"], row["last_used"], row["previous_ends"]) == (None, None, None)
 
 
-def test_u_05_a_listed_name_cannot_command_a_terminal(run: Run) -> None:
-    run("create", "--subject", "\x1b[2Jmallory\n\u202e", "--tools", "\x1b]0;x\x07*")
+def test_u_05_a_listed_name_cannot_command_a_terminal(run: Run, tmp_path: Path) -> None:
+    created(run, "--tools", "\x1b]0;x\x07*")
+    with closing(sqlite3.connect(tmp_path / "store.db")) as store, store:
+        store.execute(
+            "UPDATE api_keys SET subject = ?", ["\x1b[2Jmallory\n\u202e"]
+        )  # not by this command: it refuses such a name
     shown = run("list").stdout
     assert "mallory" in shown
     assert all(character == "\n" or 0x20 <= ord(character) <= 0x7E for character in shown)
@@ -218,6 +223,12 @@ def test_a_key_that_is_not_there_cannot_be_revoked(run: Run) -> None:
         (["--expires", "999999999d"], "--expires is at most 36500d"),
         (["--email", " "], "--email is empty"),
         (["--subject", ""], "--subject is empty"),
+        (["--subject", "alice\nbob"], "--subject is 1 to 255 characters that a reader can see"),
+        (["--subject", "a" * 256], "--subject is 1 to 255 characters"),
+        (["--agent", "planner\x00"], "--agent is 1 to 255 characters"),
+        (["--email", "alice@\u202eexample.com"], "--email is 1 to 255 characters"),
+        (["--team", "da\u200bta"], "--team is 1 to 255 characters"),
+        (["--org", "acme\r"], "--org is 1 to 255 characters"),
     ],
 )
 def test_what_makes_no_sense_is_wrong_usage_and_makes_no_key(run: Run, arguments: list[str], says: str) -> None:

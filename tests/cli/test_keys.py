@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,16 @@ def test_rotation_is_not_built_yet_and_says_so(config: Path) -> None:
     done = run(config, "rotate")
     assert done.exit_code == 2
     assert "not built yet" in done.output
+
+
+@pytest.mark.parametrize("command", ["list", "jwks"])
+def test_keys_that_only_the_gateways_process_has_are_not_made_up(config: Path, command: str) -> None:
+    text = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump({**text, "store": "memory:"}))
+    done = run(config, command)
+    assert isinstance(done.exception, ConfigError)
+    assert re.match(
+        rf"{re.escape(str(config))}:\d+:\d+: store: `memory:` keeps the signing keys in the process",
+        str(done.exception),
+    )
+    assert done.stdout == ""

@@ -100,10 +100,8 @@ def create(
       counterseal apikey create --subject alice --team data --tools 'get_*,list_*' --expires 90d
     """
     texts = {"subject": subject, "email": email, "team": team, "org": org, "agent": agent}
-    for option, given in texts.items():
-        if given is not None and not given.strip():
-            raise click.UsageError(f"--{option} is empty.")
     key_options.check_texts([*texts.items(), ("tools", tools), *(("metadata", pair) for pair in metadata)])
+    key_options.check_names(texts.items())
     life = None if expires is None else key_options.seconds("--expires", expires, least=1, most=_LONGEST_LIFE)
     configuration = _load(config)
     now = SystemClock().wall()
@@ -304,8 +302,8 @@ def _load(config: Path) -> Configuration:
 def _with_store(configuration: Configuration, act: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
     if configuration.store == "memory:":
         raise ConfigError(
-            "store: with `memory:` nothing outlives the gateway's own process, so no other process can make or change its "
-            "keys. Use `store: sqlite:counterseal.db`."
+            f"{configuration.place_of('store')}: store: with `memory:` nothing outlives the gateway's own process, so no other "
+            "process can make or change its keys. Use `store: sqlite:counterseal.db`."
         )
 
     async def run() -> T:

@@ -8,6 +8,8 @@ from typing import Final
 
 import click
 
+from counterseal.core.names import SUBJECT_LENGTH, is_seen
+
 _DURATION: Final = re.compile(r"(0|[1-9][0-9]{0,8})([smhd]?)")
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _METADATA_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -21,6 +23,20 @@ def check_texts(options: Iterable[tuple[str, str | None]]) -> None:
             (given or "").encode()
         except UnicodeEncodeError:
             raise click.UsageError(f"--{option} is not text in UTF-8.") from None
+
+
+def check_names(options: Iterable[tuple[str, str | None]]) -> None:
+    """Raises UsageError for an option that names somebody by what no call would be let through with, or nobody could read."""
+    for option, given in options:
+        if given is None:
+            continue
+        if not given.strip():
+            raise click.UsageError(f"--{option} is empty.")
+        if not is_seen(given):
+            raise click.UsageError(
+                f"--{option} is 1 to {SUBJECT_LENGTH} characters that a reader can see: no line breaks, no other control or "
+                "format characters."
+            )
 
 
 def names(option: str, text: str | None) -> tuple[str, ...] | None:

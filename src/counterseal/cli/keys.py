@@ -12,6 +12,7 @@ from rich.table import Table
 
 from counterseal.cli import options
 from counterseal.config.load import load
+from counterseal.gateway.by_hand import check_keys_are_shared
 from counterseal.gateway.issuer_wiring import open_ring
 from counterseal.issuer.documents import jwks as jwks_document
 from counterseal.issuer.ring import KeyRing
@@ -83,4 +84,6 @@ def rotate(config: Path) -> None:
 
 
 def _ring(config: Path) -> KeyRing:
-    return asyncio.run(open_ring(load(config)))
+    configuration = load(config)
+    check_keys_are_shared(configuration)
+    return asyncio.run(open_ring(configuration))

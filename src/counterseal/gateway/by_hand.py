@@ -28,11 +28,11 @@ class ByHand:
 
 
 def check_keys_are_shared(configuration: Configuration) -> None:
-    """Raises ConfigError where this process would sign with keys that nobody else has."""
+    """Raises ConfigError where the keys of this process would be others than those of the gateway."""
     if configuration.store == "memory:" and configuration.keys.source == "store":
         raise ConfigError(
-            f"{configuration.place_of('store')}: store: `memory:` keeps the signing keys in the process that serves, so no "
-            "server would accept a token of this command; use `sqlite:PATH`"
+            f"{configuration.place_of('store')}: store: `memory:` keeps the signing keys in the process that serves, so this "
+            "command has none that a server would accept a token of; use `sqlite:PATH`"
         )
 
 
