@@ -7,6 +7,7 @@ middle of another would break the chain. The next file's first line names it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 from collections.abc import Callable, Iterable, Mapping
@@ -123,9 +124,11 @@ class ChainFiles:
                 written += os.write(self._descriptor, text[written:])
             if self._fsync:
                 os.fsync(self._descriptor)
+            if os.fstat(self._descriptor).st_nlink == 0:  # the system writes on as if nothing were, and nobody can read it
+                raise OSError(errno.ENOENT, "the file was deleted")
         except OSError as error:
             self._drop()
-            # After a failed fsync nobody knows what the disk has.
+            # After a failed fsync nobody knows what the disk has. Nor is anything left of a file that was deleted.
             whole = bytes(text[:written]).count(b"\n") if written < len(text) else 0
             raise NotWritten(_why(error), whole) from None
 
