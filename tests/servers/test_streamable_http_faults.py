@@ -173,6 +173,7 @@ async def test_m_20_a_redirect_is_a_failure_and_nobody_follows_it(server: Hostil
         error = await fault(server)
         assert elsewhere.lines == 0
     assert error.reason.code == "server_refused"
+    assert "the server sent the call elsewhere" in error.message
     assert elsewhere.url not in f"{error.message} {error.detail}"
 
 
@@ -187,6 +188,7 @@ async def test_m_20_a_challenge_of_the_server_is_its_failure_and_never_the_calle
     server.answer = answering(lambda heard: whole(text, f"{status} No", www_authenticate=challenge, content_type=media))
     error = await fault(server)
     assert (error.reason.code, error.reason.status) == ("server_refused", 502)
+    assert error.message == "the server refused the call token"
     assert "evil" not in f"{error.message} {error.detail} {error.data} {error.headers}"
     assert "canary" not in f"{error.message} {error.detail}"
 

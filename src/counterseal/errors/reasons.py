@@ -372,7 +372,8 @@ _ROWS: Final = (
         50202,
         "server",
         "The server refused the call token or answered with a redirect or a status that MCP does not know.",
-        "Check the issuer, audience and JWKS address that the server is configured with.",
+        "The message says which. The token: check the issuer, audience and JWKS address that the server is configured with. "
+        "Sent elsewhere: write in `servers.<name>.url` the address that it sends to, a last `/` included.",
     ),
     Reason(
         "server_answer_invalid",

@@ -112,5 +112,10 @@ def too_large(detail: str) -> ServerError:
 
 
 def refused(status: int) -> ServerError:
-    what = "the call token" if status in (401, 403, 407) else "the call"
-    return ServerError("server_refused", f"the server refused {what}", detail=f"the server answered {status}")
+    """Of a status that is not an answer. What to do about a token, about an address and about the server differs."""
+    what = "refused the call"
+    if status in (401, 403, 407):
+        what = "refused the call token"
+    elif 300 <= status < 400:
+        what = "sent the call elsewhere, where it does not go"
+    return ServerError("server_refused", f"the server {what}", detail=f"the server answered {status}")

@@ -22,6 +22,7 @@ from counterseal.core.reply import Reply
 from counterseal.errors import BadCall, ServerError
 from counterseal.httpclient import Target
 from counterseal.servers.http import Http, Request, Response
+from counterseal.servers.link import refused
 from counterseal.servers.streamable_http import Decide, Destination
 from counterseal.wire import headers as wire_headers
 from counterseal.wire.hosted import Hosted
@@ -147,14 +148,8 @@ class OpenApi:
 
     async def _answer(self, tool: Tool, response: Response) -> ToolResult:
         status = response.status
-        if status in (401, 403, 407):
-            raise ServerError(
-                "server_refused", "the server refused the call token", detail=f"the server answered {status}"
-            )
-        if not (200 <= status < 300 or 400 <= status < 600):
-            raise ServerError(
-                "server_refused", "the server sent the call elsewhere", detail=f"the server answered {status}"
-            )
+        if status in (401, 403, 407) or not (200 <= status < 300 or 400 <= status < 600):
+            raise refused(status)
         if (response.header(b"content-encoding") or "identity") != "identity":
             raise ServerError(
                 "server_answer_invalid",

@@ -16,7 +16,7 @@ from counterseal.core.caller import Caller
 from counterseal.core.limits import Limits
 from counterseal.core.methods import LEGACY, REPLY, STREAM
 from counterseal.core.permit import Permit
-from counterseal.errors import CallError, ServerError
+from counterseal.errors import ServerError
 from counterseal.httpclient import Target
 from counterseal.servers.http import Http, Request, Response
 from counterseal.servers.link import (
@@ -25,6 +25,7 @@ from counterseal.servers.link import (
     SessionGone,
     fresh,
     invalid,
+    refused,
     stream_seconds,
     timed_out,
     too_large,
@@ -90,7 +91,7 @@ class SseLink:
     def _check(self, response: Response) -> None:
         media = (response.header(b"content-type") or "").partition(";")[0].strip().lower()
         if response.status != 200:
-            raise _refused(response.status)
+            raise refused(response.status)
         if media != "text/event-stream" or (response.header(b"content-encoding") or "identity") != "identity":
             raise invalid("not an event stream")
 
@@ -114,7 +115,7 @@ class SseLink:
         response.abort()
         if response.status == 404:
             raise SessionGone
-        raise _refused(response.status)
+        raise refused(response.status)
 
     async def reply(self, message: Mapping[str, Any]) -> None:
         call = Call(
@@ -191,7 +192,3 @@ class OpenStream:
             await link.end()
             raise
         return link
-
-
-def _refused(status: int) -> CallError:
-    return ServerError("server_refused", "the server refused the call token", detail=f"the server answered {status}")

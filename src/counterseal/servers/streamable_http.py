@@ -21,13 +21,13 @@ from counterseal.core.limits import Limits
 from counterseal.core.methods import METHODS
 from counterseal.core.permit import Permit
 from counterseal.core.reply import Headers, Reply
-from counterseal.errors import BadCall, CallError, ServerError
+from counterseal.errors import BadCall, CallError
 from counterseal.httpclient import Target
 from counterseal.servers.crossing import Crossing, Refusal, Told
 from counterseal.servers.event_body import EventBody
 from counterseal.servers.http import Http, Request, Response
 from counterseal.servers.learned import Learned
-from counterseal.servers.link import invalid, stream_seconds
+from counterseal.servers.link import invalid, refused, stream_seconds
 from counterseal.servers.session import Sessions
 from counterseal.wire import headers as wire_headers
 from counterseal.wire import jsonrpc
@@ -295,12 +295,8 @@ class StreamableHttp:
             raise BadCall("session_unknown", "the server has ended the session: send `initialize` again")
         if status == 405 and call.shape in (Shape.STREAM, Shape.END):
             raise BadCall("http_method_refused", "the server does not offer this", headers=((b"allow", b"POST"),))
-        if status in _UNREAD or not 400 <= status < 600:
-            raise ServerError(
-                "server_refused", "the server refused the call token", detail=f"the server answered {status}"
-            )
-        if refusal.body is None:
-            raise ServerError("server_refused", "the server refused the call", detail=f"the server answered {status}")
+        if refusal.body is None or status in _UNREAD or not 400 <= status < 600:
+            raise refused(status)
         try:
             body = Answer(call, None, lambda *_: False).refusal(refusal.body)
         except NotAnAnswer as error:
