@@ -104,8 +104,8 @@ def test_a_key_of_litellm_in_a_file_of_our_own_is_an_unknown_key() -> None:
         ("policy:", "must be a list and is empty: write `[one, two]`, or one a line after `-`"),
         ("store: 5", "must be a text and is a number: put it in quotes"),
         ("store: true", "must be a text and is true or false: put it in quotes"),
-        ("store: [x]", "must be a text and is a list"),
-        ("store:", "must be a text and is empty"),
+        ("store: [x]", "must be a text and is a list: write one, or leave the key out"),
+        ("store:", "must be a text and is empty: write one, or leave the key out"),
     ],
 )
 def test_c_01_a_wrong_type_is_told_with_what_it_is_and_what_to_write(text: str, what: str) -> None:
@@ -116,9 +116,13 @@ def test_c_01_a_wrong_type_is_told_with_what_it_is_and_what_to_write(text: str, 
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("listen: {port: '80'}", "must be a whole number and is a text: remove the quotes"),
-        ("listen: {port: 80.5}", "must be a whole number and is a number"),
-        ("listen: {port: true}", "must be a whole number and is true or false"),
+        ("listen: {port: '80'}", "must be a whole number and is a text: write digits alone, without quotes"),
+        ("listen: {port: abc}", "must be a whole number and is a text: write digits alone, without quotes"),
+        ("listen: {port: }", "must be a whole number and is empty: write digits alone, without quotes"),
+        ("listen: {host: [a]}", "must be a text and is a list: write one, or leave the key out"),
+        ("listen: {host: }", "must be a text and is empty: write one, or leave the key out"),
+        ("listen: {port: 80.5}", "must be a whole number and is a number: write digits alone, without quotes"),
+        ("listen: {port: true}", "must be a whole number and is true or false: write digits alone, without quotes"),
         ("callers: {anonymous: 'true'}", "must be true or false and is a text: write true or false without quotes"),
         ("callers: {anonymous: 1}", "must be true or false and is a number: write true or false without quotes"),
         ("audit: {fsync: always}", "must be one of 'none' or 'group'"),

@@ -143,9 +143,10 @@ def _say(kind: str, message: str, context: Mapping[str, Any], steps: Steps, docu
         case "extra_forbidden":
             return f"is an unknown key{nearest(str(steps[-1]), _known_keys(steps[:-1]))}"
         case "string_type":
-            return f"must be a text and is {found}" + (": put it in quotes" if isinstance(value, int | float) else "")
+            mend = "put it in quotes" if isinstance(value, int | float) else "write one, or leave the key out"
+            return f"must be a text and is {found}: {mend}"
         case "int_type":
-            return f"must be a whole number and is {found}" + (": remove the quotes" if isinstance(value, str) else "")
+            return f"must be a whole number and is {found}: write digits alone, without quotes"
         case "bool_type":
             return f"must be true or false and is {found}: write true or false without quotes"
         case "tuple_type":
