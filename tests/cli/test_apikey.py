@@ -54,6 +54,12 @@ def created(run: Run, *arguments: str) -> dict[str, str]:
     return key
 
 
+def name_in_store(folder: Path, subject: str) -> None:
+    """Give every key a subject, also one that `create` refuses."""
+    with closing(sqlite3.connect(folder / "store.db")) as store, store:
+        store.execute("UPDATE api_keys SET subject = ?", [subject])
+
+
 def holder(folder: Path, secret: str, now: float) -> Caller | None:
     """Who a gateway with this store says that it is."""
 
@@ -169,10 +175,7 @@ def test_list_says_what_is_known_of_each_key(run: Run) -> None:
 
 def test_u_05_a_listed_name_cannot_command_a_terminal(run: Run, tmp_path: Path) -> None:
     created(run, "--tools", "\x1b]0;x\x07*")
-    with closing(sqlite3.connect(tmp_path / "store.db")) as store, store:
-        store.execute(
-            "UPDATE api_keys SET subject = ?", ["\x1b[2Jmallory\n\u202e"]
-        )  # not by this command: it refuses such a name
+    name_in_store(tmp_path, "\x1b[2Jmallory\n\u202e")
     shown = run("list").stdout
     assert "mallory" in shown
     assert all(character == "\n" or 0x20 <= ord(character) <= 0x7E for character in shown)

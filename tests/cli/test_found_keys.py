@@ -15,7 +15,7 @@ from counterseal.cli.apikey import apikey
 from counterseal.cli.found_keys import MEANING, Found, Known, State, judge
 from counterseal.identity.key_form import RANDOM_BYTES, mac, make_key
 from counterseal.store.port import ApiKeyRow
-from tests.cli.test_apikey import CONFIG
+from tests.cli.test_apikey import CONFIG, name_in_store
 from tests.support.gateway import COMMAND
 
 NOW: Final = 1_800_000_000.0
@@ -78,7 +78,9 @@ def run(config: Path, *arguments: str, text: str | bytes | None = None) -> Resul
 
 
 def created(config: Path) -> dict[str, str]:
-    key: dict[str, str] = json.loads(run(config, "create", "--subject", "alice\x1b[2J", "--json").stdout)
+    """Of a subject that `create` would refuse, as an older store may have one."""
+    key: dict[str, str] = json.loads(run(config, "create", "--subject", "alice", "--json").stdout)
+    name_in_store(config.parent, "alice\x1b[2J")
     return key
 
 
