@@ -75,8 +75,8 @@ def probe(*, yes: bool, config: Path, as_json: bool, **given: Any) -> None:
     """Attack SERVER with bad tokens, and report which it takes.
 
     SERVER is a name of the configuration, or an address. In each era that it speaks it gets a good token, then some twenty that
-    it should refuse, then a good one. All of them ask for the same: a list, or the call of --tool. The gateway's own key signs them,
-    and each that it signs is in the records as a mint with the peer `probe`.
+    it should refuse, then a good one. All of them ask for the same: a list, or the call of --tool. The gateway's own key signs
+    them, and each that it signs is in the records as a mint with the peer `probe`.
 
     Exit code 0: it refused all. 1: it took one. 2: wrong usage. 3: nobody can tell, as where it refused the good token too.
 
