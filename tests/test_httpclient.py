@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 
 from counterseal.httpclient import Client, HttpError, HttpTimeout, Response, Target, Timeouts
 from tests.support.certificates import Authority
@@ -264,6 +266,30 @@ async def test_a_body_that_stops_is_given_up_and_one_that_goes_on_is_not() -> No
         response = await get(one, at.url, Timeouts(connect=1, idle=0.05, total=5))
         with pytest.raises(HttpTimeout):
             await body(response)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+def test_who_leaves_while_a_connection_is_made_leaves_none_behind(
+    run: Callable[[Coroutine[Any, Any, None]], None],
+) -> None:
+    """At whatever turn of the loop it is."""
+
+    async def leave() -> None:
+        async with server(OK) as at, client() as one:
+            for turns in range(30):
+                sending = asyncio.create_task(get(one, at.url))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                sending.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    (await sending).abort()
+            async with asyncio.timeout(5):
+                while one._open:
+                    await asyncio.sleep(0)
+            assert await body(await get(one, at.url)) == b"ok"
+            assert len(one._open) == 1
+
+    run(leave())
 
 
 async def test_nobody_listens() -> None:

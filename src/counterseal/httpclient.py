@@ -169,6 +169,8 @@ class Client:
                         ssl=self._tls if target.tls else None,
                         server_hostname=target.host if target.tls else None,
                     )
+                    if not connection.closing:
+                        self._open.add(connection)
                     return connection
             except OSError:  # TimeoutError is one
                 if left == 1:
@@ -245,6 +247,11 @@ class _Connection(asyncio.Protocol):
         self._error: HttpError | None = None
 
     # ---- what the client does ----
+
+    @property
+    def closing(self) -> bool:
+        """Whether it is closed, or about to be."""
+        return self._transport is None or self._transport.is_closing()
 
     def usable(self) -> bool:
         """Whether an idle connection may be used: still open, and not idle for too long."""
@@ -366,8 +373,9 @@ class _Connection(asyncio.Protocol):
     # ---- what the transport says ----
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's doesn't say that it is one
-        self._everything.add(self)
+        # uvloop's doesn't say that it is one. Where nobody waits for the connection any more, uvloop never says that it was lost:
+        # only who got it counts it among those that are open.
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         if not self._busy or self._unsent:
