@@ -175,6 +175,34 @@ def test_h_07_requests_on_one_connection_are_answered_in_order(web: Running) -> 
         assert [each.message["id"] for each in answers if each] == [f"id-{number}" for number in range(20)]
 
 
+@pytest.mark.parametrize("target", [b"/mcp/weather", b"/healthz"])
+@pytest.mark.parametrize("over", [0, 1])
+def test_h_08_so_many_requests_may_wait_for_the_answer_before_them_and_no_more(
+    quick: Running, over: int, target: bytes
+) -> None:
+    """Read and kept, they would cost a hundred times their bytes."""
+    answered = threading.Event()
+
+    def answer(heard: Heard, line: Line) -> None:
+        assert answered.wait(10)
+        plain(heard, line)
+
+    quick.server.answer = answer
+    last = quick.request() if target == b"/mcp/weather" else GET
+    with quick.wire() as wire:
+        wire.send(quick.request())
+        assert quick.server_heard(1)
+        wire.send(last * (LIMITS.requests_waiting + over))
+        if over:
+            assert wire.closed()
+        answered.set()
+        if not over:
+            answers = [wire.answer() for _ in range(1 + LIMITS.requests_waiting)]
+            assert [each.status for each in answers if each is not None] == [200] * len(answers)
+    assert quick.settled()
+    assert quick.server.calls == (1 if over or target == b"/healthz" else 1 + LIMITS.requests_waiting)
+
+
 def test_h_07_a_refusal_of_a_whole_request_leaves_its_connection_as_it_is(web: Running) -> None:
     with web.wire() as wire:
         for changes in ({"authorization": None}, {"mcp_name": b"other"}, {"body": b"{"}, {}):
