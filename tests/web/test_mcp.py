@@ -374,6 +374,26 @@ def test_events_are_sent_as_they_arrive(own: Running) -> None:
         assert wire.chunk() == b""
 
 
+@pytest.mark.parametrize("version", [b"HTTP/1.1", b"HTTP/1.0"])
+def test_a_stream_for_a_caller_who_knows_no_chunks_ends_with_the_connection(own: Running, version: bytes) -> None:
+    """H-16: chunks are of HTTP/1.1, and whoever speaks 1.0 would take their sizes for a part of the answer; and he waits for no
+    100."""
+    own.server.answer = lambda heard, line: line.send(chunked(NOTE, event(response(heard))))
+    request = own.request(b"Expect: 100-continue").replace(b"HTTP/1.1", version, 1)
+    with own.wire() as wire:
+        head, end, body = request.partition(b"\r\n\r\n")
+        wire.send(head + end)
+        if version == b"HTTP/1.1":
+            assert wire.interim() == 100
+        wire.send(body)
+        answer = wire.answer()
+        assert answer is not None
+        assert answer.header("transfer-encoding") == ("chunked" if version == b"HTTP/1.1" else None)
+        assert answer.header("connection") == (None if version == b"HTTP/1.1" else "close")
+        assert answer.body.startswith(b"data: ")
+        assert answer.message["id"] == "mine"
+
+
 def test_a_stream_that_breaks_is_answered_with_an_error_as_its_last_event(own: Running) -> None:
     own.server.answer = lambda heard, line: (line.send(chunked(NOTE, end=False)), line.close())
     answer = own.ask(own.request())

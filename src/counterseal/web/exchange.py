@@ -109,10 +109,12 @@ class Head:
 
 
 class Exchange:
-    """more_headers: what every answer to this request gets besides its own."""
+    """more_headers: what every answer to this request gets besides its own. chunks: whether its caller knows of chunks; an answer in
+    pieces to one who does not ends with the connection."""
 
     __slots__ = (
         "_chunked",
+        "_chunks",
         "_connection",
         "_endpoint",
         "_expects_continue",
@@ -136,12 +138,14 @@ class Exchange:
         *,
         keep_alive: bool,
         expects_continue: bool,
+        chunks: bool = True,
     ) -> None:
         self._connection = connection
         self._endpoint = endpoint
         self.head = head
         self.keep_alive = keep_alive
         self._expects_continue = expects_continue
+        self._chunks = chunks
         self._waiting: asyncio.Future[None] | None = None
         self._chunked = False
         self._whole = b""
@@ -240,7 +244,7 @@ class Exchange:
         if (wait := self._connection.writable()) is not None:
             await wait
         if not self._connection.gone:
-            self._chunked = True
+            self._chunked = self._chunks
             self._connection.transport.write(self._head(status, headers, None))
 
     async def piece(self, data: bytes) -> None:
@@ -248,12 +252,13 @@ class Exchange:
         if (wait := self._connection.writable()) is not None:
             await wait
         if data and not self._connection.gone:
-            self._connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self._connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def end(self) -> None:
         """The end of an answer in pieces."""
         if not self._connection.gone:
-            self._connection.transport.write(b"0\r\n\r\n")
+            if self._chunked:
+                self._connection.transport.write(b"0\r\n\r\n")
             self._end()
 
     def _head(self, status: int, headers: Headers, length: int | None) -> bytes:

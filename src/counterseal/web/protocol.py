@@ -302,13 +302,15 @@ class CeilingProtocol(HttpToolsProtocol):
         return size > LIMITS.header_bytes or len(headers) > LIMITS.header_count
 
     def _exchange(self, url: bytes, version: str) -> None:
+        new = version == "1.1"
         # Typed as what it stands in for: the server asks of a cycle what an exchange has.
         exchange: Any = Exchange(
             self,
             self.app.mcp,
             Head(self.parser.get_method().decode("ascii"), url.partition(b"?")[0], tuple(self.headers)),
-            keep_alive=version == "1.1" and self.parser.should_keep_alive(),
-            expects_continue=self.expect_100_continue,
+            keep_alive=new and self.parser.should_keep_alive(),
+            expects_continue=new and self.expect_100_continue,
+            chunks=new,
         )
         before, self.cycle = self.cycle, exchange
         if before is None or before.response_complete:
