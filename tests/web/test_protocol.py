@@ -192,15 +192,15 @@ def test_h_08_so_many_requests_may_wait_for_the_answer_before_them_and_no_more(
     with quick.wire() as wire:
         wire.send(quick.request())
         assert quick.server_heard(1)
-        wire.send(last * (LIMITS.requests_waiting + over))
+        wire.send(last * (LIMITS.waiting_request_count + over))
         if over:
             assert wire.closed()
         answered.set()
         if not over:
-            answers = [wire.answer() for _ in range(1 + LIMITS.requests_waiting)]
+            answers = [wire.answer() for _ in range(1 + LIMITS.waiting_request_count)]
             assert [each.status for each in answers if each is not None] == [200] * len(answers)
     assert quick.settled()
-    assert quick.server.calls == (1 if over or target == b"/healthz" else 1 + LIMITS.requests_waiting)
+    assert quick.server.calls == (1 if over or target == b"/healthz" else 1 + LIMITS.waiting_request_count)
 
 
 def test_h_07_a_refusal_of_a_whole_request_leaves_its_connection_as_it_is(web: Running) -> None:

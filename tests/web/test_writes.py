@@ -10,8 +10,9 @@ import pytest
 
 from counterseal.core.limits import LIMITS
 from counterseal.web import protocol
+from counterseal.web.exchange import Exchange
 from counterseal.web.protocol import CeilingProtocol
-from tests.web.connections import Application, Caller, connected, request
+from tests.web.connections import Application, Caller, Endpoint, connected, request
 
 
 async def answered_but_unwritten(*, callers: int = 1) -> tuple[list[CeilingProtocol], list[Caller]]:
@@ -97,3 +98,32 @@ async def test_h_09_a_caller_who_takes_most_and_stops_is_waited_for_only_where_m
         connection.close()
         await asyncio.wait_for(end.aborted.wait(), 5)
     connection.connection_lost(None)
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_call_that_the_end_of_the_gateway_cuts_off_is_told_so_and_is_no_defect(
+    caplog: pytest.LogCaptureFixture, ends: bool
+) -> None:
+    """Its caller may come again; what was asked of the server, nobody knows."""
+    app, end, answered = Application(), Caller(), asyncio.Event()
+    connection = connected(CeilingProtocol, app, end)
+
+    class Waiting(Endpoint):
+        async def __call__(self, exchange: Exchange) -> None:
+            await answered.wait()
+            await super().__call__(exchange)
+
+    app.mcp = Waiting()
+    connection.data_received(request())
+    await asyncio.sleep(0)
+    (task,) = connection.tasks
+    if ends:
+        task.cancel("the time is over")
+    else:
+        answered.set()
+    await asyncio.wait([task])
+    await asyncio.sleep(0)
+    assert end.written.startswith(b"HTTP/1.1 503 Service Unavailable\r\n" if ends else b"HTTP/1.1 200 OK\r\n")
+    assert (b"\r\nretry-after: 2\r\n" in end.written) == ends
+    assert end.closed == ends
+    assert "Traceback" not in caplog.text

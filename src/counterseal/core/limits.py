@@ -15,7 +15,7 @@ class Limits:
     header_count: int = 100
     header_value_bytes: int = 8 * 1024
     header_seconds: float = 10.0
-    requests_waiting: int = 64
+    waiting_request_count: int = 64
     body_bytes: int = 4 * 1024 * 1024
     body_seconds: float = 30.0
     json_depth: int = 64

@@ -20,6 +20,7 @@ _log = logging.getLogger("counterseal.web")
 
 _STATUS: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_ENDED: Final = ((b"content-type", b"text/plain"), (b"retry-after", b"2"), (b"connection", b"close"))
 _NO_LENGTH: Final = frozenset({204, 304})
 _CR: Final = ord("\r")
 _LF: Final = ord("\n")
@@ -109,8 +110,8 @@ class Head:
 
 
 class Exchange:
-    """more_headers: what every answer to this request gets besides its own. chunks: whether its caller knows of chunks; an answer in
-    pieces to one who does not ends with the connection."""
+    """more_headers: what every answer to this request gets besides its own. chunks: whether its caller knows of them; to one who
+    does not, an answer in pieces ends with the connection."""
 
     __slots__ = (
         "_chunked",
@@ -173,6 +174,13 @@ class Exchange:
             await self._endpoint(self)
         except CallerLeft:
             pass
+        except asyncio.CancelledError:  # by the server, which has waited for long enough and ends
+            _log.warning("a call was ended with the gateway")
+            if self.started:
+                self._connection.close()
+            else:
+                await self.answer(503, _ENDED, b"the gateway has ended")
+            raise
         except BaseException as error:
             _log.error("an exchange failed", exc_info=error)
             if self.started:

@@ -274,7 +274,7 @@ class CeilingProtocol(HttpToolsProtocol):
             raise _NotTaken  # so that nothing behind it is read
         if url[:1] != b"/" or b"#" in url or version not in ("1.1", "1.0"):
             raise _NotTaken
-        if len(self.pipeline) >= LIMITS.requests_waiting:
+        if len(self.pipeline) >= LIMITS.waiting_request_count:
             raise _NotTaken  # a piece of the stream holds thousands of heads, each of which costs far more than its bytes
         if parser.should_upgrade():
             raise _NotTaken  # the parser stops here, so that the body would be read as the next request (H-01)
