@@ -296,6 +296,8 @@ def test_a_member_of_another_type_is_refused(members: dict[str, Any]) -> None:
         jsonrpc.read({**REQUEST, **members})
     assert refused.value.reason.code == "invalid_request"
     assert refused.value.id == (None if "id" in members else 1)
+    if "id" in members:
+        assert "a string of at most 256 characters nor an integer within 2^53" in refused.value.message
 
 
 @pytest.mark.parametrize("error", [None, "no", -32600, [], True])

@@ -51,7 +51,10 @@ def read(value: Any) -> Mapping[str, Any]:
     if message.get("jsonrpc") != "2.0":
         raise BadCall("invalid_request", 'the member `jsonrpc` is not "2.0"', id=known)
     if "id" in message and known is None:
-        raise BadCall("invalid_request", "the member `id` is not a string or an integer")
+        raise BadCall(
+            "invalid_request",
+            f"the member `id` is neither a string of at most {ID_LENGTH} characters nor an integer within 2^53",
+        )
     if "method" in message:
         if not message.keys() <= _REQUEST:
             raise BadCall("invalid_request", "the message has members that JSON-RPC does not know", id=known)
