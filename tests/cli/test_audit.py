@@ -65,6 +65,13 @@ def test_tail_prints_one_line_a_record_over_all_files(tmp_path: Path) -> None:
     assert run("tail", tmp_path, "-n", 2).stdout.splitlines() == result.stdout.splitlines()[-2:]
 
 
+def test_an_outcome_says_whose_it_is_though_its_intent_is_not_among_the_last(tmp_path: Path) -> None:
+    write(tmp_path, INTENT, OUTCOME, close=False)
+    (line,) = run("tail", tmp_path, "-n", 1).stdout.splitlines()
+    assert line.split()[1:6] == ["outcome", "alice", "weather", "tools/call", "get_forecast"]
+    assert run("tail", tmp_path, "-n", 0).stdout == ""
+
+
 def test_a_call_that_was_asked_of_several_servers_ends_like_any_other(tmp_path: Path) -> None:
     gather = {
         "event": "gather",

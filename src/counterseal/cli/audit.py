@@ -50,7 +50,11 @@ def tail(folder: Path, as_json: bool, follow: bool, count: int) -> None:
     """
     end = reader.Tail(folder)
     intents: dict[str, Mapping[str, Any]] = {}
-    _print(end.last(count), as_json, intents)
+    records = end.last(2 * count)
+    before = max(0, len(records) - count)
+    for record in records[:before]:
+        _sentence(record, intents)  # not to show: an outcome that is shown may be of one of these
+    _print(records[before:], as_json, intents)
     with contextlib.suppress(KeyboardInterrupt):
         while follow:
             time.sleep(_FOLLOW_SECONDS)
@@ -118,7 +122,7 @@ audit.add_command(reconcile)
 
 
 def _print(records: Iterable[Mapping[str, Any]], as_json: bool, intents: dict[str, Mapping[str, Any]]) -> None:
-    """intents: those printed so far whose calls have not ended, by record id, so that an outcome can say whose it is."""
+    """intents: those read so far whose calls have not ended, by record id, so that an outcome can say whose it is."""
     for record in records:
         # ensure_ascii keeps what callers named things away from the terminal (U-05).
         click.echo(json.dumps(record, separators=(",", ":")) if as_json else _sentence(record, intents))
