@@ -236,6 +236,36 @@ async def test_h_11_an_answer_that_two_readers_could_frame_differently_is_none(a
         assert at.connections == 2
 
 
+_CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2"
+LINES = {
+    "header": (b"HTTP/1.1 200 OK\r\nX: ", b"\r\nContent-Length: 2\r\n\r\nok"),
+    "header's name": (b"HTTP/1.1 200 OK\r\nX", b": x\r\nContent-Length: 2\r\n\r\nok"),
+    "reason": (b"HTTP/1.1 200 ", b"\r\nContent-Length: 2\r\n\r\nok"),
+    "chunk's extension": (_CHUNKS + b";", b"\r\nok\r\n0\r\n\r\n"),
+    "trailer": (_CHUNKS + b"\r\nok\r\n0\r\nX: ", b"\r\n\r\n"),
+}
+
+
+@pytest.mark.parametrize(("start", "end"), LINES.values(), ids=LINES.keys())
+@pytest.mark.parametrize("ends", [True, False])
+async def test_h_11_a_line_without_an_end_is_not_kept_until_time_is_up(start: bytes, end: bytes, ends: bool) -> None:
+    """The parser keeps what it has of it, and copies that with each piece."""
+    answer = start + b"x" * 60_000 + end if ends else start + b"x" * 1_000_000
+    async with server(answer) as at, client() as one:
+        if ends:
+            assert await body(await get(one, at.url)) == b"ok"
+        else:
+            with pytest.raises(HttpError, match="too large"):
+                await body(await get(one, at.url))
+            assert not one._open or next(iter(one._open)).closing
+
+
+async def test_h_11_what_follows_a_body_has_the_ceiling_of_a_head() -> None:
+    async with server(_CHUNKS + b"\r\nok\r\n0\r\n" + b"X: y\r\n" * 20_000) as at, client() as one:
+        with pytest.raises(HttpError, match="too large"):
+            await body(await get(one, at.url))
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -25,6 +25,7 @@ from yarl import URL
 from counterseal.outbox import Outbox
 
 _HEAD_BYTES: Final = 64 * 1024
+"""Of the head and what follows the body, and of any one line: the parser keeps a line until its end."""
 _HEAD_COUNT: Final = 256
 _INTERIM: Final = 16
 """Answers of status 1xx before the real one."""
@@ -236,6 +237,7 @@ class _Connection(asyncio.Protocol):
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
+        self._unended = 0
         self._interim = 0
         self._head: asyncio.Future[None] | None = None
         self._wake: asyncio.Future[None] | None = None
@@ -382,8 +384,11 @@ class _Connection(asyncio.Protocol):
             self.close()  # bytes that nobody asked for
             return
         self._last = self._loop.time()
+        self._unended += len(data)
         try:
             self._parser.feed_data(data)
+            if self._unended > _HEAD_BYTES:
+                self._fail(HttpError("a line of the answer is too large"))
         except httptools.HttpParserUpgrade:
             self._fail(HttpError("the server changed the protocol"))
         except httptools.HttpParserError as error:
@@ -407,14 +412,16 @@ class _Connection(asyncio.Protocol):
             self._keep = False  # more than the one answer
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.status:
-            return  # a trailer: the headers were read, and don't change any more
+        self._unended = 0
         self._head_bytes += len(name) + len(value) + 4
         if self._head_bytes > _HEAD_BYTES or len(self.headers) >= _HEAD_COUNT:
             raise HttpError("the head of the answer is too large")
+        if self.status:
+            return  # a trailer: the headers were read, and don't change any more
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
+        self._unended = 0
         if self._ended:
             return
         status = self._parser.get_status_code()
@@ -432,6 +439,7 @@ class _Connection(asyncio.Protocol):
             self._head.set_result(None)
 
     def on_body(self, body: bytes) -> None:
+        self._unended = 0
         if self._ended:
             return
         self._chunks.append(body)
@@ -442,6 +450,7 @@ class _Connection(asyncio.Protocol):
         self._notify()
 
     def on_message_complete(self) -> None:
+        self._unended = 0
         if self.status and not self._ended:
             self._ended = True
             self._keep = self._parser.should_keep_alive()
