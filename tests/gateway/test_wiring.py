@@ -244,6 +244,49 @@ async def test_m_03_what_a_list_taught_is_held_against_the_headers_of_calls(
         assert server.seen[-1].all("mcp-param-city") == ["Oslo"]
 
 
+async def test_m_17_no_header_tells_a_caller_of_a_tool_that_others_see(folder: Path, server: HostileServer) -> None:
+    """Alice's list taught what `get_weather` mirrors. Bob may not call it, and is told that alone, whatever he sends."""
+    plain = server.answer
+    schema = {"type": "object", "properties": {"city": {"type": "string", "x-mcp-header": "City"}}}
+
+    def answer(heard: Any, line: Any) -> None:
+        if heard.call["method"] == "tools/list":
+            line.send(whole(response(heard, {"tools": [{"name": "get_weather", "inputSchema": schema}]})))
+        else:
+            plain(heard, line)
+
+    server.answer = answer
+    now = int(time.time())
+    with JwksServer(jwks("ES256")) as idp:
+        trusted = {"name": "corp", "issuer": idp.origin, "jwks_uri": idp.url, "allow_insecure_loopback": True}
+        claims = {"iss": idp.origin, "aud": f"{ISSUER}/mcp/weather", "client_id": "ide", "iat": now, "exp": now + 60}
+        alice, bob = (token({**claims, "sub": name}).encode() for name in ("alice", "bob"))
+        policy = [{"permit": {"callers": {"subject": "alice"}}}]
+        path = written(folder, server, callers={"issuers": [trusted]}, policy=policy)
+        params = {"name": "get_weather", "arguments": {"city": "Oslo"}}
+        async with open_gateway(path) as gateway:
+
+            async def refused(key: bytes, *more: tuple[bytes, bytes], tool: str = "get_weather") -> tuple[str, str]:
+                with pytest.raises(CallError) as error:
+                    await gateway.handler.handle(modern("tools/call", {**params, "name": tool}, *more, key=key))
+                return error.value.reason.code, error.value.message.replace(tool, "it")
+
+            await call(gateway, method="tools/list", key=alice)
+            calls = server.calls
+            assert (await refused(alice))[0] == "header_mismatch"
+            same = {
+                await refused(bob),
+                await refused(bob, (b"mcp-param-city", b"Paris")),
+                await refused(bob, (b"mcp-param-city", b"Oslo")),
+                await refused(bob, tool="no_such_tool"),
+            }
+            assert [code for code, _ in same] == ["policy_denied"]
+            assert server.calls == calls
+            await read(
+                await gateway.handler.handle(modern("tools/call", params, (b"mcp-param-city", b"Oslo"), key=alice))
+            )
+
+
 async def test_y_05_no_private_key_can_be_seen_from_a_gateway(folder: Path, server: HostileServer) -> None:
     async with open_gateway(written(folder, server)) as gateway:
         text = repr(gateway) + json.dumps({path: body.decode() for path, body in gateway.documents.items()})

@@ -26,7 +26,7 @@ from counterseal.config.schema import Configuration
 from counterseal.core.call import Call, Inbound
 from counterseal.core.caller import Caller
 from counterseal.core.limits import LIMITS
-from counterseal.core.permit import Allowed
+from counterseal.core.permit import Allowed, Denial
 from counterseal.core.policy import Policy
 from counterseal.errors import CannotTell
 from counterseal.gateway.admission import Admission
@@ -192,7 +192,7 @@ async def open_parts(
             configuration, store, clock, stack, checks, headers=headers, background=background
         ),
         admission=Admission(LIMITS),
-        decode=partial(_decode, sessions, servers, spelling_of(configuration)),
+        decode=partial(_decode, policy, sessions, servers, spelling_of(configuration)),
         policy=policy,
         signers={
             name: signer_settings(
@@ -297,12 +297,28 @@ def _may(
 
 
 def _decode(
-    sessions: Sessions, servers: Mapping[str, Server], spelling: Spelling, inbound: Inbound, caller: Caller
+    policy: Policy,
+    sessions: Sessions,
+    servers: Mapping[str, Server],
+    spelling: Spelling,
+    inbound: Inbound,
+    caller: Caller,
 ) -> Call:
     server = servers.get(inbound.server)
     return envelope.decode(
         inbound,
         LIMITS,
         partial(sessions.open, caller, inbound.server),
-        server.schema if server is not None else partial(schema_of_all, servers, spelling=spelling),
+        partial(schema_of_all, servers, spelling=spelling)
+        if server is None
+        else partial(_schema, policy, caller, inbound.server, server),
     )
+
+
+def _schema(policy: Policy, caller: Caller, name: str, server: Server, tool: str) -> Any:
+    """What a tool mirrors into headers. Not to a caller who may not call it: a refusal for a header would tell him of a tool that
+    others see (M-17), and the decision, which comes next, denies the call."""
+    mirrored = server.schema(tool)
+    if mirrored and isinstance(policy.decide_operation(caller, name, "tools/call", tool), Denial):
+        return None
+    return mirrored
