@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from counterseal.cli.serve import serve
+from counterseal.cli.serve import _bind, serve
 from counterseal.errors import ConfigError
 from tests.support.gateway import COMMAND, Gateway, configuration
 from tests.support.process import LISTENING, ROOT, Program, free_port
@@ -206,3 +207,19 @@ def test_an_address_that_is_taken_is_a_sentence(tmp_path: Path) -> None:
 def test_wrong_usage_is_exit_code_2(tmp_path: Path, arguments: list[str]) -> None:
     done = CliRunner().invoke(serve, ["--config", str(written(tmp_path)), *arguments])
     assert done.exit_code == 2
+
+
+async def test_pieces_of_an_answer_are_sent_at_once_by_the_loop_of_the_standard_library_too() -> None:
+    """It looks whether the socket says that it is TCP, and else waits with a piece for the acknowledgement of the one before."""
+    made: asyncio.Future[asyncio.Transport] = asyncio.get_running_loop().create_future()
+
+    class Caller(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            made.set_result(transport)
+
+    bound = _bind("127.0.0.1", 0)
+    async with await asyncio.get_running_loop().create_server(Caller, sock=bound):
+        with socket.create_connection(bound.getsockname()[:2]):
+            transport = await made
+            assert transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            transport.close()
