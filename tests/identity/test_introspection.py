@@ -278,7 +278,7 @@ def private_key_jwt() -> PrivateKeyJwt:
         (Post("gw", "s"), {"client_id", "client_secret"}),
         (private_key_jwt(), {"client_assertion_type", "client_assertion"}),
     ],
-    ids=repr,
+    ids=["basic", "post", "private key"],
 )
 async def test_n_06_a_token_is_asked_about_in_the_body_of_a_post_and_nowhere_else(
     server: AuthorizationServer, post: Posting, auth: ClientAuth, more: set[str]

@@ -134,7 +134,7 @@ async def test_whatever_is_not_a_yes_is_a_no(driver: str, answer: Callable[[], A
     assert caught.value.code == "replayed"
 
 
-@pytest.mark.parametrize("store", [None, 0, 1, "memory", object()], ids=repr)
+@pytest.mark.parametrize("store", [None, 0, 1, "memory", pytest.param(object(), id="object")], ids=repr)
 def test_only_false_turns_single_use_off(store: Any) -> None:
     Verifier(issuer=ISSUER, audience=AUDIENCE, jwks=jwks("ES256"), single_use=False)
     with pytest.raises(ValueError, match="single_use is True, False, or a SingleUse"):
