@@ -11,21 +11,20 @@ import json
 import subprocess
 import urllib.request
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
+import pytest_asyncio
 from joserfc import jwt as joserfc_jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from counterseal.verify import VerificationError, Verifier
-from tests.flows.test_other_verifiers import Signed, jose_verifies, pyjwt_verifies
-from tests.support.calls import post, tool_call
-from tests.support.gateway import Gateway, running_gateway
+from tests.flows.test_other_verifiers import Signed, jose_verifies, pyjwt_verifies, signing
+from tests.support.calls import tool_call
+from tests.support.gateway import Gateway
 from tests.support.parties import node_command
-from tests.support.servers import RecordingServer
 from tests.support.tokens import needs_ml_dsa
 
 pytestmark = [needs_ml_dsa]
@@ -34,22 +33,11 @@ ALGORITHMS = ("RS256", "ES256", "ML-DSA-44")
 Flow = tuple[Gateway, dict[str, Signed]]
 
 
-@pytest.fixture
-async def flow(tmp_path: Path) -> AsyncIterator[Flow]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def flow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Flow]:
     """The gateway, and a token of each of its keys."""
-    async with RecordingServer() as recorder:
-        servers = {
-            name.lower(): {"url": f"{recorder.url}/{name}", "signer": {"algorithm": name}} for name in ALGORITHMS
-        }
-        keys = {"source": "store", "algorithms": list(ALGORITHMS)}
-        async with running_gateway(tmp_path, servers, keys=keys) as gateway:
-            key = await asyncio.to_thread(gateway.create_key, "alice")
-            signed = {}
-            for name in ALGORITHMS:
-                status, body = await post(gateway.at(name.lower()), tool_call("echo"), key.headers)
-                assert status == 200, body
-                signed[name] = Signed(name, recorder.seen[-1].token, f"{recorder.url}/{name}")
-            yield gateway, signed
+    async with signing(tmp_path_factory.mktemp("experimental"), ALGORITHMS) as (gateway, signed):
+        yield gateway, {each.algorithm: each for each in signed}
 
 
 def published(gateway: Gateway) -> dict[str, Any]:

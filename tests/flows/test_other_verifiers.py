@@ -9,13 +9,15 @@ import asyncio
 import json
 import subprocess
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import jwt
 import pytest
+import pytest_asyncio
 from jwt.algorithms import OKPAlgorithm
 
 from tests.support.calls import post, tool_call
@@ -45,15 +47,16 @@ class Signed:
         return Signed(self.algorithm, self.token, "http://127.0.0.1:1/mcp")
 
 
-@pytest.fixture(params=ALGORITHMS, ids="-".join)
-async def flow(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[tuple[Gateway, list[Signed]]]:
-    algorithms: tuple[str, ...] = request.param
+@asynccontextmanager
+async def signing(folder: Path, algorithms: Sequence[str]) -> AsyncIterator[tuple[Gateway, list[Signed]]]:
+    """A gateway, and a token of each of these; each is good for as long as a module may take."""
     async with RecordingServer() as recorder:
         servers = {
-            name.lower(): {"url": f"{recorder.url}/{name}", "signer": {"algorithm": name}} for name in algorithms
+            name.lower(): {"url": f"{recorder.url}/{name}", "signer": {"algorithm": name, "ttl_seconds": 600}}
+            for name in algorithms
         }
         keys = {"source": "store", "algorithms": list(algorithms)}
-        async with running_gateway(tmp_path, servers, keys=keys) as gateway:
+        async with running_gateway(folder, servers, keys=keys) as gateway:
             key = await asyncio.to_thread(gateway.create_key, "alice")
             signed = []
             for name in algorithms:
@@ -61,6 +64,14 @@ async def flow(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[
                 assert status == 200, body
                 signed.append(Signed(name, recorder.seen[-1].token, f"{recorder.url}/{name}"))
             yield gateway, signed
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=ALGORITHMS, ids="-".join)
+async def flow(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> AsyncIterator[tuple[Gateway, list[Signed]]]:
+    async with signing(tmp_path_factory.mktemp("signing"), request.param) as running:
+        yield running
 
 
 def jose_verifies(gateway: Gateway, tokens: list[Signed]) -> list[dict[str, Any]]:
