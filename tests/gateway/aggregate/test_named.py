@@ -106,6 +106,34 @@ async def test_parameter_headers_are_made_anew_from_what_the_servers_list_says()
         assert (await there.refused(wrong)).reason.code == "header_mismatch"
 
 
+async def test_m_17_no_header_tells_a_caller_of_a_tool_that_others_see() -> None:
+    """Alice's list taught what `get_note` mirrors. Bob may not call it, and is told that alone, whatever he sends."""
+    schema = {"type": "object", "properties": {"id": {"type": "integer", "x-mcp-header": "Id"}}}
+    listed = answering(tools_list={"tools": [{"name": "get_note", "inputSchema": schema}]})
+    alone = Policy((Rule("policy[0]", permits=True, callers=(("subject", Patterns.of(["alice"])),)),), {})
+    async with world({"notes": listed}, policy=alone) as there:
+        await there.result("tools/list")
+        calls, bob = there.calls(), b"key-of-bob"
+
+        async def refused(key: bytes, *more: tuple[bytes, bytes], name: str = "notes__get_note") -> tuple[str, str]:
+            error = await there.refused(modern("tools/call", {**CALL, "name": name}, *more, server=ALL, key=key))
+            return error.reason.code, error.message.replace(name.removeprefix("notes__"), "it")
+
+        assert (await refused(b"key-of-alice"))[0] == "header_mismatch"
+        same = {
+            await refused(bob),
+            await refused(bob, (b"mcp-param-id", b"8")),
+            await refused(bob, (b"mcp-param-id", b"7")),
+            await refused(bob, name="notes__no_such_tool"),
+        }
+        assert [code for code, _ in same] == ["policy_denied"]
+        assert there.calls() == calls
+        assert [(entry["event"], entry["name"]) for entry in there.gateway.entries[-1:]] == [
+            ("refusal", "no_such_tool")
+        ]
+        await read(await there.reply(modern("tools/call", CALL, (b"mcp-param-id", b"7"), server=ALL)))
+
+
 # ---- refusals ---------------------------------------------------------------------------------------------------------
 
 

@@ -20,7 +20,7 @@ from counterseal.core.limits import Limits
 from counterseal.core.methods import SUPPORTED
 from counterseal.core.permit import Allowed
 from counterseal.core.reply import Reply
-from counterseal.errors import CallError
+from counterseal.errors import BadCall, CallError
 from counterseal.gateway.aggregate.asking import Answers, Asking, Outer
 from counterseal.gateway.aggregate.kept import Kept
 from counterseal.gateway.aggregate.legacy import Legacy
@@ -30,6 +30,7 @@ from counterseal.gateway.aggregate.named import Named
 from counterseal.gateway.pipeline import Pipeline
 from counterseal.gateway.recorder import OpenRecord
 from counterseal.servers.session import Sessions
+from counterseal.wire import envelope
 from counterseal.wire.aggregate import lists, merged, names
 from counterseal.wire.hosted import SERVER_INFO
 
@@ -90,8 +91,12 @@ class Aggregate:
         async with pipeline.recorder.open(inbound) as record:
             caller = record.caller = await pipeline.identify(inbound)
             record.until_end(pipeline.admission.enter(caller))
-            call = record.call = pipeline.decode(inbound, caller)
             meant = tuple(pipeline.signers if among is None else among)
+            try:
+                call = record.call = pipeline.decode(inbound, caller)
+            except BadCall as error:
+                await self._deny(record, inbound, meant, alone_of(among), error)
+                raise
             if call.era is Era.MODERN and names.names_one(call):
                 renamed = names.for_one(call, self._spelling, alone_of(among))
                 return await self._named.carry(record, call, renamed, inbound, meant)
@@ -100,6 +105,27 @@ class Aggregate:
                 return await self._legacy.handle(record, outer)
             await record.gather()
             return record.watch(await self._gather(self._asking.asked(outer)))
+
+    async def _deny(
+        self, record: OpenRecord, inbound: Inbound, meant: tuple[str, ...], alone: str | None, error: BadCall
+    ) -> None:
+        """A refusal for a header that mirrors an argument tells of the tool. Raises CallError, another one, for a caller who may
+        not call it and would not be shown it (M-17)."""
+        if error.reason.code != "header_mismatch":
+            return
+
+        async def permitted(*_: object) -> NoReturn:
+            raise error
+
+        def no_session(_: str) -> NoReturn:
+            raise error
+
+        try:
+            call = envelope.decode(inbound, self._limits, no_session, lambda _: None)
+        except BadCall:
+            return  # whatever it is for, it would have been refused
+        if names.names_one(call):
+            await self._named.carry(record, call, names.for_one(call, self._spelling, alone), inbound, meant, permitted)
 
     async def identify(self, inbound: Inbound) -> Caller:
         """As `Pipeline.identify`."""
