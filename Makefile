@@ -3,14 +3,17 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN = $(VENV)/bin
+# How many processes of tests `make test` has side by side.
+PROCESSES ?= 2
 
-.PHONY: run test check bench bench-litellm flood attack parties litellm-releases lock clean
+.PHONY: run test check bench bench-litellm flood attack lock clean litellm-releases
+.PHONY: parties parties-python parties-npm parties-frameworks parties-languages parties-litellm
 
 run: $(VENV)/.ready
 	$(BIN)/counterseal demo
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.ready
 	$(BIN)/ruff check .
@@ -32,14 +35,28 @@ attack: $(VENV)/.ready
 
 # Programs that this project did not write and its flow tests talk to: Node and Python packages, none needed to run Counterseal. And
 # the verifying servers of docs/verify/, for whose languages there are tools.
-parties: $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes --requirement tests/parties/requirements.txt
+# They may be made side by side: `make --jobs 2 parties`.
+parties: parties-python parties-npm parties-frameworks parties-languages parties-litellm
+
+parties-python: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	    --requirement tests/parties/requirements.txt
+
+# npm is one of the Python packages.
+parties-npm: parties-python
 	PYTHON=$(BIN)/python sh tests/parties/install.sh
+
+parties-languages: parties-python
+	PYTHON=$(BIN)/python sh tests/parties/languages.sh
+
+# An environment of its own, as LiteLLM's is: made beside that of the project.
+parties-frameworks:
 	test -x $(VENV)-frameworks/bin/python || $(PYTHON) -m venv $(VENV)-frameworks
 	$(VENV)-frameworks/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 	    --requirement tests/parties/frameworks/requirements.txt
-	PYTHON=$(BIN)/python sh tests/parties/languages.sh
-	PYTHON=$(BIN)/python sh tests/parties/litellm/install.sh
+
+parties-litellm:
+	PYTHON=$(PYTHON) sh tests/parties/litellm/install.sh
 
 # The guardrail in each LiteLLM that tests/parties/litellm/releases.txt names: three minutes more, so not in `make test`.
 litellm-releases: $(VENV)/.ready

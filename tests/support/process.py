@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import re
+import secrets
 import socket
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -16,12 +19,26 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 LISTENING: Final = re.compile(r"listening on (http://\S+)")
 
 
+def _own_ports() -> Iterator[int]:
+    """Over and over, from anywhere among them. Below those that the system gives to connections, and where tests run in processes
+    side by side, each has its own: so nobody takes a port before the program that it was chosen for."""
+    index = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    each = 12_000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    ports = list(range(20_000 + index * each, 20_000 + (index + 1) * each))
+    first = secrets.randbelow(each)
+    return itertools.cycle(ports[first:] + ports[:first])
+
+
+_PORTS: Final = _own_ports()
+
+
 def free_port() -> int:
     """A loopback port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for port in itertools.islice(_PORTS, 1000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("a thousand ports of 127.0.0.1 are in use")
 
 
 class Program:
