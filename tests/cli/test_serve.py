@@ -135,15 +135,23 @@ def test_sessions_that_live_in_one_worker_take_one_worker(tmp_path: Path, entry:
     assert "use `--workers 1`, or `isolation: shared`" in str(done.exception)
 
 
-@pytest.mark.parametrize(("number", "workers"), [(signal.SIGTERM, "1"), (signal.SIGINT, "2")])
-def test_a_signal_ends_everything_without_a_traceback(tmp_path: Path, number: signal.Signals, workers: str) -> None:
+@pytest.mark.parametrize(
+    ("number", "workers", "code"),
+    [(signal.SIGTERM, "1", -signal.SIGTERM), (signal.SIGINT, "1", 0), (signal.SIGINT, "2", 0)],
+)
+def test_a_signal_ends_everything_without_a_traceback(
+    tmp_path: Path, number: signal.Signals, workers: str, code: int
+) -> None:
     config = written(tmp_path)
     program = Program("the gateway", [COMMAND, "serve", "--config", str(config), "--workers", workers])
     program.wait_for(LISTENING)
     pids = {program.pid, *workers_of(program.pid)}
     os.kill(program.pid, number)
     assert until(lambda: not any(map(_command, pids)))
-    assert "ERROR" not in program.stop()
+    output = program.stop()
+    assert "ERROR" not in output
+    assert "Aborted" not in output
+    assert program.code == code
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,11 @@ class Program:
         return self._process.pid
 
     @property
+    def code(self) -> int | None:
+        """Its exit code; None while it runs."""
+        return self._process.poll()
+
+    @property
     def output(self) -> str:
         """Everything written so far."""
         with self._changed:

@@ -154,6 +154,8 @@ def _run(config: Path, ready: Callable[[], object], sockets: list[socket.socket]
         server.run(sockets=sockets)
     except SystemExit:  # uvicorn's own, with a code of its own
         raise ConfigError("the gateway did not start; the lines above say why") from None
+    except KeyboardInterrupt:
+        pass  # uvicorn raises it once everything has ended; with several workers it is the end, too, and no failure
 
 
 def _hangup(number: int, frame: object) -> None:
