@@ -5,7 +5,7 @@ What is here: one request at a time on a connection, a pool for each origin, str
 on purpose: redirects, cookies, proxies, decompression, retries.
 
 A connection goes back to the pool only after a whole answer was read from it and nothing followed; after any doubt it is
-closed, so that no answer can meet another request (threats.md H-12).
+closed, so that no answer can meet another request (H-12).
 """
 
 from __future__ import annotations

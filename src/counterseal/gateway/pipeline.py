@@ -3,7 +3,7 @@
     bytes and headers ─► Caller ─► Call ─► decide ─► hooks ─► call token ─► intent ─► server ─► reply stream ─► outcome
 
 Each value is made by one stage and only read by later ones. What can go wrong in a stage is an exception that carries its
-answer (errors.py); a denial is a value. Nothing else belongs here: a change of this file is a design decision.
+answer (`errors`); a denial is a value. Nothing else belongs here: a change of this file is a design decision.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Pipeline:
         return await self._countersign(caller, passed.call, allowed, signer, added, tuple(own), said, origins, again)
 
     async def decide(self, caller: Caller, call: Call, inbound: Inbound | None) -> tuple[Allowed, Passed] | Denial:
-        """Policy, pins, then the gates; and policy again about other arguments, which are another call (threats.md P-03)."""
+        """Policy, pins, then the gates; and policy again about other arguments, which are another call (P-03)."""
         allowed = self.policy.decide(caller, call)
         if isinstance(allowed, Denial):
             return allowed
@@ -205,5 +205,5 @@ class Pipeline:
 
 
 def _no_server(call: Call) -> Denial:
-    # The words of core/policy.py for a server that this caller may not use: nobody can tell the two apart (threats.md A-10).
+    # The words of core/policy.py for a server that this caller may not use: nobody can tell the two apart (A-10).
     return Denial("server_unknown", f"there is no server {call.server!r} for this caller", "servers")

@@ -70,7 +70,7 @@ def _rest(gateway: Gateway) -> ASGIApp:
         exception_handlers={404: _not_found, 405: _not_found},
     )
     app.router.redirect_slashes = (
-        False  # the address that it would send to is made of the Host header (threats.md H-04)
+        False  # the address that it would send to is made of the Host header (H-04)
     )
     return app
 

@@ -1,4 +1,4 @@
-"""Which names this gateway goes by: the defence against DNS rebinding (threats.md M-12).
+"""Which names this gateway goes by: the defence against DNS rebinding (M-12).
 
 A page of another site can make a browser call a gateway on its own machine or intranet by a name that the page controls. So
 `Host` must be a name of this gateway, and `Origin`, which browsers add and programs don't, must be its own or one that the

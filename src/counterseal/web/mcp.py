@@ -84,7 +84,7 @@ class McpEndpoint:
         try:
             inbound = await self._whole(head, exchange)
         except CallError as error:
-            # Nobody reads the rest of its body, so nothing may follow on this connection (threats.md H-07).
+            # Nobody reads the rest of its body, so nothing may follow on this connection (H-07).
             error.headers += ((b"connection", b"close"),)
             raise
         if inbound is None:
@@ -157,7 +157,7 @@ class McpEndpoint:
 
 
 class _Watch:
-    """Ends the call when the caller's connection ends: a disconnect is a cancellation (mcp.md 1.1)."""
+    """Ends the call when the caller's connection ends: a disconnect is a cancellation."""
 
     __slots__ = ("call", "left")
 

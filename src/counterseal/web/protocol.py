@@ -2,7 +2,7 @@
 
 llhttp (through httptools) refuses request smuggling, but keeps any number of header bytes for any length of time. Here a
 header block over the ceiling is answered with 431, and one that does not end in time closes the connection, as does an answer
-that its caller does not take (threats.md H-08, H-09). It also takes more than HTTP/1.1 as MCP uses it: other versions, other
+that its caller does not take (H-08, H-09). It also takes more than HTTP/1.1 as MCP uses it: other versions, other
 transfer codings than `chunked`, and targets that are not a path; those are 400 (H-01, H-04, H-16).
 
 A request to `/mcp` becomes an Exchange as soon as its head is here; every other address is served by way of ASGI.
@@ -262,7 +262,7 @@ class CeilingProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:
-            raise _NotTaken  # a trailer: it came after the headers were decided on, and must not pass for one (threats.md H-02)
+            raise _NotTaken  # a trailer: it came after the headers were decided on, and must not pass for one (H-02)
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
