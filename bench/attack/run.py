@@ -40,7 +40,8 @@ FAMILIES: Final[Mapping[str, Make]] = {
 }
 _CODES: Final = frozenset(get_args(Code))
 TWIN_EVERY: Final = 1000
-_AT_ONCE: Final = 250
+_AT_ONCE: Final = 50
+"""Few enough that a busy machine, too, is through with them long before the second is over in which a record is to be written."""
 _SHOWN: Final = 10
 
 
