@@ -69,9 +69,7 @@ def _rest(gateway: Gateway) -> ASGIApp:
         routes=[*wellknown.routes(gateway.documents), *health.routes(gateway.checks, gateway.servers)],
         exception_handlers={404: _not_found, 405: _not_found},
     )
-    app.router.redirect_slashes = (
-        False  # the address that it would send to is made of the Host header (H-04)
-    )
+    app.router.redirect_slashes = False  # the address that it would send to is made of the Host header (H-04)
     return app
 
 
