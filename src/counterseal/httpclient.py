@@ -257,12 +257,7 @@ class _Connection(asyncio.Protocol):
 
     def usable(self) -> bool:
         """Whether an idle connection may be used: still open, and not idle for too long."""
-        transport = self._transport
-        return (
-            transport is not None
-            and not transport.is_closing()
-            and self._idle_since >= self._loop.time() - _IDLE_SECONDS
-        )
+        return not self.closing and self._idle_since >= self._loop.time() - _IDLE_SECONDS
 
     def ask(self, request: bytes, timeouts: Timeouts) -> Awaitable[None]:
         """Send a request; done when the head of its answer is there. Raises HttpError."""
@@ -275,9 +270,8 @@ class _Connection(asyncio.Protocol):
         self._idle = timeouts.idle
         self._until = now + timeouts.total
         due = min(self._until, now + (self._idle or timeouts.total))
-        if (
-            self._timer is None or self._due > due
-        ):  # else that of an earlier exchange is early enough, and is left as it is
+        # A timer of an earlier exchange that is early enough is left as it is.
+        if self._timer is None or self._due > due:
             self._look_at(due)
         self._head = self._loop.create_future()
         self._unsent = request

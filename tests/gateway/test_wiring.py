@@ -214,9 +214,8 @@ async def test_lists_and_calls_are_decided_by_the_same_policy(folder: Path, serv
                     await call(gateway, params=params)
 
 
-async def test_m_03_what_a_list_taught_is_held_against_the_headers_of_calls(
-    folder: Path, server: HostileServer
-) -> None:
+def _mirrors_the_city(server: HostileServer) -> None:
+    """From now on its list says that `get_weather` has an argument in a header."""
     plain = server.answer
     schema = {"type": "object", "properties": {"city": {"type": "string", "x-mcp-header": "City"}}}
 
@@ -227,6 +226,12 @@ async def test_m_03_what_a_list_taught_is_held_against_the_headers_of_calls(
             plain(heard, line)
 
     server.answer = answer
+
+
+async def test_m_03_what_a_list_taught_is_held_against_the_headers_of_calls(
+    folder: Path, server: HostileServer
+) -> None:
+    _mirrors_the_city(server)
 
     def asked(*more: tuple[bytes, bytes]) -> Inbound:
         return modern("tools/call", {"name": "get_weather", "arguments": {"city": "Oslo"}}, *more, key=None)
@@ -246,16 +251,7 @@ async def test_m_03_what_a_list_taught_is_held_against_the_headers_of_calls(
 
 async def test_m_17_no_header_tells_a_caller_of_a_tool_that_others_see(folder: Path, server: HostileServer) -> None:
     """Alice's list taught what `get_weather` mirrors. Bob may not call it, and is told that alone, whatever he sends."""
-    plain = server.answer
-    schema = {"type": "object", "properties": {"city": {"type": "string", "x-mcp-header": "City"}}}
-
-    def answer(heard: Any, line: Any) -> None:
-        if heard.call["method"] == "tools/list":
-            line.send(whole(response(heard, {"tools": [{"name": "get_weather", "inputSchema": schema}]})))
-        else:
-            plain(heard, line)
-
-    server.answer = answer
+    _mirrors_the_city(server)
     now = int(time.time())
     with JwksServer(jwks("ES256")) as idp:
         trusted = {"name": "corp", "issuer": idp.origin, "jwks_uri": idp.url, "allow_insecure_loopback": True}

@@ -124,9 +124,8 @@ class ChainFiles:
                 written += os.write(self._descriptor, text[written:])
             if self._fsync:
                 os.fsync(self._descriptor)
-            if (
-                os.fstat(self._descriptor).st_nlink == 0
-            ):  # the system writes on as if nothing were, and nobody can read it
+            # The system writes on to a deleted file as if nothing were, and nobody can read it.
+            if os.fstat(self._descriptor).st_nlink == 0:
                 raise OSError(errno.ENOENT, "the file was deleted")
         except OSError as error:
             self._drop()

@@ -156,9 +156,8 @@ class CeilingProtocol(HttpToolsProtocol):
         self._wait_for_reader()
 
     def resume_writing(self) -> None:
-        if (
-            not self.transport.is_closing()
-        ):  # one that is ends with the last byte, and until then may hang at any of them
+        # A connection that is closing ends with its last byte, and until then may hang at any of them.
+        if not self.transport.is_closing():
             self._stop_waiting_for_reader()
         super().resume_writing()
 
