@@ -8,6 +8,7 @@ from typing import Any
 import uvicorn
 from uvicorn.server import ServerState
 
+from counterseal.core.reply import Headers
 from counterseal.outbox import Outbox
 from counterseal.web.exchange import Exchange
 from counterseal.web.protocol import CeilingProtocol
@@ -54,6 +55,7 @@ class Endpoint:
     def __init__(self) -> None:
         self.seen: Seen = []
         self.status = 200
+        self.headers: Headers = ()
 
     def answers(self, url: bytes) -> bool:
         return url.startswith(b"/mcp")
@@ -62,7 +64,7 @@ class Endpoint:
         await exchange.body_arrived(1_000_000)
         body, head = exchange.taken_body(1_000_000), exchange.head
         self.seen.append((head.verb, head.path, head.headers, body, exchange.keep_alive))
-        await exchange.answer(self.status, (), b"%d" % len(body))
+        await exchange.answer(self.status, self.headers, b"%d" % len(body))
 
 
 class Application:

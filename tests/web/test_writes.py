@@ -127,3 +127,17 @@ async def test_a_call_that_the_end_of_the_gateway_cuts_off_is_told_so_and_is_no_
     assert (b"\r\nretry-after: 2\r\n" in end.written) == ends
     assert end.closed == ends
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("value", [b"a\r\nx-b: c", b"a\nx-b: c", b"a\rx-b: c", b"a\0", b"a x-b: c"])
+@pytest.mark.parametrize("where", ["name", "value"])
+async def test_no_header_of_an_answer_can_hold_a_second_line(value: bytes, where: str) -> None:
+    app, end = Application(), Caller()
+    app.mcp.headers = ((b"x-a", value) if where == "value" else (value, b"a"),)
+    connected(CeilingProtocol, app, end).data_received(request())
+    for _ in range(4):
+        await asyncio.sleep(0)
+    whole = value == b"a x-b: c"
+    assert end.written.startswith(b"HTTP/1.1 200 " if whole else b"HTTP/1.1 500 ")
+    assert (value in end.written) is whole
+    assert b"\r\nx-b" not in end.written
