@@ -73,7 +73,7 @@ def until(true: Callable[[], bool], seconds: float = 15) -> bool:
     return true()
 
 
-def test_workers_show_one_jwks_replace_who_dies_and_end_together(tmp_path: Path) -> None:
+def test_h_14_workers_show_one_jwks_replace_who_dies_and_end_together(tmp_path: Path) -> None:
     """Y-01, H-14, K-18."""
     with Gateway(tmp_path, SERVERS, arguments=["--workers", "2"]) as gateway:
         supervisor = gateway.program.pid

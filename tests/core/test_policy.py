@@ -169,7 +169,7 @@ def test_a_rule_that_asks_for_none_of_nothing_selects_nothing(field: str) -> Non
 @pytest.mark.parametrize(
     "name", ["xread_file", "read_file\n", "\nread_file", "Read_file", "READ_FILE", "read", "pread_"]
 )
-def test_patterns_are_anchored_and_case_sensitive(name: str) -> None:
+def test_s_05_patterns_are_anchored_and_case_sensitive(name: str) -> None:
     """S-05, S-06: on the raw name."""
     rules = policy(permit(tools=["read_fil*e"]))
     assert may(rules, "read_file")
@@ -177,7 +177,7 @@ def test_patterns_are_anchored_and_case_sensitive(name: str) -> None:
 
 
 @pytest.mark.parametrize(("denied", "other"), [("delete", "Delete"), ("k", "\u212a"), ("s", "\u017f"), ("a_b", "a.b")])
-def test_names_are_compared_as_they_are(denied: str, other: str) -> None:
+def test_s_06_names_are_compared_as_they_are(denied: str, other: str) -> None:
     """S-02, S-06: no folding of case, and nothing is replaced before it is compared."""
     rules = policy(permit(), deny(tools=[denied]))
     assert not may(rules, denied)

@@ -66,14 +66,14 @@ def test_every_name_is_encoded_as_one_token_and_back(name: str) -> None:
 
 @settings(max_examples=200, deadline=None)
 @given(_names, _names)
-def test_two_names_never_share_a_scope(one: str, other: str) -> None:
+def test_s_02_two_names_never_share_a_scope(one: str, other: str) -> None:
     """S-02."""
     assert (scope_of("tools/call", one) == scope_of("tools/call", other)) is (one == other)
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.text(st.sampled_from("%2eE5Cab._é "), max_size=8))
-def test_only_what_the_encoding_makes_is_decoded(text: str) -> None:
+def test_s_02_only_what_the_encoding_makes_is_decoded(text: str) -> None:
     """S-02: one name has one encoding, so `%2e` for a dot, lower-case digits and bare spaces are refused."""
     try:
         name = decode_name(text)

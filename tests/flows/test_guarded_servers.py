@@ -200,7 +200,7 @@ def base64url(data: bytes) -> str:
 
 
 @every_kind
-async def test_bad_calls_are_refused_and_nothing_runs(way: Way, kind: str) -> None:
+async def test_m_30_bad_calls_are_refused_and_nothing_runs(way: Way, kind: str) -> None:
     """M-30, S-07, J-01, J-02, J-21, J-26: and the same call, as it was meant, passes before and after them."""
     jwks = await asyncio.to_thread(lambda: json.load(urllib.request.urlopen(way.gateway.jwks, timeout=10)))
     other = KINDS[(KINDS.index(kind) + 1) % len(KINDS)]

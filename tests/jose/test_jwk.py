@@ -268,7 +268,7 @@ def test_a_key_is_found_by_exact_kid() -> None:
         "ES25",
     ],
 )
-def test_a_kid_that_is_not_exactly_there_finds_nothing(kid: str) -> None:
+def test_j_05_a_kid_that_is_not_exactly_there_finds_nothing(kid: str) -> None:
     """J-05."""
     with pytest.raises(TokenRefused) as caught:
         read_jwks(jwks("ES256"), LIMITS).find(unverified(kid=kid))

@@ -208,7 +208,7 @@ def test_parts_of_two_tokens_do_not_make_one() -> None:
     assert refused(".".join([other[0], *first[1:]])) == "signature"
 
 
-def test_only_raw_ecdsa_signatures_are_taken() -> None:
+def test_j_23_only_raw_ecdsa_signatures_are_taken() -> None:
     """J-23: r and s zero or the order, DER, other lengths."""
     sound = token(access_claims())
     verify(sound)
@@ -225,7 +225,7 @@ def test_only_raw_ecdsa_signatures_are_taken() -> None:
     assert refused(f"{signed}.{encode(wide)}") == "signature"
 
 
-def test_a_high_s_is_a_sound_signature() -> None:
+def test_j_23_a_high_s_is_a_sound_signature() -> None:
     """J-23: valid in JOSE, so nothing may be keyed on the bytes of a signature."""
     signed, _, signature = token(access_claims()).rpartition(".")
     raw = base64.urlsafe_b64decode(signature + "==")

@@ -105,7 +105,7 @@ def test_the_published_keys_are_read_or_dropped(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", sorted(COOKBOOK.glob("rfc7797/*.json")), ids=lambda path: path.stem)
-def test_unencoded_payloads_are_refused(path: Path) -> None:
+def test_j_08_unencoded_payloads_are_refused(path: Path) -> None:
     """J-08: RFC 7797 tokens carry `b64` and `crit`."""
     output = json.loads(path.read_text(encoding="utf-8"))["output"]
     for text in (output.get("compact", ""), json.dumps(output)):
@@ -125,7 +125,7 @@ def test_shared_secrets_and_content_apart_are_refused(name: str) -> None:
 @pytest.mark.parametrize(
     "name", [path.relative_to(COOKBOOK).with_suffix("").as_posix() for path in sorted(COOKBOOK.glob("jws/*.json"))]
 )
-def test_the_json_forms_are_refused(name: str, form: str) -> None:
+def test_j_34_the_json_forms_are_refused(name: str, form: str) -> None:
     """J-10, J-34: RFC 7520 sections 4.1 to 4.8, with one signature, several, and content apart."""
     output = json.loads((COOKBOOK / f"{name}.json").read_text(encoding="utf-8"))["output"]
     if form in output:

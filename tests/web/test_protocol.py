@@ -150,7 +150,9 @@ HEADS = {
 
 
 @pytest.mark.parametrize("spell", HEADS.values(), ids=HEADS.keys())
-def test_h_03_a_head_that_is_not_plain_http_is_refused_and_the_connection_with_it(web: Running, spell: object) -> None:
+def test_h_03_h_16_a_head_that_is_not_plain_http_is_refused_and_the_connection_with_it(
+    web: Running, spell: object
+) -> None:
     """H-16: HTTP/2 is not spoken."""
     good = web.head(LENGTH)
     bad = spell(good)  # type: ignore[operator]

@@ -29,7 +29,7 @@ def test_a_list_shows_what_may_be_used_and_no_more(method: str, member: str, use
 
 
 @pytest.mark.parametrize(("method", "member", "use", "field"), LISTS)
-def test_a_filtered_list_is_private(method: str, member: str, use: str, field: str) -> None:
+def test_m_18_a_filtered_list_is_private(method: str, member: str, use: str, field: str) -> None:
     """M-18: a cache between us and the caller must not show it to the next one."""
     for scope in ("public", "private", None, 5):
         passed = json.loads(answer(method).message(result({member: [], "cacheScope": scope})))

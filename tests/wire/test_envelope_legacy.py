@@ -71,7 +71,7 @@ def test_a_method_of_no_such_revision_is_400_because_404_would_end_the_session(m
     assert (refused.reason.status, refused.reason.rpc, refused.id) == (400, -32601, 3)
 
 
-def test_a_forged_notification_of_the_server_is_refused() -> None:
+def test_m_06_a_forged_notification_of_the_server_is_refused() -> None:
     """M-06."""
     is_refused(legacy({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}), 400, "method_unknown")
 
@@ -117,7 +117,7 @@ def test_a_reply_to_the_server_is_one_message_that_asks_for_nothing(answer: dict
     "answer",
     [{}, {"result": {}, "error": {}}, {"error": "no"}, {"result": {}, "more": 1}, {"result": {}, "params": {}}],
 )
-def test_a_reply_that_is_none_is_refused(answer: dict[str, Any]) -> None:
+def test_m_06_a_reply_that_is_none_is_refused(answer: dict[str, Any]) -> None:
     """M-06."""
     is_refused(legacy({"jsonrpc": "2.0", "id": 9, **answer}), 400, "invalid_request")
 

@@ -115,7 +115,7 @@ def test_every_text_that_the_standard_leaves_open_has_one_answer_here() -> None:
 @pytest.mark.parametrize(
     "member", [b'"method"', b'"\\u006dethod"', b'"\\u006D\\u0065\\u0074\\u0068\\u006f\\u0064"', b'"m\\u0065thod"']
 )
-def test_a_duplicate_member_is_refused_however_it_is_spelled(member: bytes) -> None:
+def test_m_04_a_duplicate_member_is_refused_however_it_is_spelled(member: bytes) -> None:
     """M-04, J-09."""
     twin = b'{"jsonrpc":"2.0","id":1,"method":"tools/list"}'
     assert reason(twin) is None
@@ -355,7 +355,7 @@ def test_what_is_read_is_a_request_a_notification_or_a_response_and_only_that(me
 @pytest.mark.parametrize(
     "name", ["Method", "METHOD", "Id", "ID", "Params", "JSONRPC", "jsonRpc", "name", "arguments", "", "param\u017f"]
 )
-def test_members_that_json_rpc_does_not_know_are_refused(name: str) -> None:
+def test_m_04_members_that_json_rpc_does_not_know_are_refused(name: str) -> None:
     """M-04: a reader that ignores case would take `Method` for `method`."""
     assert jsonrpc.read(REQUEST) is REQUEST
     with pytest.raises(BadCall) as refused:
