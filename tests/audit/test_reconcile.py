@@ -87,6 +87,7 @@ def test_the_same_calls_are_equal(tmp_path: Path) -> None:
             "it failed: server_unreachable",
         ),
         ([intent("x"), outcome("x", "aborted", reason="caller_left")], "the caller left before the end"),
+        ([intent("x"), outcome("x", "aborted", reason="gateway_ended")], "the gateway was stopped before the end"),
         ([intent("x"), outcome("x", "error", status=400)], "refused before it was verified: HTTP 400"),
         (
             [intent("x"), outcome("x", detail="answered by the gateway")],

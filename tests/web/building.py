@@ -110,7 +110,16 @@ def running(
         async with built(server, **changes) as one:
             made.append(one)
             is_litellm = changes.get("litellm") is not None
-            yield Gateway(ISSUER, one.handler, DOCUMENTS, checks, one.identity_headers, origins, is_litellm=is_litellm)
+            yield Gateway(
+                ISSUER,
+                one.handler,
+                DOCUMENTS,
+                checks,
+                one.identity_headers,
+                origins,
+                is_litellm=is_litellm,
+                cut_off=one.pipeline.recorder.cut_off,
+            )
 
     with serving(App(gateway), bound=bound) as port:
         yield Running(port, made[0], server, checks)

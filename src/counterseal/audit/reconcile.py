@@ -279,6 +279,8 @@ def _why_not_verified(one: Signed, refused: list[Receipt]) -> str | Difference:
     match outcome.get("outcome"):
         case "failed":
             return f"it failed: {outcome.get('reason')}"
+        case "aborted" if outcome.get("reason") == "gateway_ended":
+            return "the gateway was stopped before the end"
         case "aborted":
             return "the caller left before the end"
         case "error" if isinstance(status, int) and status >= 400:

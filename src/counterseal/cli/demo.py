@@ -27,7 +27,7 @@ import click
 import uvicorn
 
 from counterseal.cli.claim_words import word
-from counterseal.cli.serve import uvicorn_config
+from counterseal.cli.serve import Server, uvicorn_config
 from counterseal.core.limits import LIMITS
 from counterseal.errors import ConfigError
 from counterseal.jose.strict import for_display_only
@@ -90,6 +90,10 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _GatewayServer(_Server, Server):
+    """The gateway's, which ends calls as the gateway's does."""
+
+
 @dataclass
 class _Seen:
     """What reached a server's door, and what its tool did."""
@@ -122,7 +126,7 @@ async def _demo(folder: Path, port: int, *, once: bool) -> None:
             server = _Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
             await stack.enter_async_context(_serving(server, bound))
         key = await asyncio.to_thread(_make_key, config)
-        gateway = _Server(uvicorn_config(config))
+        gateway = _GatewayServer(uvicorn_config(config), lambda: None)
         await stack.enter_async_context(_serving(gateway, gateway_socket))
         _say("1. The gateway and two servers are up")
         click.echo(f"   gateway  {issuer}\n   weather  {urls['weather']}\n   notes    {urls['notes']}")

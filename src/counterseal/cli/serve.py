@@ -28,7 +28,10 @@ from counterseal.gateway.wiring import prepare
 from counterseal.web.app import worker
 from counterseal.web.protocol import CeilingProtocol
 
-_GRACE_SECONDS: Final = 10
+GRACE_SECONDS: Final = 10
+"""What calls in flight get when the gateway ends."""
+_LAST_WORDS_SECONDS: Final = 2
+"""What those that are cut off get then, to be recorded and answered."""
 
 
 @click.command()
@@ -122,6 +125,23 @@ class Server(uvicorn.Server):
         if self.started:
             self._ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Calls in flight get their time. Then we end them, and not uvicorn: so it is known that their callers have not left."""
+        over = asyncio.get_running_loop().call_later(GRACE_SECONDS, self._cut_off)
+        try:
+            await super().shutdown(sockets)
+        finally:
+            over.cancel()
+            self.config.loaded_app.cut_off()  # a second signal leaves what is under way to the end of the loop
+
+    def _cut_off(self) -> None:
+        self.config.loaded_app.cut_off()
+        calls = self.server_state.tasks
+        if calls:
+            logging.getLogger("counterseal").warning("%d calls in flight are cut off: the gateway ends", len(calls))
+        for call in calls:
+            call.cancel()
+
 
 def uvicorn_config(config: Path, *, alone: bool = True) -> uvicorn.Config:
     """How the gateway's HTTP server is set up, for `serve` and for the demo. alone: there is no other worker."""
@@ -138,7 +158,7 @@ def uvicorn_config(config: Path, *, alone: bool = True) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,  # the peer is the peer: nobody names another one by a header (I-03)
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS + _LAST_WORDS_SECONDS,
     )
 
 
@@ -214,7 +234,7 @@ def _supervise(config: Path, bound: socket.socket, workers: int) -> None:
         for process in processes:
             process.terminate()
         for process in processes:
-            process.join(_GRACE_SECONDS + 5)
+            process.join(GRACE_SECONDS + _LAST_WORDS_SECONDS + 3)
             if process.is_alive():
                 process.kill()
 

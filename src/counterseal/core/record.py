@@ -16,8 +16,8 @@ from counterseal.core.scripts import mixed_scripts
 from counterseal.errors import Reason
 
 Outcome = Literal["answered", "error", "aborted", "failed", "unknown"]
-"""How a call ended: with a result; with a JSON-RPC error of the server; because the caller left; because the server
-failed; or nobody knows, because the gateway ended between intent and outcome."""
+"""How a call ended: with a result; with a JSON-RPC error of the server; because the caller left or the gateway's own end cut it
+off, as the reason says; because the server failed; or nobody knows, because the gateway ended between intent and outcome."""
 
 CALLER_LEFT: Final = "caller_left"
 """Beside the codes of errors.REASONS, because nobody is there to be answered with it."""

@@ -460,6 +460,15 @@ _ROWS: Final = (
         "Wait for `Retry-After` seconds; mend the server if it hangs.",
     ),
     Reason(
+        "gateway_ended",
+        503,
+        50308,
+        "us",
+        "The gateway was stopped, and the call was still under way when the time for that was over. Where its record has an "
+        "intent, whether the server did what it was asked is not known.",
+        "Wait for `Retry-After` seconds and call again, if it does no harm that the server may have been asked before.",
+    ),
+    Reason(
         "hook_failed",
         503,
         50306,

@@ -21,7 +21,7 @@ from counterseal.core.keyed import Keyed
 from counterseal.core.operation import Operation
 from counterseal.core.permit import Denial, Permit
 from counterseal.core.reply import Reply, Stream
-from counterseal.errors import REASONS, BadCall, CallError, CannotTell
+from counterseal.errors import REASONS, BadCall, CallError, CannotTell, Reason
 from counterseal.hooks.observing import Observe
 from counterseal.hooks.view import Event, caller_view
 from counterseal.issuer.signer import Signer
@@ -37,6 +37,14 @@ class Denied(BadCall):
         self.rule = denial.rule
 
 
+class CutOff(asyncio.CancelledError):
+    """The gateway's own end cut a call off: a cancellation to all that it passes, and an error to whoever answers the caller."""
+
+    def __init__(self, error: CallError) -> None:
+        super().__init__()
+        self.error = error
+
+
 class Recorder:
     """mac_key: 32 bytes; arguments are recorded as a MAC under it, never as they are. new_id: as the pipeline's. observe: is told
     of each call after its end; None where nobody looks on."""
@@ -49,6 +57,11 @@ class Recorder:
         self._keyed = Keyed(mac_key)
         self._new_id = new_id
         self._observe = observe
+        self._ending = asyncio.Event()
+
+    def cut_off(self) -> None:
+        """From now on it is the gateway's own end that ends calls before their time, and no caller who left."""
+        self._ending.set()
 
     @property
     def new_id(self) -> Callable[[], str]:
@@ -66,7 +79,9 @@ class Recorder:
 
     def open(self, inbound: Inbound, part_of: str | None = None) -> OpenRecord:
         """part_of: the id of the record of the call for which this one is made; None for one that a caller made."""
-        return OpenRecord(self._sink, self._clock, self._keyed, self._new_id(), inbound, self._observe, part_of)
+        return OpenRecord(
+            self._sink, self._clock, self._keyed, self._new_id(), inbound, self._observe, self._ending, part_of
+        )
 
 
 class OpenRecord:
@@ -74,6 +89,7 @@ class OpenRecord:
 
     __slots__ = (
         "_clock",
+        "_ending",
         "_inbound",
         "_keyed",
         "_observe",
@@ -97,6 +113,7 @@ class OpenRecord:
         new_id: str,
         inbound: Inbound,
         observe: Observe | None,
+        ending: asyncio.Event,
         part_of: str | None = None,
     ) -> None:
         self._sink = sink
@@ -104,6 +121,7 @@ class OpenRecord:
         self._keyed = keyed
         self._inbound = inbound
         self._observe = observe
+        self._ending = ending
         self._part_of = part_of
         self._rule: str | None = None
         self._started = clock.monotonic()
@@ -128,6 +146,8 @@ class OpenRecord:
             return
         if isinstance(error, asyncio.CancelledError):
             self._abandon()
+            if self._ending.is_set() and self._part_of is None:
+                raise CutOff(self._cut_off()) from None
             return
         if not isinstance(error, CallError):
             _log.error("record %s: %s", self.id, kind.__name__ if kind else "", exc_info=error)
@@ -137,14 +157,34 @@ class OpenRecord:
         await self._fail(error)
 
     def _abandon(self) -> None:
-        """The caller left. What was about to be written as the intent may be in the file: then it gets its outcome."""
+        """The caller left, or the gateway ends. What was about to be written as the intent may be in the file: then it gets its
+        outcome."""
+        why = self._why_aborted()
+        status = None if why is None else why.status
+        code = entries.CALLER_LEFT if why is None else why.code
         if self.intending:
-            self._end("aborted", None, entries.CALLER_LEFT, None, 0)
+            self._end("aborted", status, code, None, 0)
         else:
             self._over()
-            entry = entries.refusal(self.id, self._inbound, self.caller, self.call, None, part_of=self._part_of)
+            entry = entries.refusal(self.id, self._inbound, self.caller, self.call, why, part_of=self._part_of)
             self._post(entry)
-            self._tell("refused", entries.CALLER_LEFT, None, None)
+            self._tell("refused", code, None, status)
+
+    def _why_aborted(self) -> Reason | None:
+        """None: the caller left."""
+        return REASONS["gateway_ended"] if self._ending.is_set() else None
+
+    def _cut_off(self) -> CallError:
+        """What the caller is told of the gateway's end."""
+        error = CannotTell(
+            "gateway_ended",
+            "the gateway has ended before the server answered: whether it did what it was asked is not known"
+            if self.intending
+            else "the gateway has ended before the call was made",
+            id=None if self.call is None else self.call.id,
+        )
+        error.record = self.id
+        return error
 
     async def _fail(self, error: CallError) -> None:
         if not self.intended:
@@ -292,7 +332,8 @@ class _Watched:
 
     async def aclose(self) -> None:
         await self._body.aclose()
-        self._end("aborted", entries.CALLER_LEFT, self._note)
+        why = self._record._why_aborted()
+        self._end("aborted", entries.CALLER_LEFT if why is None else why.code, self._note)
 
     def _end(self, how: entries.Outcome, reason: str | None, detail: str | None) -> None:
         if not self._ended:

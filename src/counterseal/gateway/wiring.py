@@ -66,7 +66,7 @@ class Gateway:
     documents: path to JSON text of everything under `/.well-known/`. checks: the parts of `/readyz`. identity_headers: takes out
     what a peer must not send. origins: whose pages may call. forwarded: headers that some server gets by name.
     servers: each server by its name, asked for what is wrong with it; the gateway is ready without it. is_litellm: addresses are
-    LiteLLM's.
+    LiteLLM's. cut_off: tells the records that calls which end before their time do so because the gateway ends.
     """
 
     issuer: str
@@ -78,6 +78,7 @@ class Gateway:
     forwarded: tuple[str, ...] = ()
     servers: Mapping[str, Check] = field(default_factory=dict)
     is_litellm: bool = False
+    cut_off: Callable[[], object] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,7 @@ async def open_gateway(
             issuer=configuration.issuer,
             handler=_handler(configuration, aggregate, parts.sessions),
             is_litellm=configuration.litellm is not None,
+            cut_off=parts.pipeline.recorder.cut_off,
             documents=published(configuration, parts.ring, required_scopes(configuration)),
             checks=parts.checks,
             identity_headers=parts.identity_headers,

@@ -29,6 +29,8 @@ class App:
         self.outbox = Outbox()
         self._mcp: McpEndpoint | None = None
         self._rest: ASGIApp | None = None
+        self.cut_off: Callable[[], object] = lambda: None
+        """To be called before calls are ended that outlast the gateway."""
 
     @property
     def mcp(self) -> McpEndpoint:
@@ -57,6 +59,7 @@ class App:
                     is_litellm=gateway.is_litellm,
                 )
                 self._rest = _rest(gateway)
+                self.cut_off = gateway.cut_off
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
             await send({"type": "lifespan.shutdown.complete"})

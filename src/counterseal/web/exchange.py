@@ -20,7 +20,6 @@ _log = logging.getLogger("counterseal.web")
 
 _STATUS: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-_ENDED: Final = ((b"content-type", b"text/plain"), (b"retry-after", b"2"), (b"connection", b"close"))
 _NO_LENGTH: Final = frozenset({204, 304})
 _CR: Final = ord("\r")
 _LF: Final = ord("\n")
@@ -174,12 +173,10 @@ class Exchange:
             await self._endpoint(self)
         except CallerLeft:
             pass
-        except asyncio.CancelledError:  # by the server, which has waited for long enough and ends
-            _log.warning("a call was ended with the gateway")
-            if self.started:
-                self._connection.close()
-            else:
-                await self.answer(503, _ENDED, b"the gateway has ended")
+        except (
+            asyncio.CancelledError
+        ):  # by the server, which ends; what is out of an answer already must not look whole
+            self._connection.close()
             raise
         except BaseException as error:
             _log.error("an exchange failed", exc_info=error)

@@ -13,8 +13,9 @@ from typing import Final
 from counterseal.core.call import Inbound
 from counterseal.core.limits import Limits
 from counterseal.core.reply import Reply, Stream
-from counterseal.errors import BadCall, CallError
+from counterseal.errors import BadCall, CallError, CannotTell
 from counterseal.gateway.batch import Handler
+from counterseal.gateway.recorder import CutOff
 from counterseal.identity.headers import IdentityHeaders
 from counterseal.web.cors import Cors
 from counterseal.web.exchange import CallerLeft, Exchange, TooLong
@@ -98,11 +99,14 @@ class McpEndpoint:
                 await exchange.answer(reply.status, reply.headers, reply.body)
             else:
                 await _stream(reply, reply.body, exchange)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as ended:
             if watch.left:
                 watch.call.uncancel()
                 raise CallerLeft from None
-            raise
+            if isinstance(ended, CutOff) and not exchange.started:
+                watch.call.uncancel()
+                raise ended.error from None
+            raise  # what of a stream is out already must not look whole
         finally:
             exchange.when_left(None)
 
@@ -120,6 +124,10 @@ class McpEndpoint:
             body = exchange.taken_body(self._limits.body_bytes)
         except TooLong:
             await self._pipeline.refuse(inbound, self._too_large())
+        except asyncio.CancelledError:  # not by its caller, of whom `body_arrived` hears: the gateway ends
+            await self._pipeline.refuse(
+                inbound, CannotTell("gateway_ended", "the gateway has ended before the call was made")
+            )
         except CallError as error:
             await self._pipeline.refuse(inbound, error)
         return inbound.with_body(body) if body else inbound
