@@ -12,6 +12,7 @@ from counterseal.core.reply import Headers
 from counterseal.outbox import Outbox
 from counterseal.web.exchange import Exchange
 from counterseal.web.protocol import CeilingProtocol
+from counterseal.web.unread import Unread
 
 Seen = list[tuple[str, bytes, tuple[tuple[bytes, bytes], ...], bytes, bool]]
 
@@ -73,6 +74,7 @@ class Application:
     def __init__(self) -> None:
         self.mcp = Endpoint()
         self.outbox = Outbox()
+        self.unread = Unread()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})

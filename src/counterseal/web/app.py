@@ -19,6 +19,7 @@ from counterseal.web import health, wellknown
 from counterseal.web.cors import Cors
 from counterseal.web.hosts import Hosts
 from counterseal.web.mcp import McpEndpoint
+from counterseal.web.unread import Unread
 
 
 class App:
@@ -27,6 +28,7 @@ class App:
     def __init__(self, gateway: Callable[[], AbstractAsyncContextManager[Gateway]]) -> None:
         self._gateway = gateway
         self.outbox = Outbox()
+        self.unread = Unread()
         self._mcp: McpEndpoint | None = None
         self._rest: ASGIApp | None = None
         self.cut_off: Callable[[], object] = lambda: None
@@ -62,6 +64,7 @@ class App:
                 self.cut_off = gateway.cut_off
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
+            self.unread.close()
             await send({"type": "lifespan.shutdown.complete"})
         except ConfigError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})

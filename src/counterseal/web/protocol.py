@@ -18,6 +18,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
+from httptools import HttpParserError, HttpParserUpgrade
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from counterseal.core.limits import LIMITS
@@ -202,7 +203,12 @@ class CeilingProtocol(HttpToolsProtocol):
                 return
             self._known = None
         before, between = self.cycle, self._between
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            self.app.unread.note(self.loop, self.peer)
+            self.send_400_response("Invalid HTTP request received.")
+            return
         if self.transport.is_closing():
             return  # it was refused
         if not self._in_head:
