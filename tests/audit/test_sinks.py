@@ -420,6 +420,20 @@ async def test_u_01_a_later_batch_that_hangs_is_found_in_its_own_time(tmp_path: 
     await sink.close()
 
 
+async def test_u_01_time_in_which_the_loop_stood_still_is_not_the_disks(tmp_path: Path) -> None:
+    """As on a machine that was paused, where the thread stands still with it."""
+    pipe = Pipe()
+    sink = file_sink(tmp_path, open_file=pipe, seconds=1)
+    await sink.start()
+    waiting = asyncio.ensure_future(sink.write({"event": "intent", "long": "x" * 8192}))
+    await until(lambda: sink._flight is not None)
+    threading.Event().wait(1.1)  # and nothing runs on the loop
+    pipe.flow()
+    await waiting
+    assert sink.healthy() is None
+    await sink.close()
+
+
 async def test_u_01_a_file_that_hangs_when_it_is_opened_keeps_the_gateway_from_starting(tmp_path: Path) -> None:
     def open_fifo(path: Path) -> int:
         os.mkfifo(path)

@@ -7,6 +7,8 @@
   second the sink tries a new file by itself (nobody may be calling any more), and is well again when that worked.
 * Posted entries outlive a failure: they wait, up to a ceiling, and go into the new file.
 * A disk that hangs holds the thread, never the event loop. The thread is a daemon, so it doesn't hold the process either.
+* Time in which the loop itself stood still is not the disk's: on a machine that is paused the thread stands still with it, and what
+  it has done since then nobody has seen. So time is looked at in parts, and a part that came late counts as if it had not.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from counterseal.errors import CannotTell, ConfigError
 RETRY_SECONDS: Final = 1.0
 GATHER_TURNS: Final = 8
 """For how many turns of the loop a batch waits at the most, as long as each turn brings it another entry."""
+LOOKS: Final = 4
+"""In so many parts the time of a batch is looked at."""
 KEPT_ENTRIES: Final = 10_000
 """How many posted entries wait for a sink that has failed. Each is the end of a call, so there are not many."""
 
@@ -37,7 +41,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Item(Value, frozen=True):
-    """done: who waits for it until `due` (loop time); None for a posted entry."""
+    """done: who waits for it until `due` (as `_now` tells time); None for a posted entry."""
 
     time: float
     entry: bytes
@@ -46,7 +50,7 @@ class _Item(Value, frozen=True):
 
 
 class _Batch(NamedTuple):
-    """due: loop time by which the thread should be back with it."""
+    """due: the time, as `_now` tells it, by which the thread should be back with it."""
 
     items: Sequence[_Item]
     due: float
@@ -84,6 +88,8 @@ class FileSink:
         self._lost = 0
         self._to_thread: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._watch: asyncio.TimerHandle | None = None
+        self._look_at = 0.0
+        self._stood_still = 0.0
         self._retry: asyncio.TimerHandle | None = None
         self._opened: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] | None = None
@@ -94,7 +100,7 @@ class FileSink:
         self._opened = self._loop.create_future()
         threading.Thread(target=self._serve, name="audit", daemon=True).start()
         self._hand_over()
-        await asyncio.wait([self._opened], timeout=self._seconds)
+        await self._within_time(self._opened)
         if self._problem is not None:
             problem = self._problem if self._opened.done() else f"no answer in {self._seconds:g} s"
             await self.close()
@@ -130,7 +136,7 @@ class FileSink:
         last = self._batch(closing=True)
         self._to_thread.put(last)
         self._to_thread.put(None)
-        await asyncio.wait([self._ended], timeout=self._seconds)
+        await self._within_time(self._ended)
         if not self._ended.done():
             self._fail(self._problem, [*(self._flight.items if self._flight else ()), *last.items])
         for timer in (self._watch, self._retry):
@@ -142,7 +148,7 @@ class FileSink:
             text = chain.encode(entry)
         except ValueError as error:
             raise _unavailable(str(error)) from None
-        self._pending.append(_Item(self._wall(), text, self._loop.time() + self._seconds, done))
+        self._pending.append(_Item(self._wall(), text, self._now() + self._seconds, done))
         if self._flight is None and not self._scheduled and self._problem is None:
             self._schedule()
 
@@ -165,11 +171,11 @@ class FileSink:
         self._flight = self._batch(closing=False)
         self._to_thread.put(self._flight)
         if self._watch is None:
-            self._watch = self._loop.call_at(self._flight.due, self._look)
+            self._look_later(self._flight.due)
 
     def _batch(self, *, closing: bool) -> _Batch:
         items, self._pending = self._pending, []
-        due = next((item.due for item in items if item.done is not None), self._loop.time() + self._seconds)
+        due = next((item.due for item in items if item.done is not None), self._now() + self._seconds)
         return _Batch(items, due, closing)
 
     def _serve(self) -> None:
@@ -230,16 +236,32 @@ class FileSink:
                 item.done.set_exception(_unavailable(problem))
         self._pending = [item for item in self._pending if item.done is None]
 
+    def _now(self) -> float:
+        """The loop's time, without that in which it stood still under a batch."""
+        return self._loop.time() - self._stood_still
+
+    def _look_later(self, due: float) -> None:
+        self._look_at = min(self._loop.time() + self._seconds / LOOKS, due + self._stood_still)
+        self._watch = self._loop.call_at(self._look_at, self._look)
+
     def _look(self) -> None:
         """Has the thread had its batch for too long? One timer for all entries instead of one each."""
         self._watch = None
+        self._stood_still += max(0.0, self._loop.time() - self._look_at)
         flight = self._flight
         if flight is None:
             return
-        if flight.due <= self._loop.time():
+        if flight.due <= self._now():
             self._fail(f"no answer in {self._seconds:g} s", flight.items)
         else:
-            self._watch = self._loop.call_at(flight.due, self._look)
+            self._look_later(flight.due)
+
+    async def _within_time(self, awaited: asyncio.Future[None]) -> None:
+        """Wait until it is there, or an entry's time is over."""
+        for _ in range(LOOKS):
+            await asyncio.wait([awaited], timeout=self._seconds / LOOKS)
+            if awaited.done():
+                return
 
 
 class MemorySink:
