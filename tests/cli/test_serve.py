@@ -24,6 +24,7 @@ from counterseal.cli.serve import _bind, serve
 from counterseal.errors import ConfigError
 from tests.support.gateway import COMMAND, Gateway, configuration
 from tests.support.process import LISTENING, ROOT, Program, free_port
+from tests.support.rawhttp import serving
 from tests.support.tokens import needs_ml_dsa
 
 SERVERS = {"weather": {"url": "http://127.0.0.1:1/mcp"}}
@@ -207,6 +208,25 @@ def test_an_address_that_is_taken_is_a_sentence(tmp_path: Path) -> None:
         done = CliRunner().invoke(serve, ["--config", str(written(tmp_path)), "--port", str(port)])
     assert isinstance(done.exception, ConfigError)
     assert re.search(rf"cannot listen on 127\.0\.0\.1:{port}: .*--port", str(done.exception))
+
+
+def test_an_address_that_is_taken_while_the_gateway_starts_is_a_sentence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two gateways may bind one port, and the first that listens has it."""
+    config = written(tmp_path)
+    with _bind("127.0.0.1", 0) as other:
+        port = other.getsockname()[1]
+        with serving(config=config, bound=_bind("127.0.0.1", port)):
+            socket.create_connection(("127.0.0.1", port), timeout=20).close()
+    with _bind("127.0.0.1", 0) as other:
+        port = other.getsockname()[1]
+        ours = _bind("127.0.0.1", port)
+        other.listen()
+        with pytest.raises(AssertionError, match="SystemExit"), serving(config=config, bound=ours):
+            pass
+    (said,) = (record.getMessage() for record in caplog.records if record.levelname == "ERROR")
+    assert said.startswith(f"cannot listen on 127.0.0.1:{port}: Address already in use; ")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import logging
 import multiprocessing
@@ -97,16 +98,22 @@ def _bind(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        raise ConfigError(
-            f"cannot listen on {host}:{port}: {error.strerror}; end what listens there, or choose another with --port"
-        ) from None
+        raise ConfigError(_taken(f"{host}:{port}", error.strerror)) from None
     bound.set_inheritable(True)
     return bound
 
 
+def _taken(place: str, why: str | None = None) -> str:
+    why = why or os.strerror(errno.EADDRINUSE)
+    return f"cannot listen on {place}: {why}; end what listens there, or choose another with --port"
+
+
+def _place(host: str, port: int) -> str:
+    return f"{f'[{host}]' if ':' in host else host}:{port}"
+
+
 def _say_listening(bound: socket.socket) -> None:
-    host, port = bound.getsockname()[:2]
-    print(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}", file=sys.stderr, flush=True)
+    print(f"listening on http://{_place(*bound.getsockname()[:2])}", file=sys.stderr, flush=True)
 
 
 class Server(uvicorn.Server):
@@ -119,9 +126,17 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         # One listening socket gives uvloop one new connection a turn of the loop, and under load a turn is long: several
         # handles of the same socket give it several.
+        places = [_place(*one.getsockname()[:2]) for one in sockets or ()]
         await super().startup(
             sockets and [handle for one in sockets for handle in (one, *(one.dup() for _ in range(15)))]
         )
+        for place, one in zip(places, sockets or (), strict=True):
+            # Several may bind a port that nobody listens on yet, and the first to listen has it. uvloop closes the others' sockets,
+            # and says nothing.
+            if one.fileno() < 0:
+                logging.getLogger("counterseal").error("%s", _taken(place))
+                await self.lifespan.shutdown()
+                sys.exit(1)
         if self.started:
             self._ready()
 
@@ -172,7 +187,7 @@ def _run(config: Path, ready: Callable[[], object], sockets: list[socket.socket]
     gc.set_threshold(20_000, 50, 100)
     try:
         server.run(sockets=sockets)
-    except SystemExit:  # uvicorn's own, with a code of its own
+    except SystemExit:  # uvicorn's own, with a code of its own, or that of `Server`
         raise ConfigError("the gateway did not start; the lines above say why") from None
     except KeyboardInterrupt:
         pass  # uvicorn raises it once everything has ended; with several workers it is the end, too, and no failure
