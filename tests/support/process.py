@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import re
@@ -11,34 +12,54 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 LISTENING: Final = re.compile(r"listening on (http://\S+)")
+HANGS: Final = 120
+"""Seconds after which something does not come any more, however slow the machine is."""
 
 
-def _own_ports() -> Iterator[int]:
-    """Over and over, from anywhere among them. Below those that the system gives to connections, and where tests run in processes
-    side by side, each has its own: so nobody takes a port before the program that it was chosen for."""
-    index = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    each = 12_000 // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-    ports = list(range(20_000 + index * each, 20_000 + (index + 1) * each))
-    first = secrets.randbelow(each)
-    return itertools.cycle(ports[first:] + ports[:first])
+_FIRST_PORT: Final = 20_000
+_BLOCK: Final = 500
+_BLOCKS: Final = 24
+"""Up to port 32,000: below those that the system gives to connections."""
 
 
-_PORTS: Final = _own_ports()
+class _OwnPorts:
+    """A block of ports that no other process of tests on this machine uses, whatever run it belongs to: so nobody takes a port
+    before the program that it was chosen for. Whoever holds the first port of a block has the block, until he ends."""
+
+    def __init__(self) -> None:
+        first = secrets.randbelow(_BLOCKS)
+        for block in range(first, first + _BLOCKS):
+            start = _FIRST_PORT + block % _BLOCKS * _BLOCK
+            self._held = socket.socket()
+            try:
+                self._held.bind(("127.0.0.1", start))
+            except OSError:
+                self._held.close()
+                continue
+            self._ports = itertools.cycle(range(start + 1, start + _BLOCK))
+            return
+        raise AssertionError(f"all {_BLOCKS} blocks of ports are taken: that many tests run here")
+
+    def free(self) -> int:
+        for port in itertools.islice(self._ports, _BLOCK):
+            with socket.socket() as probe, contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+        raise AssertionError(f"{_BLOCK} ports of 127.0.0.1 are in use")
+
+
+_own_ports: Final = functools.cache(_OwnPorts)
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    for port in itertools.islice(_PORTS, 1000):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("a thousand ports of 127.0.0.1 are in use")
+    """A loopback port that nobody listens on now, and nobody else is given."""
+    return _own_ports().free()
 
 
 class Program:
@@ -90,7 +111,7 @@ class Program:
         with self._changed:
             return "".join(self._lines)
 
-    def wait_for(self, pattern: re.Pattern[str], seconds: float = 30) -> re.Match[str]:
+    def wait_for(self, pattern: re.Pattern[str], seconds: float = HANGS) -> re.Match[str]:
         """The first line that matches, already written or to come. AssertionError if the process ends or the time is over."""
         deadline = time.monotonic() + seconds
         read = 0
@@ -106,7 +127,7 @@ class Program:
                     raise AssertionError(f"{self.name} {why} before {pattern.pattern!r}:\n{''.join(self._lines)}")
                 self._changed.wait(left)
 
-    def stop(self, seconds: float = 10) -> str:
+    def stop(self, seconds: float = HANGS) -> str:
         """Ends the process (SIGTERM, after the deadline SIGKILL) and returns what it wrote."""
         self._process.terminate()
         try:
