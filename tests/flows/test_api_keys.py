@@ -17,10 +17,13 @@ import pytest
 from tests.support.calls import post, refusal, tool_call
 from tests.support.gateway import Gateway, Key, running_gateway
 from tests.support.servers import RecordingServer
+from tests.support.tokens import LIVES
 
 CALL = tool_call("get_weather", {"city": "Oslo"})
 AT_ONCE = 8
 """Calls in flight while a test polls, each on a connection of its own, so that every worker gets some."""
+QUICK = 0.1
+"""Seconds, which so many calls take at most on a machine that runs."""
 
 
 @asynccontextmanager
@@ -55,16 +58,20 @@ async def statuses(gateway: Gateway, key: Key, calls: int) -> set[int]:
 
 
 async def last_accepted(gateway: Gateway, key: Key, seconds: float = 10) -> float:
-    """Polls until nothing but refusals comes any more. The seconds from now to the end of the last call that was accepted."""
-    begin = last = time.monotonic()
+    """Polls until nothing but refusals comes any more. The seconds from now to the end of the last call that was accepted,
+    without those in which the machine stood still: nobody was accepted in them."""
+    now = last = 0.0
     refused = 0
     while refused < 25 * AT_ONCE:
-        assert time.monotonic() - begin < seconds, "calls are still accepted"
-        if await statuses(gateway, key, AT_ONCE) == {401}:
+        assert now < seconds, "calls are still accepted"
+        begin = time.monotonic()
+        seen = await statuses(gateway, key, AT_ONCE)
+        now += min(time.monotonic() - begin, QUICK)
+        if seen == {401}:
             refused += AT_ONCE
         else:
-            last, refused = time.monotonic(), 0
-    return last - begin
+            last, refused = now, 0
+    return last
 
 
 def records(gateway: Gateway) -> list[list[dict[str, Any]]]:
@@ -86,11 +93,11 @@ def stored(gateway: Gateway, key: Key, column: str) -> float:
     return value
 
 
-async def assert_ends_at(gateway: Gateway, key: Key, moment: float) -> None:
-    """Polls over the moment, by the clock on the wall: accepted before it, refused after it."""
+async def ends_at(gateway: Gateway, key: Key, moment: float) -> bool:
+    """Polls over the moment, by the clock on the wall: accepted before it, refused after it. Whether it came to ask before it."""
     accepted = refused = 0
     while refused < 3 * AT_ONCE:
-        assert time.time() < moment + 5, "calls are still accepted"
+        assert time.time() < moment + 60, "calls are still accepted"
         before = time.time()
         seen = await statuses(gateway, key, AT_ONCE)
         after = time.time()
@@ -100,7 +107,7 @@ async def assert_ends_at(gateway: Gateway, key: Key, moment: float) -> None:
         if 401 in seen:
             assert after >= moment
             refused += AT_ONCE
-    assert accepted
+    return accepted > 0
 
 
 async def test_a_key_works_at_every_worker_from_the_moment_that_it_was_made(tmp_path: Path) -> None:
@@ -128,17 +135,24 @@ async def test_a_04_a_revoked_key_ends_at_every_worker(tmp_path: Path, workers: 
 
 async def test_a_04_a_key_expires_at_the_second_that_it_says(tmp_path: Path) -> None:
     async with running(tmp_path, workers=2) as gateway:
-        key = await created(gateway, "--expires", "3s")
-        await assert_ends_at(gateway, key, stored(gateway, key, "expires"))
+        for life in LIVES:
+            key = await created(gateway, "--expires", f"{life}s")
+            if seen := await ends_at(gateway, key, stored(gateway, key, "expires")):
+                break
+        assert seen
 
 
 async def test_both_secrets_of_a_rotated_key_work_at_every_worker_until_the_overlap_is_over(tmp_path: Path) -> None:
     async with running(tmp_path, workers=2) as gateway:
-        key = await created(gateway)
-        assert await statuses(gateway, key, 5 * AT_ONCE) == {200}
-        new = await rotated(gateway, key, "--overlap", "4s")
-        assert await statuses(gateway, new, 5 * AT_ONCE) == {200}
-        await assert_ends_at(gateway, key, stored(gateway, key, "previous_ends"))
+        keys = []
+        for life in LIVES:
+            keys.append(key := await created(gateway))
+            assert await statuses(gateway, key, 5 * AT_ONCE) == {200}
+            new = await rotated(gateway, key, "--overlap", f"{life}s")
+            assert await statuses(gateway, new, 5 * AT_ONCE) == {200}
+            if seen := await ends_at(gateway, key, stored(gateway, key, "previous_ends")):
+                break
+        assert seen
         assert await statuses(gateway, new, 5 * AT_ONCE) == {200}
         callers = {
             (entry["caller"]["client_id"], entry["sub"])
@@ -146,7 +160,7 @@ async def test_both_secrets_of_a_rotated_key_work_at_every_worker_until_the_over
             for entry in entries
             if entry["event"] == "intent"
         }
-        assert callers == {(key.id, "alice")}
+        assert callers == {(key.id, "alice") for key in keys}
 
 
 async def test_a_04_without_an_overlap_the_earlier_secret_ends_at_every_worker(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 ISSUER: Final = "https://gateway.example.com"
 AUDIENCE: Final = "https://weather.example.com/mcp"
 NOW: Final = 1_800_000_000
+LIVES: Final = (2, 8, 32)
+"""Seconds, of what another program lets end by its own clock. The first that is long enough here for what comes before the end
+counts: what was over too soon says nothing."""
 ABSENT: Final = object()
 """As the value of a changed member: leave it out."""
 

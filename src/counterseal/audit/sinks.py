@@ -7,8 +7,8 @@
   second the sink tries a new file by itself (nobody may be calling any more), and is well again when that worked.
 * Posted entries outlive a failure: they wait, up to a ceiling, and go into the new file.
 * A disk that hangs holds the thread, never the event loop. The thread is a daemon, so it doesn't hold the process either.
-* Time in which the loop itself stood still is not the disk's: on a machine that is paused the thread stands still with it, and what
-  it has done since then nobody has seen. So time is looked at in parts, and a part that came late counts as if it had not.
+* Time in which the loop itself stood still is not the disk's: on a machine that is paused the thread stands still with it, and
+  what it has done since then nobody has seen. So time is looked at in parts, and a part that came late counts as if it had not.
 """
 
 from __future__ import annotations

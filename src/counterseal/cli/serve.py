@@ -131,8 +131,8 @@ class Server(uvicorn.Server):
             sockets and [handle for one in sockets for handle in (one, *(one.dup() for _ in range(15)))]
         )
         for place, one in zip(places, sockets or (), strict=True):
-            # Several may bind a port that nobody listens on yet, and the first to listen has it. uvloop closes the others' sockets,
-            # and says nothing.
+            # Several may bind a port that nobody listens on yet, and the first to listen has it. uvloop closes the sockets of
+            # the others, and says nothing.
             if one.fileno() < 0:
                 logging.getLogger("counterseal").error("%s", _taken(place))
                 await self.lifespan.shutdown()
