@@ -434,6 +434,21 @@ async def test_u_01_time_in_which_the_loop_stood_still_is_not_the_disks(tmp_path
     await sink.close()
 
 
+async def test_u_01_nor_is_that_in_which_it_stood_still_before_the_disk_was_asked(tmp_path: Path) -> None:
+    """A server's long list must not cost another caller his call."""
+    pipe = Pipe()
+    sink = file_sink(tmp_path, open_file=pipe, seconds=0.2)
+    await sink.start()
+    await until(lambda: sink._watch is None)
+    waiting = asyncio.ensure_future(sink.write({"event": "intent", "long": "x" * 8192}))
+    threading.Event().wait(0.3)
+    await until(lambda: sink._flight is not None)
+    asyncio.get_running_loop().call_later(0.1, pipe.flow)
+    await waiting
+    assert sink.healthy() is None
+    await sink.close()
+
+
 async def test_u_01_a_file_that_hangs_when_it_is_opened_keeps_the_gateway_from_starting(tmp_path: Path) -> None:
     def open_fifo(path: Path) -> int:
         os.mkfifo(path)

@@ -156,4 +156,7 @@ def test_the_short_way_and_the_long_way_make_the_same_digest(arguments: dict[str
 def test_what_is_no_number_is_refused_and_never_taken_for_null() -> None:
     with pytest.raises(NotCanonical):
         arguments_digest({"a": float("nan")})
+    with pytest.raises(NotCanonical):
+        arguments_digest({"a": None, "b": [{"c": float("inf")}]})
+    assert arguments_digest({"a": None, "b": [{"c": "null"}]}) == digest_of(b'{"a":null,"b":[{"c":"null"}]}')
     assert arguments_digest({"a": None}) == digest_of(b'{"a":null}')

@@ -169,6 +169,18 @@ def test_a_flood_of_tools_has_a_ceiling_and_what_is_pinned_stays(mode: OnToolCha
     assert worker.pins.unlike("t0")
 
 
+@pytest.mark.parametrize("mode", ["hold", "allow"])
+def test_a_definition_that_could_not_be_kept_is_not_even_read(mode: OnToolChange) -> None:
+    """A list of a hundred thousand tools costs what two thousand do: while it is read, nobody else is answered (M-24)."""
+    worker = Worker(MemoryStore(), mode, dataclasses.replace(LIMITS, pinned_tool_count=1))
+    assert worker.shows("t0", "good")
+    unreadable: Any = object()
+    for name in ("t1", "n" * (LIMITS.pinned_name_bytes + 1)):
+        assert worker.pins.vet(ALICE, name, unreadable, 1.0) == (mode == "allow")
+    with pytest.raises(TypeError):
+        worker.pins.vet(ALICE, "t0", unreadable, 1.0)
+
+
 def test_a_name_of_any_length_costs_no_place() -> None:
     worker = Worker(MemoryStore())
     longest = "n" * LIMITS.pinned_name_bytes

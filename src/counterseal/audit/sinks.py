@@ -90,6 +90,7 @@ class FileSink:
         self._watch: asyncio.TimerHandle | None = None
         self._look_at = 0.0
         self._stood_still = 0.0
+        self._scheduled_at = 0.0
         self._retry: asyncio.TimerHandle | None = None
         self._opened: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] | None = None
@@ -155,7 +156,7 @@ class FileSink:
     def _schedule(self) -> None:
         """Not at once: the tasks that are ready now may have entries for the same batch, and those that they wake. A batch costs
         two changes of thread, however many entries it has. A loop without work has no turn to wait for."""
-        self._scheduled = True
+        self._scheduled, self._scheduled_at = True, self._loop.time()
         self._loop.call_soon(self._gather, len(self._pending), GATHER_TURNS)
 
     def _gather(self, before: int, turns: int) -> None:
@@ -165,6 +166,8 @@ class FileSink:
             self._hand_over()
 
     def _hand_over(self) -> None:
+        if self._scheduled and self._watch is None:  # a look that is due counts it itself
+            self._stood_still += self._loop.time() - self._scheduled_at
         self._scheduled = False
         if self._flight is not None or self._ended is not None:
             return

@@ -6,15 +6,13 @@ model reads all of them.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from base64 import urlsafe_b64encode
 from typing import Any
 
 import rfc8785
 
 from counterseal.core import strict_json
-from counterseal.core.canonical import NotCanonical
+from counterseal.core.canonical import NotCanonical, digest_of, jcs
 from counterseal.core.limits import Limits
 
 
@@ -36,7 +34,7 @@ def definition_digest(definition: dict[str, Any]) -> str:
     Python's JSON, members sorted, every digit kept. Raises NotCanonical where there is no text either way.
     """
     try:
-        canonical = rfc8785.dumps(definition)
+        canonical = jcs(definition)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError):
         try:
             canonical = json.dumps(definition, sort_keys=True, separators=(",", ":")).encode()
@@ -44,7 +42,7 @@ def definition_digest(definition: dict[str, Any]) -> str:
             raise NotCanonical(str(error)) from None
     except RecursionError as error:
         raise NotCanonical(str(error)) from None
-    return "sha-256:" + urlsafe_b64encode(hashlib.sha256(canonical).digest()).rstrip(b"=").decode()
+    return digest_of(canonical)
 
 
 def shown(definition: dict[str, Any]) -> str:

@@ -81,6 +81,10 @@ class ServerPins:
 
     def vet(self, caller: Caller, tool: str, text: bytes, now: float) -> bool:
         """Take note of a definition that a list shows to this caller. Whether it may stand in that list."""
+        if not self._keeps(tool):
+            return (
+                self.mode == "allow"
+            )  # nothing is approved of it, and no definition of it will be: no need to read this one
         digest = self._digest(tool, text)
         pin = self._approved.get(tool)
         if (
@@ -141,6 +145,12 @@ class ServerPins:
                 if sighting.kind == "first" and sighting.digest == self._seen[tool]:
                     # Somebody else saw another definition first.
                     self._say(caller, tool, self._approved.get(tool), sighting.digest)
+
+    def _keeps(self, tool: str) -> bool:
+        """Whether there is something to compare with, or room to keep one. A list may have a hundred thousand tools."""
+        if tool in self._read or tool in self._approved or tool in self._seen:
+            return True
+        return len(tool.encode()) <= self._limits.pinned_name_bytes and self._has_room(self._read)
 
     def _digest(self, tool: str, text: bytes) -> str:
         """A list is mostly the same again, so a text is read once."""
