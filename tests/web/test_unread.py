@@ -16,7 +16,7 @@ REQUESTS = {
     "no request": b"\0\r\n\r\n",
     "no path": b"GET x HTTP/1.1\r\nhost: a\r\n\r\n",
     "large head": b"GET /healthz HTTP/1.1\r\nx: " + b"y" * 100_000 + b"\r\n\r\n",
-    "another protocol": b"GET /healthz HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+    "another protocol": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 }
 
 

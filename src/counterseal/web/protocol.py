@@ -18,7 +18,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
-from httptools import HttpParserError, HttpParserUpgrade
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from counterseal.core.limits import LIMITS
@@ -85,6 +85,7 @@ class CeilingProtocol(HttpToolsProtocol):
         self.peer = ""
         self._standing: tuple[object, bytes] = (None, b"")
         self._between = True
+        self._without_offer: bytes | None = None
         self._known: _Known | None = None
 
     # ---- what an exchange asks of its connection ----
@@ -204,8 +205,8 @@ class CeilingProtocol(HttpToolsProtocol):
             self._known = None
         before, between = self.cycle, self._between
         try:
-            self.parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade):
+            self._parse(data)
+        except HttpParserError:
             self.app.unread.note(self.loop, self.peer)
             self.send_400_response("Invalid HTTP request received.")
             return
@@ -227,6 +228,23 @@ class CeilingProtocol(HttpToolsProtocol):
             self._refuse()
         elif self._deadline is None and not self.transport.is_closing():
             self._deadline = self.loop.call_later(LIMITS.header_seconds, self.close)
+
+    def _parse(self, data: bytes) -> None:
+        """Raises HttpParserError for what is not taken."""
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except HttpParserUpgrade as stopped:
+                # For another protocol to go on behind the head. None does, so the same head is read without the offer (RFC 9110
+                # section 7.8), and what follows it is framed as it says (H-01).
+                head, self._without_offer = self._without_offer, None
+                if head is None:
+                    raise HttpParserError("the parser stopped where nothing was offered") from None
+                self.parser = HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                data = head + data[stopped.args[0] :]
+            else:
+                return
 
     def _know(self, data: bytes) -> None:
         """Remember the head of what was one whole call, in one piece: the parser is now where it was before it."""
@@ -282,12 +300,20 @@ class CeilingProtocol(HttpToolsProtocol):
         if len(self.pipeline) >= LIMITS.waiting_request_count:
             raise _NotTaken  # a piece of the stream holds thousands of heads, each of which costs far more than its bytes
         if parser.should_upgrade():
-            raise _NotTaken  # the parser stops here, so that the body would be read as the next request (H-01)
+            self._offered(parser.get_method(), url, version)
+            return
         self._in_head = False
         if self.app.mcp.answers(url):
             self._exchange(url, version)
         else:
             self._begin_asgi(url)
+
+    def _offered(self, verb: bytes, url: bytes, version: str) -> None:
+        """Another protocol, as Java's own client offers one with every request that is not encrypted."""
+        if verb == b"CONNECT":
+            raise _NotTaken
+        lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        self._without_offer = b"%b %b HTTP/%b\r\n%b\r\n" % (verb, url, version.encode(), b"".join(lines))
 
     def _head_is_over(self) -> bool:
         """Whether the head is over a ceiling. Looks at what else is in it on the way. Raises _NotTaken."""
@@ -346,6 +372,8 @@ class CeilingProtocol(HttpToolsProtocol):
         cycle.message_event.set()
 
     def on_message_complete(self) -> None:
+        if self._without_offer is not None:
+            return  # it is yet to be read
         self._between = True
         cycle: Any = self.cycle
         if not self._refused and not cycle.response_complete:
