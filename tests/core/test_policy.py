@@ -355,6 +355,23 @@ def test_m_23_following_resources_is_decided_like_reading_them() -> None:
     assert isinstance(everything.decide(caller, listening(resourceSubscriptions=["file:///a"])), Allowed)
 
 
+@pytest.mark.parametrize("denied", ["resources/read", "resources/subscribe", "resources/*", "tools/call"])
+@pytest.mark.parametrize("method", ["subscriptions/listen", "resources/subscribe", "resources/unsubscribe"])
+def test_m_23_no_eras_way_to_follow_a_resource_leads_round_a_denial(method: str, denied: str) -> None:
+    """What is denied is reading it, or following it by the way of one era; to stop following is never denied with it."""
+    rules = Policy((Rule("policy[0]", True), Rule("policy[1]", False, methods=Patterns.of([denied]))), {})
+    caller = Caller(kind="anonymous", client_id="anonymous")
+    listens = method == "subscriptions/listen"
+    message = {
+        "params": {"notifications": {"resourceSubscriptions": ["file:///a"]}} if listens else {"uri": "file:///a"}
+    }
+    era = Era.MODERN if listens else Era.LEGACY
+    asked = call(method, None if listens else "file:///a", era=era, message=message)
+    follows = method != "resources/unsubscribe"
+    meant = {"resources/*": True, "tools/call": False}.get(denied, follows)
+    assert isinstance(rules.decide(caller, asked), Denial) is meant
+
+
 # ---- the scopes that a call token may hold ----------------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ import pytest
 from counterseal.core.methods import METHODS
 from counterseal.core.patterns import Patterns
 from counterseal.core.permit import Denial
-from counterseal.core.policy import Policy, Rule
+from counterseal.core.policy import Policy, Rule, denied_with
 from tests.core.callers import call, key
 from tests.hooks.making import scope
 
@@ -36,6 +36,7 @@ def test_p_02_a_hook_that_names_nothing_is_for_every_call(method: str) -> None:
         ({"methods": ["completion/complete"]}, "completion/complete", "a", "prompts/get", True),
         ({"methods": ["prompts/get"]}, "completion/complete", "a", "resources/read", False),
         ({"methods": ["resources/read"]}, "subscriptions/listen", None, "resources/read", True),
+        ({"methods": ["resources/read"]}, "resources/subscribe", "file:///a", "resources/read", True),
         ({"tools": ["get_*"]}, "tools/call", "get_a", None, True),
         ({"tools": ["get_*"]}, "tools/call", "delete_a", None, False),
         ({"tools": ["get_*"]}, "tools/list", None, None, False),
@@ -63,4 +64,5 @@ def test_m_23_a_gate_covers_what_a_denial_of_the_same_words_would_deny(method: s
         asked = call(method, "get_a" if METHODS[method].name_field else None)
         denied = isinstance(policy.decide(key(), asked), Denial)
         only = {name: texts for name, texts in patterns.items() if texts is not None}
-        assert scope(**only).covers("weather", method, asked.name) is denied or method == "completion/complete"
+        covered = scope(**only).covers("weather", method, asked.name, *denied_with(asked))
+        assert covered is denied or method == "completion/complete"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from counterseal.core.call import Call
 from counterseal.core.caller import Caller
-from counterseal.core.policy import CALLER_FIELDS, Policy, Rule, decided_as, is_open, matches
+from counterseal.core.policy import CALLER_FIELDS, Policy, Rule, decided_as, denied_with, is_open, matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,10 @@ def misses(rule: Rule, caller: Caller, call: Call) -> tuple[Miss, ...]:
     if rule.permits and is_open(method):
         return tuple(found)
     of_the_operation = tuple(_of_the_operation(rule, method, name))
-    if not rule.permits and call.method != method and of_the_operation:  # its denials hold for either one
-        of_the_operation = tuple(_of_the_operation(rule, call.method, name))
+    if not rule.permits:  # denials of each of them hold
+        for other in (call.method, *denied_with(call)):
+            if of_the_operation and other != method:
+                of_the_operation = tuple(_of_the_operation(rule, other, name))
     return (*found, *of_the_operation)
 
 

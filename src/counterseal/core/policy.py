@@ -16,7 +16,7 @@ characters and there is no other wildcard.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -87,14 +87,21 @@ class Policy:
             if isinstance(verdict, Denial) or call.method != "subscriptions/listen":
                 return verdict
         method, name = decided_as(call)
-        return self.decide_operation(caller, call.server, method, name, asked=call.method)
+        return self.decide_operation(caller, call.server, method, name, asked=call.method, also=denied_with(call))
 
     def decide_operation(
-        self, caller: Caller, server: str, method: str, name: str | None, *, asked: str | None = None
+        self,
+        caller: Caller,
+        server: str,
+        method: str,
+        name: str | None,
+        *,
+        asked: str | None = None,
+        also: Sequence[str] = (),
     ) -> Allowed | Denial:
         """The same decision for an operation that nobody has made yet; lists are filtered by it.
 
-        asked: the method as it was sent, where `method` is what it is decided as: denials of either one hold.
+        asked: the method as it was sent, where `method` is what it is decided as: denials of either hold, and those of `also`.
         """
         if caller.servers is not None and not caller.servers.match(server):
             return Denial("server_unknown", f"there is no server {server!r} for this caller", f"key {caller.client_id}")
@@ -120,7 +127,11 @@ class Policy:
             )
         selected = [rule for rule in self.rules if rule._selects(caller, server)]
         for rule in selected:
-            if not rule.permits and (rule._covers(method, tool) or rule._covers(asked or method, tool)):
+            if not rule.permits and (
+                rule._covers(method, tool)
+                or rule._covers(asked or method, tool)
+                or (also and any(rule._covers(one, tool) for one in also))
+            ):
                 return Denial(
                     "policy_denied", f"{_say(method, name)} on {server!r} is denied by the policy", rule.label
                 )
@@ -145,6 +156,18 @@ def decided_as(call: Call) -> tuple[str, str | None]:
         kind = (params.get("ref") or {}).get("type")
         return ("prompts/get" if kind == "ref/prompt" else "resources/read"), call.name
     return call.method, call.name
+
+
+def denied_with(call: Call) -> Sequence[str]:
+    """Other methods than its own, and than what it is decided as, whose denials hold for a call.
+
+    Each era has a way of its own to follow a resource, and neither leads round a denial of the other, or of reading (M-23).
+    """
+    if call.method == "resources/subscribe":
+        return ("resources/read",)
+    if call.method == "subscriptions/listen" and decided_as(call)[0] != call.method:
+        return ("resources/subscribe",)
+    return ()
 
 
 def is_open(method: str) -> bool:

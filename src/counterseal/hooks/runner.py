@@ -17,7 +17,7 @@ from counterseal.core.caller import Caller
 from counterseal.core.limits import Limits
 from counterseal.core.methods import METHODS
 from counterseal.core.permit import Denial
-from counterseal.core.policy import decided_as
+from counterseal.core.policy import decided_as, denied_with
 from counterseal.errors import CannotTell
 from counterseal.hooks.contained import Contained, HookFailed
 from counterseal.hooks.protocols import Additions, Answer, Deny, Headers, Replace
@@ -179,7 +179,7 @@ class _Seen:
 
 
 def _covers(hook: Hook, call: Call) -> bool:
-    return hook.scope.covers(call.server, call.method, call.name, decided_as(call)[0])
+    return hook.scope.covers(call.server, call.method, call.name, decided_as(call)[0], *denied_with(call))
 
 
 def failure(label: str, why: str) -> CannotTell:

@@ -15,12 +15,12 @@ class Scope:
     tools: Patterns | None = None
     methods: Patterns | None = None
 
-    def covers(self, server: str, method: str, name: str | None, also: str | None = None) -> bool:
-        """Whether this call is one of them. also: the method that it is decided as, where that is another one: a hook for
-        the front door stands at the side door too (M-23)."""
+    def covers(self, server: str, method: str, name: str | None, *also: str | None) -> bool:
+        """Whether this call is one of them. also: the method that it is decided as, where that is another one, and others whose
+        denials would hold for it: a hook for the front door stands at the side door too (M-23)."""
         if self.servers is not None and not self.servers.match(server):
             return False
-        by_method = self.methods is not None and (self.methods.match(method) or self.methods.match(also))
+        by_method = self.methods is not None and (self.methods.match(method) or any(map(self.methods.match, also)))
         if self.tools is None:
             return self.methods is None or by_method
         if method == "tools/call":
