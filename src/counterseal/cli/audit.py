@@ -40,6 +40,7 @@ def audit() -> None:
 @click.option("--json", "as_json", is_flag=True, help="The records as they are, one a line.")
 @click.option("--follow", "-f", is_flag=True, help="Go on with what is added, until interrupted.")
 @click.option("-n", "count", type=click.IntRange(min=0), default=20, show_default=True, help="How many records.")
+@options.unread_config
 def tail(folder: Path, as_json: bool, follow: bool, count: int) -> None:
     """Print the last records of all files together, in order of time.
 
@@ -64,6 +65,7 @@ def tail(folder: Path, as_json: bool, follow: bool, count: int) -> None:
 @audit.command()
 @_folder
 @click.option("--jwks", metavar="URL_OR_FILE", help="Keys to check signed checkpoints with. Not built yet.")
+@options.unread_config
 @options.as_json
 def verify(folder: Path, jwks: str | None, as_json: bool) -> None:
     """Check the chain of every file. Exit code 1 if one is broken.

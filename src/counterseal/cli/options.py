@@ -14,4 +14,11 @@ config: Final = click.option(
     show_default=True,
     help="The configuration.",
 )
+unread_config: Final = click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    default="counterseal.yaml",
+    expose_value=False,
+    help="Taken as by other commands, for scripts that always give it. It is not read.",
+)
 as_json: Final = click.option("--json", "as_json", is_flag=True, help="For programs.")

@@ -47,6 +47,7 @@ def token() -> None:
 
 @token.command()
 @_token
+@options.unread_config
 @options.as_json
 def inspect(token: str, as_json: bool) -> None:
     """Show what a token says, with a word on each claim. Nothing is verified.
@@ -88,6 +89,7 @@ def inspect(token: str, as_json: bool) -> None:
     default=COUNTERSEAL.name,
     help="The shape of the server's tokens, its signer's `profile`.",
 )
+@options.unread_config
 @options.as_json
 def verify(
     *,
