@@ -110,6 +110,15 @@ def test_each_caller_gets_what_the_page_says(example: Example, tmp_path: Path) -
     assert by == (denied[3] or "default")
 
 
+@pytest.mark.parametrize("page", ["policy.md", "errors.md"])
+def test_a_denied_caller_reads_what_the_page_says_and_the_record_has_the_rule(page: str, tmp_path: Path) -> None:
+    first = next(one for one in examples() if "delete_station" in one.call)
+    decision = policy_of(first.rules, tmp_path).decide(caller_of(first.caller), call_of(first.call))
+    assert isinstance(decision, Denial)
+    assert decision.rule.startswith("policy[0] (counterseal.yaml:")
+    assert decision.message in (ROOT / "docs" / page).read_text()
+
+
 def test_the_tables_are_found() -> None:
     assert len(list(examples())) > 25
 

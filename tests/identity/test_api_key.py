@@ -7,7 +7,9 @@ import secrets
 
 import pytest
 
+from counterseal.config.signer import Signer
 from counterseal.core.caller import Caller
+from counterseal.core.sources import subject
 from counterseal.errors import CallError, Unauthenticated
 from counterseal.identity.api_key import ApiKeys
 from counterseal.identity.identify import Authenticator
@@ -37,6 +39,13 @@ async def test_a_key_that_is_stored_is_its_holders() -> None:
     assert keys.holder(KEY.encode(), NOW) == Caller(
         kind="api_key", client_id=ID, subject="alice", fields={"sub": "alice", "user_id": "alice"}, metadata={}
     )
+
+
+async def test_its_subject_comes_before_its_address_unless_the_configuration_says_otherwise() -> None:
+    caller = (await keys_of(dataclasses.replace(ROW, email="alice@example.com"))).holder(KEY.encode(), NOW)
+    assert caller is not None
+    assert subject(caller, Signer().end_user_claim_sources) == "alice"
+    assert subject(caller, ["email", "sub"]) == "alice@example.com"
 
 
 async def test_a_caller_has_everything_that_its_key_says() -> None:

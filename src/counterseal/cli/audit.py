@@ -47,7 +47,7 @@ def tail(folder: Path, as_json: bool, follow: bool, count: int) -> None:
     \b
     Examples:
       counterseal audit tail audit/ -n 100
-      counterseal audit tail audit/ --json | grep rec_5f0c
+      counterseal audit tail audit/ --json | grep rec_w5Rs
     """
     end = reader.Tail(folder)
     intents: dict[str, Mapping[str, Any]] = {}
