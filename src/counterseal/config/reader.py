@@ -123,6 +123,11 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
         return (
             "a second document begins here: one file holds one configuration, so remove the `---` line and what follows"
         )
+    if "mapping values are not allowed" in problem:
+        return (
+            "a second `key:` where a value stands: put a text with a colon in quotes, as in `store: \"memory:\"`, or mend "
+            "the indentation"
+        )
     context = f"{error.context}, " if error.context else ""
     return f"{context}{problem}: mend it here or in the line above"
 

@@ -1,4 +1,4 @@
-"""A store in this process's memory, for `store: memory:` and for tests. It ends with the process."""
+"""A store in this process's memory, for `store: "memory:"` and for tests. It ends with the process."""
 
 from __future__ import annotations
 
