@@ -255,3 +255,19 @@ def test_a_document_that_cannot_be_used_is_a_problem(folder: Path) -> None:
     result = run(DESCRIBED, folder=folder)
     assert result.exit_code == 1
     assert result.stdout.startswith("things.yaml:1:1: #/openapi: ")
+
+
+def test_what_is_wrong_in_other_files_is_told_all_at_once(folder: Path) -> None:
+    (folder / "key.pem").write_text("c4n4ry")
+    (folder / "key.pem").chmod(0o600)
+    described = [f"{name}: {{transport: openapi, url: 'http://{name}', spec: {name}.yaml}}" for name in ("one", "two")]
+    text = f"""\
+issuer: https://gateway.example.com
+keys: {{source: file:key.pem}}
+hooks: [{{use: "no_such_module:Hook"}}]
+servers: {{{", ".join(described)}}}
+"""
+    result = run(text, folder=folder)
+    assert result.exit_code == 1
+    paths = [line.split(": ")[1] for line in result.stdout.splitlines()]
+    assert paths == ["keys.source", "hooks[0].use", "servers.one.spec", "servers.two.spec"]

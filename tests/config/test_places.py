@@ -34,7 +34,7 @@ def test_a_store_is_beside_the_configuration_unless_absolute(value: str, store: 
         ("memory", "must be `sqlite:PATH`"),
         ("memory:x", "must be `sqlite:PATH`"),
         ("SQLITE:x", "must be `sqlite:PATH`"),
-        ("sqlite::memory:", "write `\"memory:\"`"),
+        ("sqlite::memory:", 'write `"memory:"`'),
         ("sqlite:///x.db", "without `//`"),
         ("c4n4ry", "must be `sqlite:PATH`"),
     ],

@@ -49,10 +49,7 @@ def check(config: Path, as_json: bool, online: bool) -> None:
     """
     try:
         configuration = load(config)
-        _try_keys(configuration)
-        _try_client_keys(configuration)
-        try_hooks(configuration)
-        tools, left_out = _look(configuration)
+        tools, left_out = _beyond(configuration)
         noted = [*warnings(configuration, os.environ), *left_out]
     except ConfigError as error:
         if as_json:
@@ -72,6 +69,25 @@ def check(config: Path, as_json: bool, online: bool) -> None:
     elif online:
         judgements.show(judged, "online")
     sys.exit(1 if problems else 0)
+
+
+def _beyond(configuration: Configuration) -> tuple[Any, Sequence[str]]:
+    """What stands in other files, all of it, whatever is wrong with some: the tools of OpenAPI documents, and what is left out of
+    them. Raises ConfigError with all problems."""
+    problems: list[str] = []
+    looked: tuple[Any, Sequence[str]] = {}, ()
+    for look in (_try_keys, _try_client_keys, try_hooks):
+        try:
+            look(configuration)
+        except ConfigError as error:
+            problems += error.problems
+    try:
+        looked = _look(configuration)
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(*problems)
+    return looked
 
 
 def _try_keys(configuration: Configuration) -> None:

@@ -88,9 +88,9 @@ def _store(text: str, info: ValidationInfo) -> str:
     if text == "memory:":
         return text
     if kind != "sqlite" or not rest:
-        raise wrong("must be `sqlite:PATH`, or `\"memory:\"`, in quotes, for keys that end with the process")
+        raise wrong('must be `sqlite:PATH`, or `"memory:"`, in quotes, for keys that end with the process')
     if rest == ":memory:":
-        raise wrong("keeps nothing: write `\"memory:\"`, in quotes")
+        raise wrong('keeps nothing: write `"memory:"`, in quotes')
     if rest.startswith("//"):
         raise wrong("must name a path after `sqlite:`, without `//`")
     return f"sqlite:{Source.of(info).folder / rest}"

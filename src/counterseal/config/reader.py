@@ -125,7 +125,7 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
         )
     if "mapping values are not allowed" in problem:
         return (
-            "a second `key:` where a value stands: put a text with a colon in quotes, as in `store: \"memory:\"`, or mend "
+            'a second `key:` where a value stands: put a text with a colon in quotes, as in `store: "memory:"`, or mend '
             "the indentation"
         )
     context = f"{error.context}, " if error.context else ""

@@ -61,13 +61,20 @@ def read_tools(configuration: Configuration, name: str) -> tuple[Text, Compiled]
 
 def look(configuration: Configuration) -> tuple[dict[str, str], list[str]]:
     """What becomes of the documents of a configuration: for each server how many operations are tools, and all that is left
-    out, one line each. Raises ConfigError."""
+    out, one line each. Raises ConfigError with what is wrong with any of them."""
     counts, lines = {}, []
+    problems: list[str] = []
     for name, server in configuration.servers.items():
         if server.spec is not None:
-            text, compiled = read_tools(configuration, name)
+            try:
+                text, compiled = read_tools(configuration, name)
+            except ConfigError as error:
+                problems += error.problems
+                continue
             counts[name] = f"{len(compiled.tools)} of {len(compiled.tools) + len(compiled.unmapped)} operations"
             lines += _told(text, Path(server.spec), [*compiled.unmapped, *compiled.notes], f"servers.{name}: ")
+    if problems:
+        raise ConfigError(*problems)
     return counts, lines
 
 
