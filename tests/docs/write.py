@@ -1,4 +1,5 @@
-"""Writes the tables of errors.md, limits.md, call-token.md and probe.md under docs/ from the code, between the two marks of each.
+"""Writes the tables of errors.md, limits.md, call-token.md, probe.md and commands.md under docs/ from the code, between the two
+marks of each.
 
     python -m tests.docs.write
 
@@ -9,10 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+import click
+
+from counterseal.cli import cli
 from counterseal.core.limits import LIMITS
 from counterseal.core.methods import METHODS, Kind
 from counterseal.errors import REASONS
@@ -68,6 +72,49 @@ def attacks_table() -> str:
     return "\n".join(rows)
 
 
+def commands_table() -> str:
+    """For each command one row, with the options that it shares with others, then one for each option of its own; in the order of
+    `counterseal --help`."""
+    rows = ["| command | option | what it does, or is |", "|---|---|---|"]
+    shared = {("--config", "The configuration."), ("--json", "For programs.")}
+    for words, command in commands():
+        context = click.Context(command, info_name=command.name)
+        arguments = [one.make_metavar(context) for one in command.params if isinstance(one, click.Argument)]
+        name = " ".join(["counterseal", *words, *arguments])
+        options = [one for one in command.params if isinstance(one, click.Option)]
+        usual = [one for one in options if (one.opts[0], one.help) in shared]
+        rows.append(_row(f"`{name}`", ", ".join(f"`{one.opts[0]}`" for one in usual), _first_paragraph(command)))
+        for option in options:
+            if option not in usual:
+                shown, what = option.get_help_record(context) or ("", "")
+                rows.append(_row("", f"`{shown}`", what))
+    return "\n".join(rows)
+
+
+def commands() -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command that is no group of others, with the words behind `counterseal`."""
+
+    def below(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+        if not isinstance(command, click.Group):
+            yield words, command
+            return
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from below(found, (*words, name))
+
+    return below(cli, ())
+
+
+def _first_paragraph(command: click.Command) -> str:
+    return " ".join((command.help or "").partition("\n\n")[0].split())
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(' '.join(cell.split()).replace('|', chr(92) + '|') for cell in cells)} |"
+
+
 def value_of(name: str, value: float) -> str:
     """A limit as people write it."""
     if name.endswith("_bytes"):
@@ -91,6 +138,7 @@ TABLES: Final[Mapping[str, Callable[[str], str]]] = {
     "limits.md": limits_table,
     "call-token.md": lambda _: methods_table(),
     "probe.md": lambda _: attacks_table(),
+    "commands.md": lambda _: commands_table(),
 }
 """The page, and what makes its table from the page as it is."""
 

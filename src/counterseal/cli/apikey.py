@@ -76,8 +76,8 @@ def apikey() -> None:
     metavar="NAME=VALUE",
     help="Anything else to know about it, as text; may be repeated. NAME: A-Z a-z 0-9 _ . -",
 )
-@click.option("--servers", metavar="A,B", help="Only these servers.  [default: all that policy permits]")
-@click.option("--tools", metavar="'GET_*,LIST_*'", help="Only these tools.  [default: all that policy permits]")
+@click.option("--servers", metavar="a,b", help="Only these servers.  [default: all that policy permits]")
+@click.option("--tools", metavar="'get_*,list_*'", help="Only these tools.  [default: all that policy permits]")
 @click.option("--expires", metavar="90d", help="End after this time (s, m, h, d).  [default: never]")
 @options.as_json
 def create(
