@@ -178,6 +178,22 @@ def test_j_30_every_bad_credential_gets_the_same_answer_to_the_byte(protected: P
     assert len({told[name] for name in ("signature", "unknown kid", "wrong issuer", "over", "wrong audience")}) == 5
 
 
+def test_what_is_refused_before_its_message_is_read_has_no_id_and_everything_else_has(protected: Protected) -> None:
+    good = protected.claims()
+    before = [
+        protected.call(None),
+        protected.call("not-a-token"),
+        protected.call(token(protected.claims(iss=DEAD))),
+        protected.call(token(good), "X-API-Key: csk_x"),
+        protected.call(token(good), "Origin: https://evil.example.com"),
+        protected.call(token(good), "Content-Encoding: gzip"),
+    ]
+    assert [answer.status for answer in before] == [401, 401, 503, 400, 403, 415]
+    assert {answer.message["id"] for answer in before} == {None}
+    after = [protected.call(token(good), "Mcp-Method: tools/list"), protected.call(token(good))]
+    assert [(answer.status, answer.message["id"]) for answer in after] == [(400, "mine"), (200, "mine")]
+
+
 def test_what_cannot_be_told_is_503_with_a_time_to_come_back_and_no_challenge(protected: Protected) -> None:
     """K-08, invariant 4."""
     calls = protected.server.calls
