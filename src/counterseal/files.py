@@ -16,7 +16,6 @@ def check_private_file(path: Path) -> str | None:
     """
     try:
         file = path.lstat()
-        folder = path.absolute().parent.stat()
     except OSError as error:
         return f"{path} cannot be read ({error.strerror}). Name a file that is there."
     if stat.S_ISLNK(file.st_mode):
@@ -27,6 +26,17 @@ def check_private_file(path: Path) -> str | None:
         return f"{path} belongs to another account. Run `chown {os.geteuid()} {path}`, or run this as its owner."
     if file.st_mode & 0o077:
         return f"{path} is open to other accounts (mode {stat.S_IMODE(file.st_mode):04o}). Run `chmod 600 {path}`."
+    return check_folder_of(path)
+
+
+def may(path: Path, mode: int) -> bool:
+    """Whether the account that runs this may do that. mode: as for os.access."""
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def check_folder_of(path: Path) -> str | None:
+    """The part of it that holds for a file that is still to be made: nobody else can put another one in its place."""
+    folder = path.absolute().parent.stat()
     if folder.st_mode & 0o022 and not folder.st_mode & stat.S_ISVTX:
         return (
             f"the folder {path.parent} can be written by other accounts, who could put another file in place of {path.name}. "

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from counterseal.audit import reader
+from counterseal.audit.sinks import look_at_folder
+from counterseal.errors import ConfigError
 from tests.audit.folder import entries, records, states
 from tests.audit.test_sinks import file_sink, refused, until
 from tests.contracts.sink import entry
+from tests.support.somebody_else import being_nobody, folder_of_nobody
 
 
 @pytest.mark.parametrize("gone", ["the file", "the folder"])
@@ -42,3 +45,20 @@ async def test_u_01_a_file_that_was_moved_still_takes_them(tmp_path: Path) -> No
     await sink.write(entry(1))
     await sink.close()
     assert [one["record"] for one in entries(tmp_path / "elsewhere")] == ["rec_1"]
+
+
+@pytest.mark.parametrize(("name", "mode"), [("audit", 0o500), ("audit", 0o600), (".", 0o500)])
+async def test_a_folder_that_our_account_may_not_write_is_seen_before_and_at_the_start(name: str, mode: int) -> None:
+    with folder_of_nobody() as above, being_nobody():
+        folder = above / "audit"
+        if name == "audit":
+            folder.mkdir()
+        (above / name).chmod(mode)
+        sink = file_sink(folder)
+        with pytest.raises(ConfigError, match=r"audit\.sink: records cannot be written to .*/audit "):
+            look_at_folder(folder)
+        with pytest.raises(ConfigError, match=r"audit\.sink: records cannot be written to .*/audit "):
+            await sink.start()
+        (above / name).chmod(0o700)
+        look_at_folder(folder)
+        assert folder.exists() == (name == "audit")

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
+import sqlite3
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from counterseal.cli.check import check
+from counterseal.clock import SystemClock
+from counterseal.errors import ConfigError
+from counterseal.gateway.issuer_wiring import _new_key
+from counterseal.gateway.wiring import prepare
 from counterseal.issuer.signers.local import generate, to_pem
+from counterseal.store.sqlite import open_sqlite
 
 GOOD = """\
 issuer: https://gateway.example.com
 callers: {issuers: [{name: corp, issuer: "https://idp.example.com", jwks_uri: "https://idp.example.com/jwks"}]}
 servers: {weather: {url: http://127.0.0.1:8000/mcp}}
 policy: [{permit: {callers: {team: data}}}]
+"""
+KEPT = """\
+store: sqlite:counterseal.db
+audit: {sink: "file:audit/"}
 """
 
 
@@ -271,3 +285,124 @@ servers: {{{", ".join(described)}}}
     assert result.exit_code == 1
     paths = [line.split(": ")[1] for line in result.stdout.splitlines()]
     assert paths == ["keys.source", "hooks[0].use", "servers.one.spec", "servers.two.spec"]
+
+
+# ---- what a start would refuse about the store and the folder of the records ------------------------------------------
+
+
+def write_store(folder: Path, *statements: str) -> Path:
+    """A store as the gateway leaves it, after these statements."""
+    path = folder / "counterseal.db"
+
+    async def make() -> None:
+        store = await open_sqlite(path)
+        await store.bind_issuer("https://gateway.example.com")
+        row = await store.add_signing_key_if_absent("ES256", partial(_new_key, "ES256", SystemClock()))
+        assert row.algorithm == "ES256"
+        await store.close()
+
+    asyncio.run(make())
+    connection = sqlite3.connect(path)
+    with connection:
+        for statement in statements:
+            connection.execute(statement)
+    connection.close()
+    return path
+
+
+def everything(folder: Path) -> list[tuple[str, int, int, int]]:
+    """All that is in a folder, and whether any of it was touched."""
+    found = ((path, path.lstat()) for path in folder.rglob("*") if path.name != "counterseal.yaml")
+    return sorted((str(path), one.st_mode, one.st_size, one.st_mtime_ns) for path, one in found)
+
+
+def of_another_program(folder: Path) -> None:
+    connection = sqlite3.connect(folder / "counterseal.db")
+    connection.execute("create table notes (text)")
+    connection.close()
+    (folder / "counterseal.db").chmod(0o600)
+
+
+def no_database(folder: Path) -> None:
+    (folder / "counterseal.db").write_bytes(b"no database " * 100)
+    (folder / "counterseal.db").chmod(0o600)
+
+
+REFUSED = {
+    "mode": (lambda folder: write_store(folder).chmod(0o644), r"store: .*open to other accounts \(mode 0644\)"),
+    "link": (
+        lambda folder: (folder / "counterseal.db").symlink_to(write_store(folder).rename(folder / "real.db")),
+        "store: .* is a symbolic link",
+    ),
+    "folder": (lambda folder: (folder / "counterseal.db").mkdir(), "store: .* is not a regular file"),
+    "open folder": (lambda folder: folder.chmod(0o777), "store: the folder .* can be written by other accounts"),
+    "no database": (no_database, "store: the database cannot be used"),
+    "another program's": (of_another_program, "store: the database holds tables of another program"),
+    "newer": (
+        lambda folder: write_store(folder, "update counterseal set schema_version = 99"),
+        "store: it was made by a newer version",
+    ),
+    "another issuer's": (
+        lambda folder: write_store(folder, "update counterseal set issuer = 'https://other.example.com'"),
+        "issuer: the store belongs to 'https://other.example.com'",
+    ),
+    "a broken key": (
+        lambda folder: write_store(folder, "update signing_keys set pem = cast('x' as blob)"),
+        "store: the signing key .*not a private key in PEM",
+    ),
+    "records are a file": (
+        lambda folder: (folder / "audit").write_text(""),
+        r"audit\.sink: records cannot be written to .*/audit \(.*/audit is no folder\)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spoil", "says"), REFUSED.values(), ids=REFUSED.keys())
+def test_y_06_what_a_start_would_refuse_is_told_at_its_place_and_nothing_is_made(
+    folder: Path, spoil: Callable[[Path], object], says: str
+) -> None:
+    spoil(folder)
+    before = everything(folder)
+    result = run(GOOD + KEPT, folder=folder)
+    assert result.exit_code == 1, result.output
+    (problem,) = result.stdout.splitlines()
+    assert re.match(rf"counterseal\.yaml:[156]:\d+: {says}", problem), problem
+    assert everything(folder) == before
+    with pytest.raises(ConfigError, match=f"^{says.partition(':')[0]}: "):
+        asyncio.run(prepare(folder / "counterseal.yaml"))
+
+
+def test_a_store_that_a_start_would_take_is_no_problem_and_is_left_as_it_is(folder: Path) -> None:
+    write_store(folder)
+    (folder / "audit").mkdir()
+    before = everything(folder)
+    assert run(GOOD + KEPT, folder=folder).exit_code == 0
+    assert everything(folder) == before
+
+
+async def test_what_a_running_gateway_has_not_moved_into_the_file_yet_is_seen(folder: Path) -> None:
+    """SQLite keeps it in a file beside it for a while."""
+    store = await open_sqlite(folder / "counterseal.db")
+    for issuer, code in (("https://gateway.example.com", 0), ("https://other.example.com", 1)):
+        (folder / "counterseal.yaml").write_text(GOOD.replace("https://gateway.example.com", issuer))
+        await store.bind_issuer("https://gateway.example.com")
+        assert (folder / "counterseal.db-wal").stat().st_size > 0
+        assert (await asyncio.to_thread(CliRunner().invoke, check)).exit_code == code
+    await store.close()
+
+
+def test_a_folder_for_the_store_that_is_missing_is_a_problem_and_one_for_records_is_none(folder: Path) -> None:
+    result = run(GOOD + "store: sqlite:missing/counterseal.db\n", folder=folder)
+    assert result.exit_code == 1
+    assert result.stdout == (
+        f"counterseal.yaml:5:8: store: the folder {folder}/missing does not exist. Run `mkdir -p {folder}/missing`.\n"
+    )
+    assert run(GOOD + 'audit: {sink: "file:missing/audit/"}\n', folder=folder).exit_code == 0
+    assert not (folder / "missing").exists()
+
+
+def test_all_of_it_is_told_at_once(folder: Path) -> None:
+    write_store(folder).chmod(0o644)
+    (folder / "audit").write_text("")
+    result = run(GOOD + KEPT + "hooks: [{use: argument_shema}]\n", folder=folder)
+    assert [line.split(": ")[1] for line in result.stdout.splitlines()] == ["hooks[0].use", "store", "audit.sink"]

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from counterseal.errors import ConfigError
-from counterseal.store.sqlite import open_sqlite
+from counterseal.store.sqlite import look_at_sqlite, open_sqlite
 from tests.contracts.store import BARE
+from tests.support.somebody_else import being_nobody, folder_of_nobody
 
 
 def mode(path: Path) -> int:
@@ -113,3 +114,32 @@ async def test_the_name_that_sqlite_keeps_for_memory_is_a_file_like_any_other(
     store = await open_sqlite(Path(":memory:"))
     await store.close()
     assert mode(tmp_path / ":memory:") == 0o600
+
+
+@pytest.mark.parametrize(
+    ("of_folder", "of_file", "says"),
+    [
+        (0o700, 0o400, r"cannot be read and written by its own account. Run `chmod 600 "),
+        (0o500, 0o600, "the folder .* cannot be written, and SQLite needs files beside store.db"),
+        (0o500, None, r"store\.db cannot be made"),
+    ],
+    ids=["file", "folder", "folder of none"],
+)
+async def test_what_our_account_may_not_write_is_refused_with_a_sentence_and_seen_beforehand(
+    of_folder: int, of_file: int | None, says: str
+) -> None:
+    """It was an error of the database in the middle of the start."""
+    with folder_of_nobody() as folder, being_nobody():
+        path = folder / "store.db"
+        if of_file is not None:
+            await (await open_sqlite(path)).close()
+            path.chmod(of_file)
+        folder.chmod(of_folder)
+        for use in (open_sqlite(path), look_at_sqlite(path, "https://gateway.example.com")):
+            with pytest.raises(ConfigError, match=says):
+                await use
+        folder.chmod(0o700)
+        path.unlink(missing_ok=True)
+        assert await look_at_sqlite(path, "https://gateway.example.com") == ()
+        assert not path.exists()
+        await (await open_sqlite(path)).close()

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
+from counterseal.errors import CannotTell, ConfigError
+from counterseal.gateway.wiring import Gateway
+from counterseal.web.app import App
 from tests.web.building import DOCUMENTS, Running
 
 OPEN = ["/healthz", "/readyz", *DOCUMENTS]
@@ -130,3 +137,31 @@ def test_c_08_ready_is_false_with_a_reason_while_a_part_cannot_work(web: Running
     finally:
         web.checks["audit"] = lambda: None
     assert web.ask(get(web, "/readyz")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ConfigError("store: no"), "store: no"),
+        (CannotTell("store_unavailable", "the store cannot be reached", detail="locked"), "the store .* [(]locked[)]"),
+    ],
+    ids=["of the operator's", "of the store"],
+)
+async def test_what_keeps_the_gateway_from_starting_is_a_sentence(error: Exception, says: str) -> None:
+    @asynccontextmanager
+    async def failing() -> AsyncIterator[Gateway]:
+        raise error
+        yield
+
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await App(failing)({"type": "lifespan"}, receive, send)
+    (told,) = sent
+    assert told["type"] == "lifespan.startup.failed"
+    assert re.fullmatch(says, told["message"])

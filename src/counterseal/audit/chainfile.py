@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from counterseal.audit import chain
 from counterseal.clock import Clock
+from counterseal.files import may
 
 Fsync = Literal["none", "group"]
 """none: a line is durable once the operating system has it, so it outlives the process but not a power cut.
@@ -138,6 +139,17 @@ class ChainFiles:
         if descriptor is not None:
             with contextlib.suppress(OSError):  # it is given up because something failed already
                 os.close(descriptor)
+
+
+def why_not_in(folder: Path) -> str | None:
+    """Why no file could be made in this folder, which is made where it is missing; None for no reason that can be seen without
+    making one."""
+    there = folder.absolute()
+    while not os.path.lexists(there):
+        there = there.parent
+    if not there.is_dir():
+        return f"{there} is no folder"
+    return None if may(there, os.W_OK | os.X_OK) else f"{there} cannot be written"
 
 
 def _sync_folder(folder: Path) -> None:

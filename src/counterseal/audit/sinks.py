@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 
 from counterseal import __version__
 from counterseal.audit import chain
-from counterseal.audit.chainfile import ChainFiles, Fsync, NotWritten, create
+from counterseal.audit.chainfile import ChainFiles, Fsync, NotWritten, create, why_not_in
 from counterseal.clock import Clock
 from counterseal.core.limits import LIMITS
 from counterseal.core.value import Value
@@ -105,10 +105,7 @@ class FileSink:
         if self._problem is not None:
             problem = self._problem if self._opened.done() else f"no answer in {self._seconds:g} s"
             await self.close()
-            raise ConfigError(
-                f"audit.sink: records cannot be written to {self._folder} ({problem}). "
-                "Let the gateway's account write there, free space, or name another folder."
-            )
+            raise _not_written(self._folder, problem)
 
     def write(self, entry: Mapping[str, Any]) -> Awaitable[None]:
         if self._problem is not None:
@@ -265,6 +262,19 @@ class FileSink:
             await asyncio.wait([awaited], timeout=self._seconds / LOOKS)
             if awaited.done():
                 return
+
+
+def look_at_folder(folder: Path) -> None:
+    """Makes nothing. Raises ConfigError where `FileSink.start` would, as far as that can be seen beforehand."""
+    if (problem := why_not_in(folder)) is not None:
+        raise _not_written(folder, problem)
+
+
+def _not_written(folder: Path, problem: str) -> ConfigError:
+    return ConfigError(
+        f"audit.sink: records cannot be written to {folder} ({problem}). "
+        "Let the gateway's account write there, free space, or name another folder."
+    )
 
 
 class MemorySink:

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from counterseal.audit.sinks import look_at_folder
 from counterseal.cli import judgements, options
 from counterseal.clock import SystemClock
 from counterseal.config.compile import signing_algorithm, warnings
@@ -22,6 +23,7 @@ from counterseal.config.load import load
 from counterseal.config.schema import Configuration
 from counterseal.errors import ConfigError
 from counterseal.gateway.hook_wiring import try_hooks
+from counterseal.gateway.issuer_wiring import try_store
 from counterseal.gateway.online import ask
 from counterseal.issuer.keys import from_file, from_text
 from counterseal.issuer.ring import KeyRing
@@ -39,7 +41,8 @@ def check(config: Path, as_json: bool, online: bool) -> None:
     """Validate a configuration file: CONFIG, or counterseal.yaml.
 
     It tells every problem with its line, column, key and remedy, and then exits with 1. The secrets and the key files that the
-    configuration refers to must be there.
+    configuration refers to must be there; the store and the folder of the records must be usable by the account that runs this.
+    It makes and changes nothing.
 
     \b
     Examples:
@@ -72,11 +75,11 @@ def check(config: Path, as_json: bool, online: bool) -> None:
 
 
 def _beyond(configuration: Configuration) -> tuple[Any, Sequence[str]]:
-    """What stands in other files, all of it, whatever is wrong with some: the tools of OpenAPI documents, and what is left out of
-    them. Raises ConfigError with all problems."""
+    """What stands in other files and folders, all of it, whatever is wrong with some: the tools of OpenAPI documents, and what is
+    left out of them. Raises ConfigError with all problems."""
     problems: list[str] = []
     looked: tuple[Any, Sequence[str]] = {}, ()
-    for look in (_try_keys, _try_client_keys, try_hooks):
+    for look in (_try_keys, _try_client_keys, try_hooks, _try_store, _try_records):
         try:
             look(configuration)
         except ConfigError as error:
@@ -88,6 +91,29 @@ def _beyond(configuration: Configuration) -> tuple[Any, Sequence[str]]:
     if problems:
         raise ConfigError(*problems)
     return looked
+
+
+def _try_store(configuration: Configuration) -> None:
+    """Is the store ours alone, one that we can use, and this issuer's? Are the keys in it whole?"""
+    try:
+        asyncio.run(try_store(configuration))
+    except ConfigError as error:
+        raise _placed(configuration, error) from None
+
+
+def _try_records(configuration: Configuration) -> None:
+    """Can records be written where they are to go?"""
+    try:
+        look_at_folder(configuration.audit.folder)
+    except ConfigError as error:
+        raise _placed(configuration, error) from None
+
+
+def _placed(configuration: Configuration, error: ConfigError) -> ConfigError:
+    """The same, where each problem begins with its key."""
+    return ConfigError(
+        *(f"{configuration.place_of(problem.partition(':')[0])}: {problem}" for problem in error.problems)
+    )
 
 
 def _try_keys(configuration: Configuration) -> None:

@@ -14,9 +14,9 @@ from counterseal.config.schema import Configuration
 from counterseal.identity.challenge import metadata_url, resource
 from counterseal.issuer import documents, keys
 from counterseal.issuer.ring import KeyRing
-from counterseal.issuer.signers.local import LocalSigner, from_pem, generate, to_pem
-from counterseal.store.open import open_store
-from counterseal.store.port import SigningKeyRow, Store
+from counterseal.issuer.signers.local import LocalSigner, PrivateKey, from_pem, generate, to_pem
+from counterseal.store.open import look_at_store, open_store
+from counterseal.store.port import ACTIVE, SigningKeyRow, Store
 
 
 async def open_ring(configuration: Configuration) -> KeyRing:
@@ -40,8 +40,21 @@ async def ring_of(configuration: Configuration, store: Store, clock: Clock) -> K
     signers = []
     for algorithm in wanted or DEFAULT_ALGORITHMS:
         row = await store.add_signing_key_if_absent(algorithm, partial(_new_key, algorithm, clock))
-        signers.append(LocalSigner(from_pem(row.pem, f"store: the signing key {row.kid}"), algorithm))
+        signers.append(LocalSigner(_private(row), algorithm))
     return KeyRing.of(signers)
+
+
+async def try_store(configuration: Configuration) -> None:
+    """Would a start refuse the store, or the keys in it? Makes nothing. Raises ConfigError."""
+    rows = await look_at_store(configuration.store, configuration.issuer)
+    if configuration.keys.source == "store":
+        for row in rows:
+            if row.state == ACTIVE and row.algorithm in (configuration.keys.algorithms or DEFAULT_ALGORITHMS):
+                LocalSigner(_private(row), row.algorithm)
+
+
+def _private(row: SigningKeyRow) -> PrivateKey:
+    return from_pem(row.pem, f"store: the signing key {row.kid}")
 
 
 def _new_key(algorithm: str, clock: Clock) -> SigningKeyRow:

@@ -38,10 +38,21 @@ class SqlStore:
             async with self._for_writing.begin() as connection:
                 await _prepare(connection)
         except SQLAlchemyError as error:
-            raise ConfigError(
-                f"store: the database cannot be used ({_plainly(error)}). "
-                "End the program that holds it, name another `store:`, or bring a good copy back from a backup."
-            ) from None
+            raise _unusable(error) from None
+
+    async def look(self, issuer: str) -> tuple[SigningKeyRow, ...]:
+        """The signing keys, for one who changes nothing. Raises ConfigError for what `prepare` or `bind_issuer` would refuse."""
+        try:
+            async with self._engine.begin() as connection:
+                if await _version(connection) != VERSION:
+                    return ()
+                stored = await connection.scalar(select(about.c.issuer))
+                keys = await _signing_keys(connection)
+        except SQLAlchemyError as error:
+            raise _unusable(error) from None
+        if stored not in (None, issuer):
+            raise ConfigError(other_issuer(str(stored), issuer))
+        return keys
 
     async def generation(self) -> int:
         async with self._transaction(self._engine) as connection:
@@ -95,8 +106,7 @@ class SqlStore:
 
     async def signing_keys(self) -> tuple[SigningKeyRow, ...]:
         async with self._transaction(self._engine) as connection:
-            rows = await connection.execute(select(signing_keys).order_by(signing_keys.c.created, signing_keys.c.kid))
-            return tuple(SigningKeyRow(**row) for row in rows.mappings())
+            return await _signing_keys(connection)
 
     async def add_signing_key_if_absent(self, algorithm: str, make: Callable[[], SigningKeyRow]) -> SigningKeyRow:
         if (row := await self._active(algorithm)) is not None:
@@ -199,28 +209,38 @@ class SqlStore:
 
 
 async def _prepare(connection: AsyncConnection) -> None:
-    tables = await connection.run_sync(lambda sync: sync.dialect.get_table_names(sync))
-    if not tables:
+    version = await _version(connection)
+    if version is None:
         await connection.run_sync(METADATA.create_all)
         await connection.execute(insert(about).values(id=1, schema_version=VERSION, generation=0))
-        return
+    elif version != VERSION:
+        await migrate(connection, version)
+
+
+async def _version(connection: AsyncConnection) -> int | None:
+    """Of the tables, one that this program can use; None where there are none. Raises ConfigError."""
+    tables = await connection.run_sync(lambda sync: sync.dialect.get_table_names(sync))
+    if not tables:
+        return None
     if about.name not in tables:
         raise ConfigError("store: the database holds tables of another program. Name another `store:`.")
     version: int = (await connection.execute(select(about.c.schema_version))).scalar_one()
-    if version == VERSION:
-        return
-    if version in STEPS:
-        await migrate(connection, version)
-    else:
+    if version != VERSION and version not in STEPS:
         raise ConfigError(
             f"store: it was made by a newer version of Counterseal (schema {version}; this version knows {VERSION}). "
             "Start that version, or name another `store:`."
         )
+    return version
 
 
 async def _generation(connection: AsyncConnection) -> int:
     generation: int = (await connection.execute(select(about.c.generation))).scalar_one()
     return generation
+
+
+async def _signing_keys(connection: AsyncConnection) -> tuple[SigningKeyRow, ...]:
+    rows = await connection.execute(select(signing_keys).order_by(signing_keys.c.created, signing_keys.c.kid))
+    return tuple(SigningKeyRow(**row) for row in rows.mappings())
 
 
 def _next_generation() -> Any:
@@ -262,6 +282,13 @@ def _api_key(row: RowMapping) -> ApiKeyRow:
     for name in ("servers", "tools"):
         values[name] = None if values[name] is None else tuple(values[name])
     return ApiKeyRow(**values)
+
+
+def _unusable(error: SQLAlchemyError) -> ConfigError:
+    return ConfigError(
+        f"store: the database cannot be used ({_plainly(error)}). "
+        "End the program that holds it, name another `store:`, or bring a good copy back from a backup."
+    )
 
 
 def _plainly(error: Exception) -> str:

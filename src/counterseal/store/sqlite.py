@@ -15,7 +15,8 @@ from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from counterseal.errors import ConfigError
-from counterseal.files import check_private_file
+from counterseal.files import check_folder_of, check_private_file, may
+from counterseal.store.port import SigningKeyRow
 from counterseal.store.sql import SqlStore
 
 _BUSY_SECONDS: Final = 2.0
@@ -50,13 +51,69 @@ async def open_sqlite(path: Path, *, busy_seconds: float = _BUSY_SECONDS) -> Sql
     return store
 
 
+async def look_at_sqlite(path: Path, issuer: str) -> tuple[SigningKeyRow, ...]:
+    """The signing keys in this file. Makes nothing and changes nothing.
+
+    Raises ConfigError for what would keep `open_sqlite` from opening it, or the store from being this issuer's.
+    """
+    there = _to_look_at(path)
+    if there is None:
+        return ()
+    engine = create_async_engine(there, hide_parameters=True)
+    event.listen(engine.sync_engine, "connect", _begin_by_hand)
+    event.listen(engine.sync_engine, "begin", _begin)
+    store = SqlStore(engine)
+    try:
+        return await store.look(issuer)
+    finally:
+        await store.close()
+
+
+def _to_look_at(path: Path) -> URL | None:
+    """The file, to be read and not written; None where a start would make it. Raises ConfigError."""
+    path = path.absolute()
+    if not os.path.lexists(path):
+        _look_where_it_will_be(path)
+        return None
+    _look_at_file(path)
+    if not path.stat().st_size:
+        return None
+    # Even to read it SQLite makes files beside it, unless it is told that nobody writes. Where somebody does, they are there.
+    log = path.with_name(f"{path.name}-wal")
+    alone = {} if log.exists() and log.stat().st_size else {"immutable": "1"}
+    return URL.create("sqlite+aiosqlite", database=path.as_uri(), query={"mode": "ro", "uri": "true", **alone})
+
+
 def _private_file(path: Path) -> Path:
     # Absolute, because SQLite takes some relative names (`:memory:`) for something else than a file.
     path = path.absolute()
     _create_if_missing(path)
-    if (problem := check_private_file(path)) is not None:
-        raise ConfigError(f"store: {problem}")
+    _look_at_file(path)
     return path
+
+
+def _look_at_file(path: Path) -> None:
+    """Whether it is for its owner alone, and we can write it."""
+    problem = check_private_file(path)
+    if problem is None and not may(path, os.R_OK | os.W_OK):
+        problem = f"{path} cannot be read and written by its own account. Run `chmod 600 {path}`."
+    if problem is None and not may(path.parent, os.W_OK | os.X_OK):
+        problem = (
+            f"the folder {path.parent} cannot be written, and SQLite needs files beside {path.name}. "
+            "Let the gateway's account write there."
+        )
+    if problem is not None:
+        raise ConfigError(f"store: {problem}")
+
+
+def _look_where_it_will_be(path: Path) -> None:
+    """Whether `_create_if_missing` could make it, and could leave it there."""
+    if not path.parent.exists():
+        raise _no_folder(path)
+    if not may(path.parent, os.W_OK | os.X_OK):
+        raise _not_made(path, "its folder cannot be written")
+    if (problem := check_folder_of(path)) is not None:
+        raise ConfigError(f"store: {problem}")
 
 
 def _create_if_missing(path: Path) -> None:
@@ -66,16 +123,23 @@ def _create_if_missing(path: Path) -> None:
     except FileExistsError:
         return
     except FileNotFoundError:
-        raise ConfigError(f"store: the folder {path.parent} does not exist. Run `mkdir -p {path.parent}`.") from None
+        raise _no_folder(path) from None
     except OSError as error:
-        raise ConfigError(
-            f"store: {path} cannot be made ({error.strerror}). Let the gateway's account write to {path.parent}, "
-            "or name another `store:`."
-        ) from None
+        raise _not_made(path, error.strerror) from None
     try:
         os.fchmod(descriptor, 0o600)  # an umask may have taken even the owner's bits
     finally:
         os.close(descriptor)
+
+
+def _no_folder(path: Path) -> ConfigError:
+    return ConfigError(f"store: the folder {path.parent} does not exist. Run `mkdir -p {path.parent}`.")
+
+
+def _not_made(path: Path, why: str | None) -> ConfigError:
+    return ConfigError(
+        f"store: {path} cannot be made ({why}). Let the gateway's account write to {path.parent}, or name another `store:`."
+    )
 
 
 async def _use_write_ahead_log(path: Path) -> None:

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from counterseal.core.limits import LIMITS
-from counterseal.errors import ConfigError
+from counterseal.errors import CannotTell, ConfigError
 from counterseal.gateway.wiring import Gateway, open_gateway
 from counterseal.outbox import Outbox
 from counterseal.web import health, wellknown
@@ -68,6 +68,8 @@ class App:
             await send({"type": "lifespan.shutdown.complete"})
         except ConfigError as error:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
+        except CannotTell as error:
+            await send({"type": "lifespan.startup.failed", "message": f"{error.message} ({error.detail})"})
 
 
 def _rest(gateway: Gateway) -> ASGIApp:
