@@ -385,7 +385,7 @@ async def test_u_01_a_write_that_was_refused_while_it_waited_is_not_made_later(t
     pipe.flow()
     await until(lambda: sink.healthy() is None)
     await sink.close()
-    pipe.end.wait(5)
+    pipe.end.wait(60)
     assert b"rec_2" in pipe.written
     assert b"rec_3" not in pipe.written
 

@@ -59,7 +59,7 @@ def hanging(heard: Heard, line: Line) -> None:
     """Says something where it is asked to, and no more."""
     if heard.call["params"].get("name") == "stream":
         line.send(chunked(NOTE, end=False))
-    line.gone(30)
+    line.gone(60)
 
 
 def test_a_call_that_outlasts_the_gateway_gets_a_reason_and_a_record_that_says_so(
@@ -103,7 +103,7 @@ def test_a_call_that_ends_in_the_time_that_is_left_is_answered(tmp_path: Path, m
     ends = threading.Event()
 
     def answer(heard: Heard, line: Line) -> None:
-        ends.wait(10)
+        ends.wait(60)
         plain(heard, line)
 
     with HostileServer(answer) as server, ExitStack() as stack:

@@ -197,7 +197,7 @@ async def test_m_12_a_batch_is_json_and_takes_both_kinds_of_answer_like_any_requ
 
 async def test_m_29_a_caller_who_leaves_ends_the_call_in_hand_and_the_rest_is_not_made(server: HostileServer) -> None:
     gone: list[bool] = []
-    server.answer = lambda heard, line: gone.append(line.gone(5))
+    server.answer = lambda heard, line: gone.append(line.gone(60))
     async with built(server) as gateway:
         reply = await gateway.handler.handle(batch(gateway, [tool("a", 1), tool("b", 2)]))
         reading = asyncio.ensure_future(read(reply))

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,9 +21,8 @@ from counterseal.gateway.judged import Judged
 from counterseal.gateway.online import ask, machine
 from counterseal.issuer.signers.local import generate, to_pem
 from tests.support.jwks_server import Handler
-from tests.support.whole_idp import DISCOVERY, INTROSPECTION, KEYS, WholeIdp
-
-QUICK = dataclasses.replace(LIMITS, fetch_seconds=0.5, fetch_connect_seconds=0.3)
+from tests.support.leaping import LeapingTime
+from tests.support.whole_idp import DISCOVERY, INTROSPECTION, JSON, KEYS, WholeIdp
 
 
 @pytest.fixture
@@ -40,7 +37,7 @@ async def asked(
     signers: Sequence[dict[str, Any]] = (),
     *,
     resolve: Any = machine,
-    limits: Limits = QUICK,
+    limits: Limits = LIMITS,
 ) -> tuple[Judged, ...]:
     """signers: those of servers that are called s0, s1 and so on."""
     servers = {
@@ -185,23 +182,43 @@ async def test_k_02_a_network_that_the_configuration_allows_is_reached_and_no_ot
         assert told in problem
 
 
+async def turns() -> None:
+    """What is there is read, and what is due ends."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
 async def test_k_09_one_that_hangs_hides_no_other_and_is_given_up_in_time(idp: WholeIdp) -> None:
     async def never(host: str, port: int) -> Sequence[str]:
         await asyncio.Event().wait()
         return ()
 
+    answered, keys = threading.Event(), json.dumps(idp.at[KEYS]).encode()
+
+    def tell(handler: Handler) -> None:
+        idp.send(handler, 200, keys, JSON)
+        answered.set()
+
+    idp.at[KEYS] = tell
     with WholeIdp() as slow:
         slow.gate.clear()
-        began = time.monotonic()
-        found = await asked(
-            [
-                slow.entry("hangs", introspection=slow.introspection()),
-                {"name": "unresolved", "discovery_uri": f"https://idp.example.com{DISCOVERY}"},
-                idp.entry("fine"),
-            ],
-            resolve=never,
+        time = LeapingTime()
+        asking = asyncio.ensure_future(
+            asked(
+                [
+                    slow.entry("hangs", introspection=slow.introspection()),
+                    {"name": "unresolved", "discovery_uri": f"https://idp.example.com{DISCOVERY}"},
+                    idp.entry("fine"),
+                ],
+                resolve=never,
+            )
         )
-        assert time.monotonic() - began < 2
+        await time.leap_when(lambda: answered.is_set() and slow.count == 2, 0)
+        await turns()
+        time.leap(LIMITS.fetch_connect_seconds)
+        await turns()
+        time.leap(LIMITS.fetch_seconds)
+        found = await asking
     told = {f"{one.kind} {one.name}": problems(one) for one in found}
     assert told == {
         "issuer hangs": [f"{slow.origin}{DISCOVERY}: no end in time"],

@@ -317,7 +317,7 @@ async def test_one_caller_does_not_get_all_of_a_worker(server: HostileServer) ->
     plain = server.answer
 
     def slow(heard: Any, line: Any) -> None:
-        gate.wait(10)
+        gate.wait(60)
         plain(heard, line)
 
     server.answer = slow

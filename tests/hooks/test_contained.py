@@ -75,7 +75,7 @@ async def test_a_plain_method_that_blocks_does_not_block_the_loop() -> None:
     gate = threading.Event()
 
     def blocks(view: View) -> Pass:
-        gate.wait(10)
+        gate.wait(60)
         return Pass()
 
     running = asyncio.ensure_future(contained(blocks)(SEEN))
@@ -130,7 +130,7 @@ async def test_p_01_when_the_threads_hang_every_call_still_ends() -> None:
     gate = threading.Event()
 
     def hangs(view: View) -> Pass:
-        gate.wait(30)
+        gate.wait(60)
         return Pass()
 
     asked = contained(hangs, 0.05)

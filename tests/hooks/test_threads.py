@@ -24,7 +24,7 @@ async def test_there_are_no_more_threads_than_are_needed_and_than_are_allowed() 
         await threads.run(threading.current_thread)
     assert threads._started == 1
     gate = threading.Event()
-    waiting = [threads.run(lambda: gate.wait(10)) for _ in range(5)]
+    waiting = [threads.run(lambda: gate.wait(60)) for _ in range(5)]
     assert threads._started == 2
     gate.set()
     await asyncio.gather(*waiting)
@@ -34,7 +34,7 @@ async def test_there_are_no_more_threads_than_are_needed_and_than_are_allowed() 
 async def test_what_was_cancelled_before_it_began_does_not_begin() -> None:
     threads: Threads[object] = Threads("t", 1)
     gate, ran = threading.Event(), []
-    first = threads.run(lambda: gate.wait(10))
+    first = threads.run(lambda: gate.wait(60))
     second = threads.run(lambda: ran.append(2))
     second.cancel()
     gate.set()
@@ -47,7 +47,7 @@ async def test_what_was_cancelled_before_it_began_does_not_begin() -> None:
 async def test_p_01_too_many_that_wait_are_turned_away_and_room_comes_back() -> None:
     threads: Threads[object] = Threads("t", 1)
     gate = threading.Event()
-    waiting = [threads.run(lambda: gate.wait(10)) for _ in range(256)]
+    waiting = [threads.run(lambda: gate.wait(60)) for _ in range(256)]
     with pytest.raises(Busy):
         threads.run(lambda: None)
     gate.set()
@@ -59,7 +59,7 @@ def test_a_loop_that_has_ended_is_no_error_in_the_thread(recwarn: pytest.Warning
     gate, done = threading.Event(), threading.Event()
 
     def blocks() -> object:
-        gate.wait(10)
+        gate.wait(60)
         done.set()
         return None
 
@@ -69,5 +69,5 @@ def test_a_loop_that_has_ended_is_no_error_in_the_thread(recwarn: pytest.Warning
 
     asyncio.run(begin())
     gate.set()
-    assert done.wait(10)
+    assert done.wait(60)
     assert not [one for one in recwarn if "thread" in str(one.message).lower()]

@@ -19,9 +19,12 @@ from counterseal.identity.egress import Egress
 from counterseal.identity.fetch import FetchFailed, HttpFetch
 from tests.support.certificates import Authority
 from tests.support.jwks_server import Handler, JwksServer
+from tests.support.leaping import LeapingTime
 
 HERE = Egress(loopback=True)
 QUICK = dataclasses.replace(LIMITS, fetch_seconds=0.4, fetch_connect_seconds=0.4)
+HANGS = 30
+"""Seconds; what is slow here goes on for longer."""
 BODY = b'{"keys": []}'
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\nconnection: close\r\n"
 JSON = {"Content-Type": "application/json"}
@@ -35,6 +38,14 @@ def server() -> Iterator[JwksServer]:
 
 @pytest.fixture
 async def fetch() -> AsyncIterator[HttpFetch]:
+    made = HttpFetch(HERE, LIMITS, 1000)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def hasty() -> AsyncIterator[HttpFetch]:
+    """For providers that are slow, and for nothing that should come: a machine that stands still is slow, too."""
     made = HttpFetch(HERE, QUICK, 1000)
     yield made
     await made.close()
@@ -152,34 +163,32 @@ async def test_k_07_garbage_is_no_document(server: JwksServer, fetch: HttpFetch,
     ids=["accepts only", "head without end", "body without end", "chunks without end"],
 )
 async def test_k_09_a_slow_provider_takes_no_longer_than_the_ceiling(
-    server: JwksServer, fetch: HttpFetch, start: bytes
+    server: JwksServer, hasty: HttpFetch, start: bytes
 ) -> None:
     left = threading.Event()
 
     def drip(handler: Handler) -> None:
         while start and not left.wait(0.05):
             handler.wfile.write(b"1\r\n \r\n" if b"chunked" in start else b" ")
-        left.wait(5)
+        left.wait(60)
 
     server.answer = raw(start, after=drip)
     began = time.monotonic()
     try:
         with pytest.raises(FetchFailed):
-            await fetch(server.url)
-        assert time.monotonic() - began < 2
+            await hasty(server.url)
+        assert time.monotonic() - began < HANGS
     finally:
         left.set()
 
 
-async def test_k_09_a_provider_that_never_speaks_tls_takes_no_longer_than_the_ceiling(
-    server: JwksServer, fetch: HttpFetch
-) -> None:
+async def test_k_09_a_provider_that_never_speaks_tls_takes_no_longer_than_the_ceiling(hasty: HttpFetch) -> None:
     listening = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
     async with listening:
         began = time.monotonic()
         with pytest.raises(FetchFailed, match="in time"):
-            await fetch(f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}/keys")
-        assert time.monotonic() - began < 2
+            await hasty(f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}/keys")
+        assert time.monotonic() - began < HANGS
 
 
 async def test_k_09_a_name_that_nobody_resolves_takes_no_longer_than_the_ceiling(server: JwksServer) -> None:
@@ -187,11 +196,13 @@ async def test_k_09_a_name_that_nobody_resolves_takes_no_longer_than_the_ceiling
         await asyncio.Event().wait()
         return ()
 
-    fetch = HttpFetch(Egress(loopback=True, resolve=never), QUICK, 1000)
-    began = time.monotonic()
-    with pytest.raises(FetchFailed, match="in time"):
-        await fetch(server.url.replace("127.0.0.1", "localhost"))
-    assert time.monotonic() - began < 2
+    fetch = HttpFetch(Egress(loopback=True, resolve=never), LIMITS, 1000)
+    time = LeapingTime()
+    asking = asyncio.ensure_future(fetch(server.url.replace("127.0.0.1", "localhost")))
+    await asyncio.sleep(0)
+    time.leap(LIMITS.fetch_connect_seconds)
+    with pytest.raises(FetchFailed, match="no connection in time"):
+        await asking
     assert (await fetch(server.url)).body == BODY  # which needs no resolver
     await fetch.close()
 
@@ -206,7 +217,7 @@ async def test_k_09_the_time_for_the_whole_holds_whatever_part_takes_it() -> Non
     began = time.monotonic()
     with pytest.raises(FetchFailed, match="no end in time"):
         await fetch("https://idp.example.com/keys")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < limits.fetch_connect_seconds
 
 
 async def test_k_03_what_was_resolved_and_checked_is_what_is_asked(server: JwksServer) -> None:
@@ -216,7 +227,7 @@ async def test_k_03_what_was_resolved_and_checked_is_what_is_asked(server: JwksS
         return answers.pop(0)
 
     server.headers = {"Connection": "close"}
-    fetch = HttpFetch(Egress(loopback=True, resolve=rebinding), QUICK, 1000)
+    fetch = HttpFetch(Egress(loopback=True, resolve=rebinding), LIMITS, 1000)
     url = server.url.replace("127.0.0.1", "localhost")
     assert (await fetch(url)).body == BODY
     for kind in ("private", "link-local"):
@@ -313,9 +324,9 @@ async def test_k_14_a_life_that_is_said_twice_says_nothing(server: JwksServer, f
 async def test_k_14_a_life_of_sixty_thousand_digits_is_read_in_no_time(server: JwksServer, fetch: HttpFetch) -> None:
     for digits in (b"0" * 60_000, b"9" * 60_000, b"0" * 60_000 + b"x"):
         server.answer = raw(HEAD + b"cache-control: max-age=" + digits + b"\r\n\r\n" + BODY)
-        began = time.monotonic()
+        began = time.process_time()
         await fetch(server.url)
-        assert time.monotonic() - began < 2
+        assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +26,7 @@ from counterseal.identity.inspection import (
 )
 from tests.identity.introspecting import Answers, endpoint
 from tests.identity.providing import DISCOVERY, DOWN, GOOD, ISSUER, KEYS, Idp, keys, one_key
+from tests.support.leaping import LeapingTime
 from tests.support.tokens import NOW, FixedClock, jwk, private_key
 
 BY_DISCOVERY = Source(ISSUER, DISCOVERY, None, ())
@@ -154,11 +154,12 @@ async def test_where_no_other_host_can_be_allowed_no_key_for_it_is_named() -> No
 async def test_k_09_both_documents_together_are_given_up_in_the_time_for_one() -> None:
     idp = Idp()
     slow, _ = idp.hang(DISCOVERY), idp.hang(KEYS)
-    asyncio.get_running_loop().call_later(0.05, slow.set)
-    began = time.monotonic()
-    limits = dataclasses.replace(LIMITS, fetch_seconds=0.1)
-    found = await inspect(BY_DISCOVERY, idp, FixedClock(), limits)
-    assert time.monotonic() - began < 2
+    time = LeapingTime()
+    inspecting = asyncio.ensure_future(inspect(BY_DISCOVERY, idp, FixedClock(), LIMITS))
+    await time.leap_when(lambda: idp.asked == [DISCOVERY], 0.6 * LIMITS.fetch_seconds)
+    slow.set()
+    await time.leap_when(lambda: idp.asked == [DISCOVERY, KEYS], 0.6 * LIMITS.fetch_seconds)
+    found = await inspecting
     assert (found.issuer, found.problems) == (ISSUER, (Problem("keys", "no end in time"),))
 
 

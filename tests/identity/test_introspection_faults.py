@@ -34,7 +34,7 @@ from tests.support.authorization_server import AuthorizationServer, Posting, who
 from tests.support.tokens import FixedClock, private_key
 
 GOOD = json.dumps(good()).encode()
-QUICK = dataclasses.replace(LIMITS, fetch_seconds=0.3)
+QUICK = dataclasses.replace(LIMITS, fetch_seconds=1.0)
 
 
 FAULTS = {
@@ -104,8 +104,9 @@ async def test_n_02_an_endpoint_that_hangs_holds_up_no_other_and_no_kept_answer(
         server.gate.clear()
         hanging = [asyncio.ensure_future(asking.authenticate(b"t%d" % number, WEATHER)) for number in range(40)]
         await server.until(1 + LIMITS.introspection_count)
-        assert (await asyncio.wait_for(caller_of(asking, b"other-1"), 2)).subject == "bob"
-        assert (await asyncio.wait_for(caller_of(asking, b"known"), 2)).subject == "alice"
+        assert (await caller_of(asking, b"other-1")).subject == "bob"
+        assert (await caller_of(asking, b"known")).subject == "alice"
+        assert sum(not one.done() for one in hanging) >= LIMITS.introspection_count
         server.gate.set()
         await asyncio.gather(*hanging, return_exceptions=True)
 

@@ -206,7 +206,7 @@ async def test_events_reach_the_caller_as_soon_as_they_are_whole(server: Hostile
         whole_event = event(progress)
         line.send(chunked(whole_event[:20], end=False))
         line.send(chunk(whole_event[20:]))
-        step.wait(5)
+        step.wait(60)
         line.send(chunk(event(response(heard))) + b"0\r\n\r\n")
 
     server.answer = answer
@@ -366,7 +366,7 @@ async def test_m_29_closing_a_stream_ends_the_servers_request(server: HostileSer
 
     def answer(_: Heard, line: Line) -> None:
         line.send(chunked(event({"jsonrpc": "2.0", "method": "notifications/message"}), end=False))
-        gone.append(line.gone(5))
+        gone.append(line.gone(60))
 
     server.answer = answer
     async with sending(server) as room:
@@ -382,7 +382,7 @@ async def test_m_29_closing_a_stream_ends_the_servers_request(server: HostileSer
 
 async def test_m_29_a_caller_who_leaves_before_the_answer_ends_the_servers_request(server: HostileServer) -> None:
     gone: list[bool] = []
-    server.answer = lambda heard, line: gone.append(line.gone(5))
+    server.answer = lambda heard, line: gone.append(line.gone(60))
     async with sending(server) as room:
         asking = asyncio.ensure_future(room.send(permit()))
         assert await until(lambda: server.calls == 1)
@@ -398,7 +398,7 @@ async def test_a_stream_ends_with_the_credential_that_opened_it(server: HostileS
 
     def answer(_: Heard, line: Line) -> None:
         line.send(chunked(b": quiet\n\n", end=False))
-        gone.append(line.gone(5))
+        gone.append(line.gone(60))
 
     server.answer = answer
     era = Era.LEGACY if method == STREAM else Era.MODERN

@@ -195,7 +195,7 @@ class HostileServer:
             with contextlib.suppress(OSError):
                 connected.shutdown(socket.SHUT_RDWR)
         for thread in list(self._threads):
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive(), "a thread of the hostile server did not end"
 
     @property

@@ -37,7 +37,7 @@ class JwksServer:
 
             def take(self) -> None:
                 outer.paths.append(self.path)
-                outer.gate.wait(20)
+                outer.gate.wait(60)
                 if outer.answer is not None:
                     outer.answer(self)
                 else:

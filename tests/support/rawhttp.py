@@ -48,7 +48,7 @@ class Wire:
     """One connection to an address. `with` ends it. Every wait is bounded by `seconds`. takes: bytes that the system takes
     for us while we don't read; None for as many as it likes."""
 
-    def __init__(self, port: int, seconds: float = 10, *, takes: int | None = None) -> None:
+    def __init__(self, port: int, seconds: float = 60, *, takes: int | None = None) -> None:
         self._socket = socket.socket()
         self._socket.settimeout(seconds)
         if takes is not None:
@@ -138,7 +138,7 @@ class Wire:
         self._socket.close()
 
 
-def ask(port: int, request: bytes, *, seconds: float = 10) -> Answer | None:
+def ask(port: int, request: bytes, *, seconds: float = 60) -> Answer | None:
     """Send one request on a connection of its own."""
     with Wire(port, seconds) as wire:
         wire.send(request)
@@ -178,12 +178,12 @@ def serving(app: Any = None, *, config: Path | None = None, bound: socket.socket
     thread = threading.Thread(target=run, name="our HTTP server")
     thread.start()
     try:
-        assert done.wait(20), "our HTTP server did not start in time"
+        assert done.wait(60), "our HTTP server did not start in time"
         assert server.started, problems
         yield bound.getsockname()[1]
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)
         bound.close()
         assert not thread.is_alive(), "our HTTP server did not end"
         assert not problems, problems

@@ -133,9 +133,9 @@ def renaming(target: str, server: str) -> Iterator[str]:
     )
     thread.start()
     try:
-        assert up.wait(10), "the proxy did not start"
+        assert up.wait(60), "the proxy did not start"
         yield ready[0]
     finally:
         loop.call_soon_threadsafe(ended.set)
-        thread.join(30)
+        thread.join(60)
         loop.close()

@@ -36,7 +36,7 @@ class Place:
     def load(self) -> Document:
         self.count += 1
         self.asked.set()
-        self.gate.wait(20)
+        self.gate.wait(60)
         if self.down:
             raise Unreachable("it is down")
         body = self.document if isinstance(self.document, bytes) else json.dumps(self.document).encode()
@@ -182,7 +182,7 @@ def test_a_hundred_callers_at_the_start_wait_for_one_fetch() -> None:
     keys, _ = cached(place)
     with ThreadPoolExecutor(100) as pool:
         searches = [pool.submit(find, keys, "ES256") for _ in range(100)]
-        assert place.asked.wait(20)
+        assert place.asked.wait(60)
         place.gate.set()
         assert {search.result(20).kid for search in searches} == {"ES256"}
     assert place.count == 1
@@ -198,7 +198,7 @@ def test_an_unknown_kid_waits_for_a_fetch_that_is_under_way() -> None:
     place.asked.clear()
     with ThreadPoolExecutor(20) as pool:
         searches = [pool.submit(find, keys, "next") for _ in range(20)]
-        assert place.asked.wait(20)
+        assert place.asked.wait(60)
         place.gate.set()
         assert {search.result(20).kid for search in searches} == {"next"}
     assert place.count == 2

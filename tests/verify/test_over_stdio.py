@@ -64,7 +64,7 @@ def server(kind: str, tmp_path: Path) -> Iterator[Talking]:
         yield talking
         assert process.stdin is not None
         process.stdin.close()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_modern_call_passes_with_its_token_alone(server: Talking) -> None:

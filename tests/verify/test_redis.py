@@ -157,7 +157,7 @@ def test_claims_that_wait_are_bounded() -> None:
 
     class Slow(Remembering):
         def set(self, name: str, value: str, *, px: int, nx: bool) -> bool | None:
-            gate.wait(10)
+            gate.wait(60)
             return super().set(name, value, px=px, nx=nx)
 
     single_use = RedisSingleUse(Slow(), clock=FixedClock(), threads=2, most_waiting=3)

@@ -60,7 +60,7 @@ class Running:
         assert answer is not None, "the connection ended without an answer"
         return answer
 
-    def wire(self, seconds: float = 10) -> Wire:
+    def wire(self, seconds: float = 60) -> Wire:
         return Wire(self.port, seconds)
 
     def server_heard(self, calls: int) -> bool:
@@ -90,7 +90,7 @@ class Running:
 
 def _until(true: Callable[[], bool]) -> bool:
     pause = threading.Event()
-    for _ in range(500):
+    for _ in range(6000):
         if true():
             return True
         pause.wait(0.01)

@@ -355,7 +355,7 @@ def test_events_are_sent_as_they_arrive(own: Running) -> None:
 
     def answer(heard: Heard, line: Line) -> None:
         line.send(chunked(NOTE, end=False))
-        step.wait(5)
+        step.wait(60)
         line.send(chunk(event(response(heard))) + b"0\r\n\r\n")
 
     own.server.answer = answer
@@ -453,7 +453,7 @@ def test_m_29_a_caller_who_leaves_ends_the_servers_request_at_once(own: Running,
     def answer(_: Heard, line: Line) -> None:
         if streams:
             line.send(chunked(NOTE, end=False))
-        if line.gone(5):
+        if line.gone(60):
             gone.set()
 
     own.server.answer = answer
@@ -464,7 +464,7 @@ def test_m_29_a_caller_who_leaves_ends_the_servers_request_at_once(own: Running,
         else:
             assert own.server_heard(1)
         wire.reset()
-        assert gone.wait(5)
+        assert gone.wait(60)
     own.server.answer = plain
     own.good()
     assert [entry.get("outcome") for entry in own.gateway.entries][:2] == [None, "aborted"]
@@ -472,12 +472,12 @@ def test_m_29_a_caller_who_leaves_ends_the_servers_request_at_once(own: Running,
 
 def test_m_29_a_caller_who_sent_more_than_one_request_and_leaves_ends_what_is_in_hand(own: Running) -> None:
     gone = threading.Event()
-    own.server.answer = lambda heard, line: gone.set() if line.gone(5) else None
+    own.server.answer = lambda heard, line: gone.set() if line.gone(60) else None
     with own.wire() as wire:
         wire.send(own.request() * 3)
         assert own.server_heard(1)
         wire.reset()
-        assert gone.wait(5)
+        assert gone.wait(60)
     own.server.answer = plain
     own.good()
     assert own.server.calls == 2, "what came after was called"
@@ -492,7 +492,7 @@ def test_m_29_a_caller_who_leaves_in_the_middle_of_its_body_makes_no_call(own: R
 
 
 def test_m_29_many_who_leave_leave_nothing_behind(own: Running) -> None:
-    own.server.answer = lambda heard, line: line.gone(10)
+    own.server.answer = lambda heard, line: line.gone(60)
     for _ in range(50):
         with own.wire() as wire:
             wire.send(own.request())
@@ -524,7 +524,7 @@ def test_m_07_equal_ids_of_many_callers_get_their_own_answers(own: Running) -> N
 
 def test_a_worker_carries_so_many_calls_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(app, "LIMITS", dataclasses.replace(LIMITS, calls_per_worker=2))
-    with HostileServer(lambda heard, line: line.gone(10)) as server, running(server) as own:
+    with HostileServer(lambda heard, line: line.gone(60)) as server, running(server) as own:
         with own.wire() as one, own.wire() as two:
             one.send(own.request())
             two.send(own.request())

@@ -211,7 +211,7 @@ class Asks:
         elif call.get("method") == "tools/call":
             asked = {"jsonrpc": "2.0", "id": 1, "method": "elicitation/create", "params": {"message": self.says}}
             line.send(chunked(event(asked), end=False))
-            self._heard.wait(10)
+            self._heard.wait(60)
             text = {"type": "text", "text": json.dumps(self.answers[-1]["result"])}
             line.send(chunk(event(response(heard, {"content": [text]}))) + b"0\r\n\r\n")
         else:
@@ -308,7 +308,7 @@ async def test_a_call_is_cancelled_at_the_server_that_it_is_at() -> None:
     def answer(heard: Heard, line: Line) -> None:
         if (heard.call or {}).get("method") == "tools/call":
             line.send(chunked(end=False))
-            waiting.wait(10)
+            waiting.wait(60)
             line.send(chunk(event(result_bytes(heard))) + b"0\r\n\r\n")
         else:
             plain(heard, line)
@@ -550,7 +550,7 @@ async def test_a_session_that_ends_while_a_server_is_still_silent_is_unknown_to_
     waiting = threading.Event()
 
     def slow(heard: Heard, line: Line) -> None:
-        waiting.wait(10)
+        waiting.wait(60)
         listing("a")(heard, line)
 
     async with world({"slow": slow}, limits=replace(LIMITS, gather_seconds=0.2)) as there:
