@@ -34,7 +34,7 @@ def file_sink(folder: Path, **more: Any) -> FileSink:
 
 async def until(condition: Callable[[], object]) -> None:
     """Let the loop turn until something is so, at most some seconds."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 

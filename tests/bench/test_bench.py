@@ -370,7 +370,7 @@ def test_our_generator_and_our_server_carry_calls_without_a_failure(tmp_path: Pa
             env={"COUNTERSEAL_BENCH_CALL": str(tmp_path / "call")},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=True,
         )
     finally:

@@ -171,7 +171,7 @@ def test_of_a_batch_that_outlasts_the_gateway_nothing_more_is_called(
 
 def until(true: Any) -> bool:
     pause = threading.Event()
-    for _ in range(1000):
+    for _ in range(6000):
         if true():
             return True
         pause.wait(0.01)

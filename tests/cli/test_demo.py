@@ -29,7 +29,7 @@ CLAIMS = ["iss", "aud", "sub", "client_id", "act", "scope", "iat", "nbf", "exp",
 
 @pytest.mark.party("python-client")
 def test_once_shows_the_token_and_three_refusals_and_exits_with_0() -> None:
-    done = subprocess.run(COMMANDS, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(COMMANDS, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     out = done.stdout
     assert "Oslo: 21" in out
@@ -126,7 +126,7 @@ def test_a_demo_that_was_ended_before_its_end_did_not_succeed() -> None:
     with running("--once") as demo:
         read_until(demo, "are up")
         demo.terminate()
-        _, errors = demo.communicate(timeout=30)
+        _, errors = demo.communicate(timeout=120)
         assert demo.returncode == 1
         assert errors == "the demo was ended before it had shown everything\n"
 
@@ -139,10 +139,10 @@ def test_it_stays_up_with_what_to_try_next_until_it_is_ended() -> None:
         folder = re.search(r"--config (\S+)", out)
         assert url is not None
         assert folder is not None
-        with urllib.request.urlopen(f"{url[1]}/readyz", timeout=10) as answer:
+        with urllib.request.urlopen(f"{url[1]}/readyz", timeout=60) as answer:
             assert json.load(answer)["ready"] is True
         demo.terminate()
-        _, errors = demo.communicate(timeout=30)
+        _, errors = demo.communicate(timeout=120)
         assert (demo.returncode, errors) == (0, "")
         assert not os.path.exists(folder[1]), "something was left behind"
 

@@ -132,7 +132,7 @@ def test_without_the_store_it_needs_no_configuration(tmp_path: Path) -> None:
         input=f"found: {KEY}",
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -152,13 +152,13 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, di
         Gateway(folder, {**servers, "wrong": wrong}, port=port, keys=KEYS) as gateway,
         Program("weak servers", command) as program,
     ):
-        program.wait_for(LISTENING, 60)
+        program.wait_for(LISTENING)
         yield gateway, ports
 
 
 def probed(gateway: Gateway, *arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
     command = [COMMAND, "probe", *arguments, "--config", str(gateway.config)]
-    return subprocess.run(command, input=input, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, input=input, capture_output=True, text=True, timeout=120, check=False)
 
 
 pyjwt = pytest.mark.party("pyjwt", "python-client", "fastmcp")
@@ -251,7 +251,7 @@ def test_on_a_terminal_it_asks_before_an_address_that_is_nobodys(folder: Path) -
     for said, code, says in ((b"n\n", 2, "nothing was sent"), (b"y\n", 3, "Cannot tell")):
         terminal, ours = pty.openpty()
         os.write(terminal, said)
-        done = subprocess.run(command, stdin=ours, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, stdin=ours, capture_output=True, text=True, timeout=120, check=False)
         os.close(terminal)
         os.close(ours)
         assert done.returncode == code
@@ -270,7 +270,7 @@ def test_a_server_of_the_old_transport_is_attacked_too(tmp_path: Path, kind: str
         Gateway(tmp_path, {"old": {"transport": "sse", "url": url}}, port=own, keys=KEYS) as gateway,
         Program(kind, command) as program,
     ):
-        program.wait_for(LISTENING, 60)
+        program.wait_for(LISTENING)
         done = probed(gateway, "old", *CALL)
         assert done.returncode == 0, done.stdout
         assert "HTTP+SSE, tools/call get_weather" in done.stdout
@@ -294,7 +294,7 @@ def test_a_server_of_the_old_transport_that_asks_for_nothing_is_found_out(tmp_pa
     entry = {"old": {"transport": "sse", "url": f"http://127.0.0.1:{port}/sse"}}
     (tmp_path / "counterseal.yaml").write_text(yaml.safe_dump(configuration(own, tmp_path, entry, keys=KEYS)))
     with Program("open_sse", command) as program:
-        program.wait_for(LISTENING, 60)
+        program.wait_for(LISTENING)
         done = run(tmp_path, "old")
     assert done.exit_code == 1
     assert done.output.count("likely cause") == 1

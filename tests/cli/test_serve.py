@@ -47,7 +47,7 @@ def written(folder: Path, **changes: Any) -> Path:
 
 
 def fetched(url: str) -> bytes:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         body: bytes = answer.read()
         return body
 
@@ -65,7 +65,7 @@ def _command(pid: int) -> bytes:
         return b""
 
 
-def until(true: Callable[[], bool], seconds: float = 15) -> bool:
+def until(true: Callable[[], bool], seconds: float = 60) -> bool:
     pause = threading.Event()
     for _ in range(int(seconds * 50)):
         if true():
@@ -105,7 +105,7 @@ def test_y_01_gateways_that_start_at_once_on_an_empty_store_have_one_key(tmp_pat
         bodies = {fetched(f"{url}/.well-known/jwks.json") for url in urls for _ in range(20)}
         assert len(bodies) == 1
         listed = subprocess.run(
-            [COMMAND, "keys", "jwks", "--config", str(config)], cwd=ROOT, capture_output=True, timeout=30, check=True
+            [COMMAND, "keys", "jwks", "--config", str(config)], cwd=ROOT, capture_output=True, timeout=120, check=True
         )
         assert listed.stdout.strip() == bodies.pop()
 
@@ -174,7 +174,7 @@ def test_a_wrong_configuration_is_a_sentence(tmp_path: Path, changes: dict[str, 
 def test_what_is_found_wrong_at_the_start_is_a_sentence_and_exit_code_1(tmp_path: Path, workers: str) -> None:
     config = written(tmp_path, audit={"sink": "file:/proc/nowhere"})
     command = [COMMAND, "serve", "--config", str(config), "--port", "0", "--workers", workers]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1, done.stderr
     assert "/proc/nowhere" in done.stderr
     assert "Traceback" not in done.stderr
@@ -218,7 +218,7 @@ def test_an_address_that_is_taken_while_the_gateway_starts_is_a_sentence(
     with _bind("127.0.0.1", 0) as other:
         port = other.getsockname()[1]
         with serving(config=config, bound=_bind("127.0.0.1", port)):
-            socket.create_connection(("127.0.0.1", port), timeout=20).close()
+            socket.create_connection(("127.0.0.1", port), timeout=60).close()
     with _bind("127.0.0.1", 0) as other:
         port = other.getsockname()[1]
         ours = _bind("127.0.0.1", port)

@@ -23,7 +23,9 @@ PAGE: Final = "docs/identity.md"
 
 def run(folder: Path, *command: str, secret: str = "") -> subprocess.CompletedProcess[str]:
     environment = {"PATH": "", "AGENT_SECRET": secret}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 @pytest.mark.party("oidc-provider", "python-client")

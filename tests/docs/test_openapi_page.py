@@ -29,7 +29,7 @@ def written(folder: Path, gateway: int = 8460, server: int = 8000) -> None:
 
 
 def run(folder: Path, *arguments: str) -> str:
-    done = subprocess.run([COMMAND, *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([COMMAND, *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=True)
     return done.stdout
 
 
@@ -78,7 +78,7 @@ async def test_the_api_of_the_page_is_called_as_it_says(tmp_path: Path) -> None:
 
 async def until_known(address: str, key: dict[str, str]) -> None:
     """The gateway asks its store for news once a second."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await post(address, tool_call("list_notes"), key))[0] == 401:
             await asyncio.sleep(0.05)
 

@@ -28,9 +28,9 @@ def test_the_session_is_as_the_page_shows_it(tmp_path: Path) -> None:
         Gateway(tmp_path, {"weather": {"url": url}}, port=own) as gateway,
         Program("weak server", [sys.executable, "-m", "tests.parties.weak", *told]) as program,
     ):
-        program.wait_for(LISTENING, 60)
+        program.wait_for(LISTENING)
         command = [COMMAND, *shlex.split(line)[1:], "--config", str(gateway.config)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     printed = done.stdout.replace(url, SHOWN)
     assert done.returncode == 1
     assert printed.startswith(pages.block(PAGE, "probe=weak").text)

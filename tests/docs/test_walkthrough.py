@@ -33,7 +33,7 @@ def plain(text: str) -> str:
 
 def test_the_demo_prints_what_the_readme_shows() -> None:
     command = [COMMAND, "demo", "--once", "--port", "0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     printed = plain(done.stdout).splitlines()
     for line in plain(pages.block("README.md", "demo").text).splitlines():
@@ -54,7 +54,7 @@ def written(folder: Path, ports: dict[str, int]) -> None:
 
 def run(folder: Path, *command: str, key: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=folder, env={"PATH": "", "KEY": key}, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=folder, env={"PATH": "", "KEY": key}, capture_output=True, text=True, timeout=120, check=False
     )
 
 

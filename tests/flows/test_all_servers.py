@@ -155,7 +155,7 @@ async def test_a_question_of_a_server_reaches_the_caller_and_its_answer_the_serv
         )
 
     async with (
-        httpx2.AsyncClient(headers=way.key.headers, timeout=20) as http,
+        httpx2.AsyncClient(headers=way.key.headers, timeout=60) as http,
         Client(
             streamable_http_client(way.address, http_client=http), mode="legacy", sampling_callback=sample
         ) as client,
@@ -170,7 +170,7 @@ async def test_a_question_of_a_server_reaches_the_caller_and_its_answer_the_serv
 @pytest.mark.parametrize("era", ["modern", "legacy"])
 async def test_the_official_typescript_client_uses_them(way: Way, era: str) -> None:
     command = node_command(FOLDER / "typescript_client.mjs", way.address, era, way.key.secret, "sdk")
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=False)
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     told = {step: outcome.get("value", outcome) for step, outcome in json.loads(done.stdout).items()}
     assert told["connect"] == (REVISION if era == "modern" else "2025-11-25")
@@ -239,7 +239,7 @@ async def test_with_several_workers_a_session_goes_on_at_any_of_them(tmp_path: P
                 max_keepalive_connections=0
             )  # a connection for each request, so that all workers get some
             async with (
-                httpx2.AsyncClient(headers=key.headers, timeout=20, limits=limits) as http,
+                httpx2.AsyncClient(headers=key.headers, timeout=60, limits=limits) as http,
                 Client(streamable_http_client(f"{gateway.url}/mcp", http_client=http), mode="legacy") as client,
             ):
                 for n in range(5):

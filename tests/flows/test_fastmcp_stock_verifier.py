@@ -89,7 +89,7 @@ async def test_rs256_calls_are_accepted_in_both_eras_and_the_server_knows_who_ca
     async with stock.trusting(stock={"url": stock.audience}) as (gateway, key):
         for mode in (REVISION, "legacy"):
             async with (
-                httpx2.AsyncClient(headers=key.headers, timeout=20) as http,
+                httpx2.AsyncClient(headers=key.headers, timeout=60) as http,
                 Client(streamable_http_client(gateway.at("stock"), http_client=http), mode=mode) as client,
             ):
                 tools = [tool.name for tool in (await client.list_tools()).tools]

@@ -89,14 +89,14 @@ def there(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         config = (native if is_native else litellms)(folder, port, {name: one.url for name, one in servers.items()})
         command = [COMMAND, "serve", "--config", str(config), "--port", str(port)]
         gateway = stack.enter_context(Program("the gateway", command, {"LITELLM_MASTER_KEY": MASTER_KEY}))
-        gateway.wait_for(LISTENING, 30)
+        gateway.wait_for(LISTENING)
         yield There(issuer, servers, "__" if is_native else "-", gateway)
 
 
 async def sent(url: str, tool: str, mode: str, headers: dict[str, str]) -> dict[str, str]:
     """The headers beginning with `x-` that a server got."""
     async with (
-        httpx2.AsyncClient(headers={**KEY, **headers}, timeout=30) as http,
+        httpx2.AsyncClient(headers={**KEY, **headers}, timeout=60) as http,
         Client(streamable_http_client(url, http_client=http), mode=mode) as client,
     ):
         assert tool in [one.name for one in (await client.list_tools()).tools]

@@ -83,7 +83,7 @@ async def test_each_call_runs_for_its_own_caller(gateway: Gateway, keys: dict[st
 @pytest.mark.parametrize("kind", OVER_SSE)
 @pytest.mark.usefixtures("gateway")
 async def test_nobody_opens_a_stream_or_posts_past_the_gateway(addresses: dict[str, str], kind: str) -> None:
-    async with httpx2.AsyncClient(timeout=20) as http:
+    async with httpx2.AsyncClient(timeout=60) as http:
         for place in (addresses[kind], addresses[kind].replace("/sse", "/messages/")):
             for answer in (
                 await http.get(place),

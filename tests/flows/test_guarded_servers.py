@@ -160,7 +160,7 @@ async def test_a_good_call_passes_and_the_tool_knows_for_whom(way: Way, kind: st
 async def test_the_official_client_works_with_a_guarded_server_in_both_eras(way: Way, kind: str, mode: str) -> None:
     way.between.passing = True
     async with (
-        httpx2.AsyncClient(headers=way.key.headers, timeout=20) as http,
+        httpx2.AsyncClient(headers=way.key.headers, timeout=60) as http,
         Client(streamable_http_client(way.gateway.at(kind), http_client=http), mode=mode) as client,
     ):
         assert {tool.name for tool in (await client.list_tools()).tools} == {"get_weather", "delete_all"}
@@ -202,7 +202,7 @@ def base64url(data: bytes) -> str:
 @every_kind
 async def test_m_30_bad_calls_are_refused_and_nothing_runs(way: Way, kind: str) -> None:
     """M-30, S-07, J-01, J-02, J-21, J-26: and the same call, as it was meant, passes before and after them."""
-    jwks = await asyncio.to_thread(lambda: json.load(urllib.request.urlopen(way.gateway.jwks, timeout=10)))
+    jwks = await asyncio.to_thread(lambda: json.load(urllib.request.urlopen(way.gateway.jwks, timeout=60)))
     other = KINDS[(KINDS.index(kind) + 1) % len(KINDS)]
     used = await way.caught(kind)
     ran, before = await way.present(kind, used)

@@ -33,6 +33,7 @@ from tests.support import leaks
 from tests.support.calls import modern_headers, post, tool_call
 from tests.support.gateway import configuration
 from tests.support.oidc_provider import OidcProvider
+from tests.support.process import HANGS
 from tests.support.rawhttp import serving
 from tests.support.servers import RecordingServer
 from tests.support.tokens import private_key, token
@@ -99,7 +100,7 @@ class Stream:
             self.statuses[answer.status] += 1
 
 
-async def until(true: Callable[[], object], seconds: float = 15) -> None:
+async def until(true: Callable[[], object], seconds: float = HANGS) -> None:
     """Wait until it is so."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -128,7 +129,7 @@ class Story:
         """Let time pass, and wait until the gateway asks for the keys because of it."""
         before = await self.fetches()
         self.leap(seconds)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + HANGS
         while await self.fetches() == before:
             assert time.monotonic() < deadline, "the gateway does not ask for the keys"
             await asyncio.sleep(0.05)
@@ -153,7 +154,7 @@ class Story:
     async def refused(self, presented: str) -> None:
         """Wait until a token that was good is so no more."""
         call = tool_call("get_weather", {"who": "refused"})
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + HANGS
         while (await post(self.resource, call, {"Authorization": f"Bearer {presented}"}))[0] == 200:
             assert time.monotonic() < deadline, "it is still accepted"
 

@@ -66,7 +66,7 @@ async def test_the_official_python_client_lists_calls_and_reads(gateway: Gateway
 @pytest.mark.parametrize("era", ["modern", "legacy"])
 async def test_the_official_typescript_client_lists_and_calls(gateway: Gateway, key: Key, era: str) -> None:
     command = node_command(FOLDER / "typescript_client.mjs", gateway.at("everything"), era, key.secret)
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=False)
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
     assert told["connect"] == {"value": REVISION if era == "modern" else "2025-11-25"}

@@ -73,7 +73,7 @@ async def test_without_the_profile_the_same_server_refuses_the_call(folder: Path
 
 async def whoami(gateway: Gateway, key: Key, mode: Any) -> dict[str, Any]:
     async with (
-        httpx2.AsyncClient(headers=key.headers, timeout=20) as http,
+        httpx2.AsyncClient(headers=key.headers, timeout=60) as http,
         Client(streamable_http_client(gateway.at("tools"), http_client=http), mode=mode) as client,
     ):
         listed = [tool.name for tool in (await client.list_tools()).tools]

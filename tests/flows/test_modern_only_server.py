@@ -73,7 +73,7 @@ async def test_a_denied_tool_never_reaches_the_server(one_era: Countersigned, mo
 @pytest.mark.party("typescript-v1-client")
 async def test_the_typescript_client_of_before_works_as_it_is(one_era: Countersigned) -> None:
     command = node_command(FOLDER / "typescript_v1_client.mjs", one_era.address, one_era.key.secret)
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=False)
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
     assert told == {

@@ -150,7 +150,7 @@ async def test_no_answer_is_crossed_and_no_call_carries_another_subject(tmp_path
         servers = {"echo": {"url": server.url, "signer": {"algorithm": "ES256"}}}
         callers = {"api_keys": True, "anonymous": False, "issuers": [idp.configuration(address)]}
         async with running_gateway(tmp_path, servers, port=port, callers=callers) as gateway:
-            jwks = await asyncio.to_thread(lambda: json.load(urllib.request.urlopen(gateway.jwks, timeout=10)))
+            jwks = await asyncio.to_thread(lambda: json.load(urllib.request.urlopen(gateway.jwks, timeout=60)))
             server.trust(gateway.issuer, jwks)
             who: list[tuple[str, dict[str, str]]] = []
             for number in range(CLIENTS):

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.party("python-client"), pytest.mark.parametrize("mode"
 async def visiting(address: str, secret: str, mode: str) -> AsyncIterator[Client]:
     headers = {"Authorization": f"Bearer {secret}"}
     async with (
-        httpx2.AsyncClient(headers=headers, timeout=20) as http,
+        httpx2.AsyncClient(headers=headers, timeout=60) as http,
         Client(streamable_http_client(address, http_client=http), mode=mode) as client,
     ):
         yield client

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.party("typescript-client"), pytest.mark.parametrize("e
 def visit(address: str, era: str, secret: str) -> dict[str, Any]:
     """What `typescript_client.mjs` tells: step -> {"value": ...} or {"error": message, "body": text}."""
     command = node_command(FOLDER / "typescript_client.mjs", address, era, secret)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     told: dict[str, Any] = json.loads(done.stdout)
     return told

@@ -23,7 +23,7 @@ def idp() -> Iterator[OidcProvider]:
 
 
 def kids(idp: OidcProvider) -> list[str]:
-    return [key["kid"] for key in httpx2.get(idp.jwks).json()["keys"] if key["alg"] == "ES256"]
+    return [key["kid"] for key in httpx2.get(idp.jwks, timeout=60).json()["keys"] if key["alg"] == "ES256"]
 
 
 def signer(idp: OidcProvider) -> str:
@@ -31,7 +31,7 @@ def signer(idp: OidcProvider) -> str:
 
 
 def verified(idp: OidcProvider, token: str, name: str) -> dict[str, Any]:
-    keys = {key.key_id: key for key in jwt.PyJWKSet.from_dict(httpx2.get(idp.jwks).json()).keys}
+    keys = {key.key_id: key for key in jwt.PyJWKSet.from_dict(httpx2.get(idp.jwks, timeout=60).json()).keys}
     key = keys[jwt.get_unverified_header(token)["kid"]]
     return jwt.decode(token, key, [ALGORITHMS[name]], audience=RESOURCES[name], issuer=idp.issuer)
 
@@ -80,13 +80,13 @@ def test_what_was_issued_before_a_rotation_is_still_known(idp: OidcProvider) -> 
 
 def test_it_is_down_in_three_ways_and_comes_back(idp: OidcProvider) -> None:
     idp.down("503")
-    assert httpx2.get(idp.discovery).status_code == 503
+    assert httpx2.get(idp.discovery, timeout=60).status_code == 503
     idp.down("reset")
     with pytest.raises(httpx2.TransportError):
-        httpx2.get(idp.discovery)
+        httpx2.get(idp.discovery, timeout=60)
     idp.down("hang")
     with pytest.raises(httpx2.ReadTimeout):
         httpx2.get(idp.discovery, timeout=0.3)
     assert idp.seen()[-3:] == [("GET", "/.well-known/openid-configuration")] * 3
     idp.down("up")
-    assert httpx2.get(idp.discovery).json()["issuer"] == idp.issuer
+    assert httpx2.get(idp.discovery, timeout=60).json()["issuer"] == idp.issuer

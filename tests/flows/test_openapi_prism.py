@@ -80,7 +80,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
 @asynccontextmanager
 async def visiting(chain: Chain, mode: str) -> Any:
     async with (
-        httpx2.AsyncClient(headers=chain.key.headers, timeout=20) as http,
+        httpx2.AsyncClient(headers=chain.key.headers, timeout=60) as http,
         Client(streamable_http_client(chain.gateway.at("chain"), http_client=http), mode=mode) as client,
     ):
         yield client
@@ -134,7 +134,7 @@ async def test_the_client_calls_in_both_eras(chain: Chain, mode: str) -> None:
 async def test_prism_says_so_where_a_request_is_not_as_the_document_wants_it(chain: Chain) -> None:
     """The accepted twin of the test above: what it looks for is really written."""
     said = len(VIOLATIONS.findall(chain.prism.output))
-    async with httpx2.AsyncClient(headers={"project_id": "x"}, timeout=20) as http:
+    async with httpx2.AsyncClient(headers={"project_id": "x"}, timeout=60) as http:
         answer = await http.get(f"{chain.url}/accounts/stake1/rewards", params={"count": 101})
     assert answer.status_code == 400
     await asyncio.to_thread(chain.prism.wait_for, re.compile(r"Violation: request\.query\.count"))
@@ -143,7 +143,7 @@ async def test_prism_says_so_where_a_request_is_not_as_the_document_wants_it(cha
 
 async def test_what_is_not_mapped_is_listed_with_its_place(chain: Chain) -> None:
     command = [COMMAND, "check", str(chain.gateway.config), "--json"]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=True)
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=120, check=True)
     told = json.loads(done.stdout)
     assert told["tools"] == {"chain": "127 of 129 operations"}
     for what in UNMAPPED:

@@ -61,7 +61,7 @@ def things(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Things]:
 @asynccontextmanager
 async def visiting(things: Things, mode: str, key: Key | None = None) -> AsyncIterator[Client]:
     async with (
-        httpx2.AsyncClient(headers=(key or things.key).headers, timeout=20) as http,
+        httpx2.AsyncClient(headers=(key or things.key).headers, timeout=60) as http,
         Client(streamable_http_client(things.gateway.at("things"), http_client=http), mode=mode) as client,
     ):
         yield client
@@ -139,7 +139,7 @@ async def test_s6_every_request_had_a_call_token_that_was_good_for_it(things: Th
 
     def straight() -> int:
         try:
-            urllib.request.urlopen(f"{things.base}/notes/straight", timeout=10).close()
+            urllib.request.urlopen(f"{things.base}/notes/straight", timeout=60).close()
         except urllib.error.HTTPError as refused:
             refused.close()
             return refused.code

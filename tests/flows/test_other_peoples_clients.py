@@ -35,7 +35,7 @@ Client = Callable[[str, str, str], Visit]
 
 
 def _ran(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def _framework(file: str) -> Client:

@@ -77,7 +77,7 @@ async def flow(
 def jose_verifies(gateway: Gateway, tokens: list[Signed]) -> list[dict[str, Any]]:
     asked = [{"token": each.token, "audience": each.audience, "algorithm": each.algorithm} for each in tokens]
     command = node_command(FOLDER / "jose_verify.mjs", gateway.jwks, gateway.issuer)
-    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     told: list[dict[str, Any]] = json.loads(done.stdout)
     return told
@@ -109,7 +109,7 @@ def pyjwt_verifies(gateway: Gateway, signed: Signed) -> dict[str, Any]:
     """
     key: Any
     if signed.algorithm == "Ed25519":
-        with urllib.request.urlopen(gateway.jwks, timeout=10) as answer:
+        with urllib.request.urlopen(gateway.jwks, timeout=60) as answer:
             keys = {each["kid"]: each for each in json.load(answer)["keys"]}
         key = OKPAlgorithm.from_jwk(keys[jwt.get_unverified_header(signed.token)["kid"]])
     else:

@@ -52,7 +52,7 @@ async def weak(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Weak]:
     async with running_gateway(folder, servers, port=port) as gateway:
         program = await asyncio.to_thread(Program, "weak servers", command)
         try:
-            await asyncio.to_thread(program.wait_for, LISTENING, 60)
+            await asyncio.to_thread(program.wait_for, LISTENING)
             yield Weak(gateway, gateway.config)
         finally:
             await asyncio.to_thread(program.stop)

@@ -16,4 +16,4 @@ def test_connections_are_accepted_once_the_line_says_so(tmp_path: Path, attempt:
     with Gateway(tmp_path, {"weather": {"url": "http://127.0.0.1:1/mcp"}}) as gateway:
         address = urlsplit(gateway.url)
         assert address.hostname is not None
-        socket.create_connection((address.hostname, address.port or 0), timeout=10).close()
+        socket.create_connection((address.hostname, address.port or 0), timeout=60).close()

@@ -68,7 +68,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 def found(gateway: Gateway) -> dict[str, dict[str, dict[str, Any]]]:
     """By server, then by what a line is about."""
     command = [COMMAND, "servers", "check", "--json", "--config", str(gateway.config)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=ROOT)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
     assert done.returncode == 1, done.stderr
     return {one["name"]: {line["about"]: line for line in one["lines"]} for one in json.loads(done.stdout)}
 

@@ -62,7 +62,7 @@ async def test_a_question_of_the_server_reaches_its_caller(gateway: Gateway, key
         return CreateMessageResult(role="assistant", content=content, model="test")
 
     async with (
-        httpx2.AsyncClient(headers=key.headers, timeout=20) as http,
+        httpx2.AsyncClient(headers=key.headers, timeout=60) as http,
         Client(
             streamable_http_client(gateway.at("everything"), http_client=http), mode="legacy", sampling_callback=sample
         ) as client,

@@ -137,7 +137,7 @@ async def test_a_question_of_the_server_reaches_the_one_caller_whose_process_it_
         return CreateMessageResult(role="assistant", content=content, model="test")
 
     async with (
-        httpx2.AsyncClient(headers=key.headers, timeout=20) as http,
+        httpx2.AsyncClient(headers=key.headers, timeout=60) as http,
         Client(
             streamable_http_client(gateway.at("own"), http_client=http), mode="legacy", sampling_callback=sample
         ) as client,

@@ -90,6 +90,6 @@ def test_a_subject_of_one_is_not_that_subject_of_the_other(
 def test_clients_are_told_of_both(corp: OidcProvider, other: MockIdp, trusting: Trusting) -> None:
     challenge = trusting.refused(None, 401, "credential_missing").headers["www-authenticate"]
     place = challenge.partition('resource_metadata="')[2].partition('"')[0]
-    document = httpx2.get(place, trust_env=False).json()
+    document = httpx2.get(place, timeout=60, trust_env=False).json()
     assert document["resource"] == trusting.resource
     assert document["authorization_servers"] == [corp.issuer, other.issuer]

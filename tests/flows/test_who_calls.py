@@ -35,7 +35,7 @@ class Running:
         body, sent = json.dumps(asked).encode(), modern_headers(asked, Authorization=f"Bearer {token}", **headers)
         try:
             with urllib.request.urlopen(
-                urllib.request.Request(self.gateway.at("weather"), body, sent), timeout=20
+                urllib.request.Request(self.gateway.at("weather"), body, sent), timeout=60
             ) as answer:
                 return answer.status, json.loads(answer.read())
         except urllib.error.HTTPError as refused:
@@ -134,6 +134,6 @@ def test_what_was_asked_of_the_provider_is_little(running: Running) -> None:
 
 
 def test_each_part_is_ready(running: Running) -> None:
-    with urllib.request.urlopen(f"{running.gateway.url}/readyz", timeout=20) as answer:
+    with urllib.request.urlopen(f"{running.gateway.url}/readyz", timeout=60) as answer:
         parts = json.loads(answer.read())["parts"]
     assert parts == {"keys": "ok", "audit": "ok", "issuer certified": "ok", "introspection certified": "ok"}

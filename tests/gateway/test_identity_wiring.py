@@ -33,7 +33,7 @@ async def refused(gateway: Gateway, **changes: Any) -> str:
 
 async def until(true: Callable[[], bool]) -> bool:
     """Whether it becomes true in time."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not true():
             await asyncio.sleep(0.005)
     return True

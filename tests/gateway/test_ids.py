@@ -21,5 +21,5 @@ def test_ids_are_128_random_bits_as_text_and_never_come_again() -> None:
 def test_y_02_no_two_processes_draw_the_same_ids() -> None:
     code = "from counterseal.gateway.ids import Ids; ids = Ids(); print(*(ids.new() for _ in range(5000)))"
     running = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    drawn = [one for process in running for one in process.communicate(timeout=60)[0].split()]
+    drawn = [one for process in running for one in process.communicate(timeout=120)[0].split()]
     assert len(drawn) == len(set(drawn)) == 15_000

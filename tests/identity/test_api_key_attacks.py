@@ -251,7 +251,7 @@ async def test_a_11_no_naughty_string_is_a_key_or_a_defect() -> None:
     """As a whole, as what follows the prefix, as an id, as a secret; in both headers. 401 or 400, and the store hears nothing."""
     source = Source(MemoryStore())
     keys = ApiKeys(source, PEPPER, HeldClock())
-    begin = time.perf_counter()
+    begin = time.process_time()
     tried = 0
     for text in naughty():
         whole = text.encode(errors="surrogatepass")
@@ -264,16 +264,16 @@ async def test_a_11_no_naughty_string_is_a_key_or_a_defect() -> None:
                 tried += 1
     assert tried > 8 * 500
     assert source.asked == []
-    assert (time.perf_counter() - begin) / tried < 0.005
+    assert (time.process_time() - begin) / tried < 0.005
 
 
 async def test_a_11_a_key_as_long_as_a_mebibyte_is_refused_fast() -> None:
     keys = await keys_of(ROW)
     long = b"a" * (1 << 20)
     for presented in (long, b"csk_" + long, KEY.encode() + long, b"csk_" + b"a" * 12 + b"_" + long):
-        begin = time.perf_counter()
+        begin = time.process_time()
         refused = await answer(keys, sent(b"x-api-key", presented))
-        assert time.perf_counter() - begin < 0.5
+        assert time.process_time() - begin < 0.5
         assert refused is not None
         assert refused.reason.code == "credential_invalid"
     assert await answer(keys, sent(b"x-api-key", KEY.encode())) is None

@@ -71,7 +71,7 @@ class Browser:
         self._back: dict[str, list[str]] = {}
 
     async def open(self, url: str) -> None:
-        async with httpx2.AsyncClient(timeout=20, trust_env=False) as browser:
+        async with httpx2.AsyncClient(timeout=60, trust_env=False) as browser:
             answer = await browser.get(url)
         self._back = parse_qs(urlsplit(answer.headers["location"]).query)
 
@@ -83,7 +83,7 @@ def authorization_server(url: str) -> str:
     """Which one the suite has put up for the scenario."""
     parts = urlsplit(url)
     document = httpx2.get(
-        f"{parts.scheme}://{parts.netloc}/.well-known/oauth-protected-resource{parts.path}", trust_env=False
+        f"{parts.scheme}://{parts.netloc}/.well-known/oauth-protected-resource{parts.path}", timeout=60, trust_env=False
     )
     server: str = document.json()["authorization_servers"][0]
     return server
@@ -144,7 +144,7 @@ async def visit(url: str, needs: Sequence[str], granted: Sequence[str]) -> None:
     async with protected(issuer, needs, granted) as address:
         auth = prover(address, issuer, context)
         async with (
-            httpx2.AsyncClient(auth=auth, timeout=20, trust_env=False) as http,
+            httpx2.AsyncClient(auth=auth, timeout=60, trust_env=False) as http,
             Client(streamable_http_client(address, http_client=http), mode="2026-07-28") as client,
         ):
             await client.call_tool("get_weather", {"city": "Oslo"})

@@ -504,7 +504,7 @@ async def test_a_session_ends_with_the_gateway(old: OldServer, countersign: Coun
 async def test_a_server_that_does_not_take_the_end_does_not_hold_up_the_gateways(old: OldServer) -> None:
     usual = old.answer
     old.answer = lambda heard, line: None if heard.verb == "DELETE" else usual(heard, line)
-    async with asyncio.timeout(8):
+    async with asyncio.timeout(60):
         async with room_of(old) as room:
             await modern(room).ask("tools/list")
     assert old.methods()[-1] == "DELETE"
@@ -533,19 +533,19 @@ async def test_i_09_a_session_does_not_outlive_the_credential_that_opened_it(
 ) -> None:
     """ended: the clock says that the credential is over by then, so nobody may end the session in the caller's name."""
     clock = FixedClock()
-    who = dataclasses.replace(ALICE, expires=NOW + 0.4)
+    who = dataclasses.replace(ALICE, expires=NOW + 1.5)
     async with room_of(old, countersign, clock=clock) as room:
         client = Client(room, Era.MODERN, who)
         await client.ask("tools/list")
         if ended:
-            clock.advance(1)
+            clock.advance(2)
         refreshed = Client(room, Era.MODERN, dataclasses.replace(ALICE, expires=NOW + 1000))
 
         async def opened_anew() -> bool:
             await refreshed.ask("tools/list")
             return len(old.heard_of("initialize")) == 2
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not await opened_anew():
                 await asyncio.sleep(0.05)
         assert [one.call.method for one in countersign.made].count(END_SESSION) == (0 if ended else 1)
@@ -748,10 +748,10 @@ async def test_a_server_that_does_not_go_on_has_failed(old: OldServer, room: Eit
 
 
 async def test_a_server_that_goes_on_for_ever_is_given_up(old: OldServer) -> None:
-    limits = dataclasses.replace(LIMITS, server_total_seconds=0.5)
+    limits = dataclasses.replace(LIMITS, server_total_seconds=2.0)
     async with room_of(old, limits=limits) as room:
         client = modern(room)
         await client.ask("tools/list")
         polling(old, *[b"id: e-2\nretry: 10\ndata: \n\n"] * 500)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await client.fails("echo", text="hi") in ("server_timeout", "server_answer_invalid")

@@ -348,11 +348,11 @@ async def test_a_caller_who_leaves_ends_the_servers_request(server: HostileServe
     server.answer = answer
     async with sending(server) as room:
         calling = asyncio.create_task(room.send(asked()))
-        assert await asyncio.to_thread(arrived.wait, 10)
+        assert await asyncio.to_thread(arrived.wait, 60)
         calling.cancel()
         with pytest.raises(asyncio.CancelledError):
             await calling
-        assert await asyncio.to_thread(left.wait, 10)
+        assert await asyncio.to_thread(left.wait, 60)
 
 
 async def test_a_promise_that_the_server_breaks_is_told_with_its_answer(server: HostileServer) -> None:

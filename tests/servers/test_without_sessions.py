@@ -410,7 +410,7 @@ async def test_a_call_that_ends_as_its_stream_begins_ends_at_the_server(
             usual(heard, line)
 
     patient = dataclasses.replace(LIMITS, server_idle_seconds=60.0, server_total_seconds=60.0)
-    async with room_of(new, limits=patient) as room, asyncio.timeout(20):
+    async with room_of(new, limits=patient) as room, asyncio.timeout(50):
         client = await legacy(room).begin()
         new.answer = streaming
         crossings = room._without_sessions

@@ -89,7 +89,7 @@ class AuthorizationServer:
 
     async def until(self, count: int) -> None:
         """Wait until so many requests have arrived."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.count < count:
                 self.arrived.clear()
                 await self.arrived.wait()

@@ -20,6 +20,9 @@ RANK: Final = {"FAILURE": 0, "WARNING": 1, "SKIPPED": 2, "INFO": 2, "SUCCESS": 3
 # The timestamp that the suite puts after a scenario's name, as in `server-ping-2026-11-24T00-14-35-139Z`.
 STAMP_LENGTH: Final = len("-2026-11-24T00-14-35-139Z")
 
+# What a scenario may take, for the slowest machine. The suite's own 30 seconds are too few for a client that has to be started.
+_PATIENCE: Final = ("--timeout", "120000")
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Check:
@@ -50,19 +53,20 @@ class Run:
     output: str
 
 
-def run(url: str, requirements: str, folder: Path, seconds: float = 120) -> Run:
+def run(url: str, requirements: str, folder: Path, seconds: float = 240) -> Run:
     """Runs the scenarios that a protocol revision requires. folder: empty, for what the suite writes."""
     command = node_command(
-        npm_file("conformance"), "server", "--url", url, "--requirements", requirements, "-o", folder
+        npm_file("conformance"), "server", "--url", url, "--requirements", requirements, "-o", folder, *_PATIENCE
     )
     done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
     return Run(done.returncode == 0, _read(folder, "server-"), done.stdout + done.stderr)
 
 
-def run_client(command: Sequence[str], scenario: str, folder: Path, seconds: float = 60) -> Run:
+def run_client(command: Sequence[str], scenario: str, folder: Path, seconds: float = 240) -> Run:
     """Runs one scenario for clients. command: the client, which gets the address of the suite's server as its last argument."""
     words = node_command(
-        npm_file("conformance"), "client", "--command", shlex.join(command), "--scenario", scenario, "-o", folder
+        npm_file("conformance"),
+        *("client", "--command", shlex.join(command), "--scenario", scenario, "-o", folder, *_PATIENCE),
     )
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False)
     return Run(done.returncode == 0, _read(folder), done.stdout + done.stderr)

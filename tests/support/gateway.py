@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import yaml
 
-from tests.support.process import LISTENING, ROOT, Program, free_port
+from tests.support.process import HANGS, LISTENING, ROOT, Program, free_port
 
 COMMAND: Final = str(Path(sys.executable).with_name("counterseal"))
 
@@ -116,14 +116,14 @@ class Gateway:
         self._wait_until_known(key)
         return key
 
-    def _wait_until_known(self, key: Key, seconds: float = 10) -> None:
+    def _wait_until_known(self, key: Key, seconds: float = HANGS) -> None:
         """The gateway asks its store for news once a second. A server that doesn't exist is 404, but 401 to a stranger."""
         deadline = time.monotonic() + seconds
         request = urllib.request.Request(self.at("no-such-server"), b"{}", key.headers, method="POST")
         pause = threading.Event()
         while True:
             try:
-                urllib.request.urlopen(request, timeout=10).close()
+                urllib.request.urlopen(request, timeout=60).close()
             except urllib.error.HTTPError as refused:
                 refused.close()
                 if refused.code != 401:

@@ -90,7 +90,7 @@ class LiteLLM:
     def get(self, path: str) -> tuple[int, bytes]:
         """One request: status and body."""
         try:
-            with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+            with urllib.request.urlopen(self.url + path, timeout=60) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as refused:
             with refused:

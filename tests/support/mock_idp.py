@@ -24,7 +24,7 @@ class MockIdp:
         except AssertionError:
             self.program.stop()
             raise
-        self._http = httpx2.Client(base_url=self.issuer, timeout=20, trust_env=False)
+        self._http = httpx2.Client(base_url=self.issuer, timeout=60, trust_env=False)
 
     def __enter__(self) -> MockIdp:
         return self

@@ -61,7 +61,7 @@ class OidcProvider:
             self._program.stop()
             raise
         self.issuer = issuer or self.address
-        self._http = httpx2.Client(base_url=self.address, timeout=20, trust_env=False)
+        self._http = httpx2.Client(base_url=self.address, timeout=60, trust_env=False)
 
     def __enter__(self) -> OidcProvider:
         return self
@@ -139,7 +139,7 @@ class OidcProvider:
 
     def sign_in(self, url: str, login: str = "alice") -> str:
         """What a person does at an authorization URL: signs in and agrees. The address that the browser is sent back to."""
-        with httpx2.Client(timeout=20, trust_env=False) as browser:
+        with httpx2.Client(timeout=60, trust_env=False) as browser:
             answer = browser.get(url)
             for _ in range(20):
                 if answer.is_redirect:

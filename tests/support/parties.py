@@ -75,7 +75,7 @@ def node() -> Path | None:
     on_path = shutil.which("node")
     if on_path is None:
         return None
-    version = subprocess.run([on_path, "--version"], capture_output=True, text=True, timeout=10, check=False).stdout
+    version = subprocess.run([on_path, "--version"], capture_output=True, text=True, timeout=60, check=False).stdout
     major = version.removeprefix("v").partition(".")[0]
     return Path(on_path) if major.isdecimal() and int(major) >= OLDEST_NODE else None
 

@@ -29,7 +29,7 @@ class ServerProcess:
 
     def seen(self) -> list[dict[str, Any]]:
         """Every HTTP request that arrived, as `tests.parties.hosting.Seen` describes. Blocks for one local request."""
-        with urllib.request.urlopen(f"{self._base}/seen", timeout=10) as answer:
+        with urllib.request.urlopen(f"{self._base}/seen", timeout=60) as answer:
             entries: list[dict[str, Any]] = json.load(answer)
         return entries
 

@@ -86,7 +86,7 @@ class Trusting:
         self.secrets: set[str] = set()
         """What must not be found anywhere, when it ends."""
         self._answers: list[bytes] = []
-        self._http = httpx2.Client(timeout=20, trust_env=False)
+        self._http = httpx2.Client(timeout=60, trust_env=False)
 
     def __enter__(self) -> Trusting:
         return self
@@ -139,5 +139,5 @@ class Trusting:
 
     def _entries(self) -> list[dict[str, Any]]:
         command = [COMMAND, "audit", "tail", str(self.gateway.audit), "--json", "-n", "10000"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
         return [json.loads(line) for line in done.stdout.splitlines()]

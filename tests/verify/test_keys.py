@@ -49,7 +49,7 @@ def find(keys: Keys, kid: str) -> Key:
     try:
         flight = next(flow)
         while True:
-            done, _ = wait_for([flight], timeout=20)
+            done, _ = wait_for([flight], timeout=60)
             flight = flow.send(bool(done))
     except StopIteration as finished:
         key: Key = finished.value

@@ -71,22 +71,22 @@ class TestRedis(SingleUseContract):
 
     @pytest.fixture
     def single_use(self, redis_url: str, clock: FixedClock) -> SingleUse:
-        client = importlib.import_module("redis").Redis.from_url(redis_url, socket_timeout=5)
+        client = importlib.import_module("redis").Redis.from_url(redis_url, socket_timeout=60)
         client.flushall()
         return RedisSingleUse(client, clock=clock)
 
     @pytest.fixture
     def another(self, redis_url: str, clock: FixedClock) -> SingleUse:
-        client = importlib.import_module("redis").Redis.from_url(redis_url, decode_responses=True, socket_timeout=5)
+        client = importlib.import_module("redis").Redis.from_url(redis_url, decode_responses=True, socket_timeout=60)
         return RedisSingleUse(client, clock=clock)
 
     def test_redis_forgets_by_itself_when_the_token_is_over(self, redis_url: str, clock: FixedClock) -> None:
-        client = importlib.import_module("redis").Redis.from_url(redis_url, socket_timeout=5)
+        client = importlib.import_module("redis").Redis.from_url(redis_url, socket_timeout=60)
         assert RedisSingleUse(client, clock=clock, prefix="own:").claim("a", clock.wall() + 90).result()
         assert 140_000 < client.pttl("own:a") <= 150_000
 
     def test_a_redis_that_cannot_write_is_no_pass(self, redis_url: str, clock: FixedClock) -> None:
-        client = importlib.import_module("redis").Redis.from_url(redis_url, socket_timeout=5)
+        client = importlib.import_module("redis").Redis.from_url(redis_url, socket_timeout=60)
         client.config_set("maxmemory", "1")
         try:
             with pytest.raises(CannotVerify):

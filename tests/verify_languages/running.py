@@ -90,7 +90,7 @@ class Running:
         usual = {"Content-Type": "application/json", "Accept": "application/json, text/event-stream"}
         named = {**usual, **{name.replace("_", "-"): value for name, value in headers.items()}}
         host, port = self.url.removeprefix("http://").partition("/")[0].split(":")
-        connection = http.client.HTTPConnection(host, int(port), timeout=20)
+        connection = http.client.HTTPConnection(host, int(port), timeout=60)
         connection.putrequest(method, "/mcp")
         for name, value in [
             *named.items(),
@@ -116,7 +116,7 @@ class Running:
         """Which of these called the tool, once a call that comes after theirs has been seen to arrive."""
         last = self.weather()
         assert self.ask(last).text == f"Oslo for {last.subject}"
-        self.program.wait_for(re.compile(f"get_weather was called for {last.subject}$"), seconds=5)
+        self.program.wait_for(re.compile(f"get_weather was called for {last.subject}$"))
         return [one for one in subjects if re.search(f"for {one}$", self.program.output, re.MULTILINE)]
 
 

@@ -101,5 +101,5 @@ def test_the_types_of_the_one_in_typescript_are_right() -> None:
     """Node runs it without looking at them."""
     compiler = LANGUAGES / "typescript" / "node_modules" / "typescript" / "bin" / "tsc"
     command = node_command(compiler, "--project", LANGUAGES / "typescript")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout

@@ -58,7 +58,7 @@ def test_while_no_keys_can_be_had_nobody_can_tell_and_then_calls_pass_again(lang
         assert (said.status, said.reason, said.message["error"]["code"]) == (503, "unavailable", 50350)
         assert "retry-after" in said.headers
         server.keys.recover()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while (said := server.ask(server.weather())).status == 503 and time.monotonic() < deadline:
             threading.Event().wait(0.1)
         assert said.status == 200
@@ -92,7 +92,7 @@ def test_keys_that_never_come_whole_are_waited_for_as_long_as_a_fetch_may_take(l
         handler.send_header("Content-Length", "500")
         handler.end_headers()
         handler.wfile.write(b"{")
-        over.wait(20)
+        over.wait(100)
 
     with running(language) as server:
         server.keys.answer = stall
@@ -101,4 +101,4 @@ def test_keys_that_never_come_whole_are_waited_for_as_long_as_a_fetch_may_take(l
             assert server.ask(server.weather()).status == 503
         finally:
             over.set()
-        assert time.monotonic() - begun < 15
+        assert time.monotonic() - begun < 60

@@ -92,11 +92,11 @@ async def test_h_09_a_caller_who_takes_most_and_stops_is_waited_for_only_where_m
     end.untaken = 1
     connection.resume_writing()
     if ends:
-        await asyncio.wait_for(end.aborted.wait(), 5)
+        await asyncio.wait_for(end.aborted.wait(), 60)
     else:
         assert connection._untaken is None
         connection.close()
-        await asyncio.wait_for(end.aborted.wait(), 5)
+        await asyncio.wait_for(end.aborted.wait(), 60)
     connection.connection_lost(None)
 
 

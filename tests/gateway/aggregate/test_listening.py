@@ -128,7 +128,7 @@ async def test_it_ends_with_the_credential_of_its_caller() -> None:
     async with world({"notes": listens()}) as there:
         there.servers["weather"].answer = listens()
         known = there.gateway.known
-        known._callers = {**known._callers, b"key-of-alice": replace(ALICE, expires=NOW + 0.3)}
+        known._callers = {**known._callers, b"key-of-alice": replace(ALICE, expires=NOW + 1.5)}
         got = [message async for message in messages(there, listen())]
         assert [each.get("method", "result") for each in got] == ["notifications/subscriptions/acknowledged", "result"]
         await until(lambda: len(there.entries("outcome")) == 3)
@@ -139,7 +139,7 @@ async def test_a_server_that_cannot_or_does_not_is_left_out() -> None:
         line.send(chunked(end=False))
         line.gone()
 
-    limits = replace(LIMITS, gather_seconds=0.5)
+    limits = replace(LIMITS, gather_seconds=2.0)
     async with world({"none": answering(subscriptions_listen=None), "silent": silent}, limits=limits) as there:
         there.servers["weather"].answer = listens(ends=True)
         got = [message async for message in messages(there, listen())]

@@ -164,7 +164,7 @@ FAULTS: list[tuple[Callable[[Heard, Line], None], str]] = [
 async def test_a_server_that_fails_is_named_and_costs_the_others_nothing(
     fault: Callable[[Heard, Line], None], reason: str
 ) -> None:
-    limits = replace(LIMITS, gather_seconds=0.5 if reason == "server_timeout" else 10)
+    limits = replace(LIMITS, gather_seconds=2.0 if reason == "server_timeout" else 10)
     async with world({"broken": fault, "notes": listing("a")}, limits=limits) as there:
         result = await there.result("tools/list")
         assert named(result)[-1] == "notes__a"

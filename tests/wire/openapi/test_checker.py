@@ -39,9 +39,9 @@ def test_m_16_what_is_no_schema_is_told(schema: dict[str, object]) -> None:
 @pytest.mark.parametrize("pattern", ["^(a+)+$", "^(a|aa)+$", r"^((a|aa)+)\1$", "^(?=(a+)+$)(?!b)"])
 def test_m_16_a_pattern_takes_a_bounded_time(pattern: str) -> None:
     checker = Checker({"pattern": pattern})
-    began = time.perf_counter()
+    began = time.process_time()
     assert checker.problem("a" * 5000 + "!") is not None
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_a_schema_that_refers_to_itself_ends() -> None:
