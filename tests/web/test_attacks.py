@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from tests.web.building import BODY, Running
+import dataclasses
+from contextlib import ExitStack
+
+import pytest
+
+from counterseal.core.limits import LIMITS
+from counterseal.web import app
+from tests.support.hostile import HostileServer
+from tests.web.building import BODY, Running, running
 
 CHUNKED = b"Transfer-Encoding: chunked"
 NEXT = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -90,3 +98,40 @@ def test_a_body_that_is_still_to_come_is_not_waited_for_before_its_caller_is_kno
         answer = wire.answer()
         assert answer is not None
         assert answer.status == 200
+
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"calls_per_caller": 2}, {"bodies_per_caller_bytes": MIB // 4}],
+)
+def test_h_09_bodies_on_their_way_of_one_caller_leave_room_for_others(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, int]
+) -> None:
+    """They took every place of a worker, for half a minute each, and 4 MiB of memory."""
+    monkeypatch.setattr(app, "LIMITS", dataclasses.replace(LIMITS, **changes))
+    with HostileServer() as server, running(server) as own, ExitStack() as wires:
+        head = own.head(b"Content-Length: %d" % (MIB // 2), b"Expect: 100-continue")
+        for _ in range(2):
+            wire = wires.enter_context(own.wire())
+            wire.send(head)
+            assert wire.interim() == 100
+            wire.send(b" " * 10)
+        with own.wire() as wire:
+            wire.send(head)
+            if "calls_per_caller" not in changes:
+                assert wire.interim() == 100
+                wire.send(b" " * (MIB // 2 - 1))
+            answer = wire.answer()
+            assert answer is not None
+            assert (answer.status, answer.reason) == (429, "too_many")
+        assert server.calls == 0
+        others = own.head(b"Content-Length: %d" % len(BODY), authorization=b"Bearer key-of-bob")
+        with own.wire() as wire:
+            wire.send(others + BODY[:10])
+            wire.send(BODY[10:])
+            answer = wire.answer()
+            assert answer is not None
+            assert answer.status == 200

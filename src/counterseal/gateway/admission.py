@@ -1,36 +1,82 @@
-"""How many calls of one caller may be in flight: nobody gets all of a worker."""
+"""How many calls of one caller may be in flight, and what their bodies may hold: nobody gets all of a worker."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from typing import Final
 
 from counterseal.core.caller import Caller, Channel
 from counterseal.core.limits import Limits
-from counterseal.errors import BadCall
+from counterseal.errors import BadCall, CallError
 
 _Who = tuple[str, str | None, str, str | None, Channel | None, tuple[tuple[str, str], ...]]
 
+_SMALL: Final = 16 * 1024
+"""Bytes of a body that are not counted: nearly all are smaller, and a call has its ceiling anyway."""
+
+
+class Place:
+    """That of one call, or of one body on its way. Call it once, when that is over."""
+
+    __slots__ = ("_admission", "_bytes", "_who")
+
+    def __init__(self, admission: Admission, who: _Who) -> None:
+        self._admission = admission
+        self._who = who
+        self._bytes = 0
+
+    def holds(self, size: int) -> None:
+        """So many bytes of a body are here. Raises BadCall `too_many`, CallError `overloaded`."""
+        if size > _SMALL:
+            self._admission.hold(self._who, size - self._bytes)
+            self._bytes = size
+
+    def __call__(self) -> None:
+        self._admission.leave(self._who, self._bytes)
+
 
 class Admission:
-    """Counts calls from the moment that their caller is known until their last byte."""
+    """Counts calls from the moment that their caller is known until their last byte, with the bytes of their bodies."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limit = limits.calls_per_caller
+        self._limits = limits
         self._calls: dict[_Who, int] = {}
+        self._bytes: dict[_Who, int] = {}
+        self._held = 0
 
-    def enter(self, caller: Caller) -> Callable[[], None]:
-        """Count one call in; what is returned counts it out, and is called once. Raises BadCall `too_many`."""
+    def enter(self, caller: Caller, size: int = 0) -> Place:
+        """Count one call in; what is returned counts it out. size: bytes of its body. Raises BadCall `too_many`, CallError
+        `overloaded`."""
         named = tuple(caller.headers.items()) if caller.headers else ()
         who = (caller.kind, caller.issuer, caller.client_id, caller.subject, caller.channel, named)
         count = self._calls.get(who, 0)
-        if count >= self._limit:
+        if count >= self._limits.calls_per_caller:
             raise BadCall("too_many", f"{count} calls of this caller are in flight already")
+        place = Place(self, who)
+        place.holds(size)
         self._calls[who] = count + 1
-        return partial(self._leave, who)
+        return place
 
-    def _leave(self, who: _Who) -> None:
-        if self._calls[who] == 1:
-            del self._calls[who]
+    def hold(self, who: _Who, more: int) -> None:
+        """For `Place`. more: bytes."""
+        held = self._bytes.get(who, 0) + more
+        if held > self._limits.bodies_per_caller_bytes:
+            most = self._limits.bodies_per_caller_bytes
+            raise BadCall("too_many", f"the bodies of this caller's calls in flight would have more than {most} bytes")
+        if self._held + more > self._limits.bodies_per_worker_bytes:
+            raise CallError("overloaded", "the gateway holds as much of bodies as it may")
+        self._bytes[who] = held
+        self._held += more
+
+    def leave(self, who: _Who, size: int) -> None:
+        """For `Place`. size: the bytes that it held."""
+        if size:
+            self._held -= size
+            self._lower(self._bytes, who, size)
+        self._lower(self._calls, who, 1)
+
+    @staticmethod
+    def _lower(counts: dict[_Who, int], who: _Who, by: int) -> None:
+        if counts[who] == by:
+            del counts[who]
         else:
-            self._calls[who] -= 1
+            counts[who] -= by

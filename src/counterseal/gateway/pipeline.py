@@ -68,7 +68,7 @@ class Pipeline:
         """The reply to one request. Raises errors.CallError, recorded, for the web room to write down."""
         async with self.recorder.open(inbound) as record:
             caller = record.caller = await self.identify(inbound)
-            record.until_end(self.admission.enter(caller))
+            record.until_end(self.admission.enter(caller, len(inbound.body)))
             call = record.call = self.decode(inbound, caller)
             return await self.carry(record, caller, call, inbound)
 

@@ -27,6 +27,10 @@ _LF: Final = ord("\n")
 Address = tuple[str, int | None]
 
 
+def _anything(_: int) -> None:
+    """Any number of bytes may be here."""
+
+
 class CallerLeft(Exception):
     """The connection ended before the answer did."""
 
@@ -207,13 +211,15 @@ class Exchange:
         """Call this when the caller has left, at once if it has; None: no more."""
         self._connection.when_left(callback)
 
-    async def body_arrived(self, limit: int) -> None:
-        """Wait until the body is here to its end. limit: bytes. Raises TooLong, CallerLeft."""
+    async def body_arrived(self, limit: int, held: Callable[[int], object] = _anything) -> None:
+        """Wait until the body is here to its end. limit: bytes. held: is told how many are here, and may raise. Raises TooLong,
+        CallerLeft."""
         while self.more_body:
             if self._connection.gone:
                 raise CallerLeft
             if len(self.body) > limit:
                 raise TooLong
+            held(len(self.body))
             if self._expects_continue:
                 self._expects_continue = False
                 self._connection.transport.write(_CONTINUE)

@@ -14,6 +14,7 @@ from counterseal.core.call import Inbound
 from counterseal.core.limits import Limits
 from counterseal.core.reply import Reply, Stream
 from counterseal.errors import BadCall, CallError, CannotTell
+from counterseal.gateway.admission import Admission, Place
 from counterseal.gateway.batch import Handler
 from counterseal.gateway.recorder import CutOff
 from counterseal.identity.headers import IdentityHeaders
@@ -51,6 +52,7 @@ class McpEndpoint:
         self._identity_headers = identity_headers
         self._limits = limits
         self._calls = 0
+        self._arriving = Admission(limits)
 
     def answers(self, url: bytes) -> bool:
         """Whether a request to this target, of the path and its query, is for `__call__`."""
@@ -153,12 +155,20 @@ class McpEndpoint:
         declared = inbound.all(b"content-length")
         if declared and int(declared[0]) > self._limits.body_bytes:  # the HTTP parser took digits only, and one of them
             raise TooLong
-        await self._pipeline.identify(inbound)  # nobody's bytes are kept before it is known whose they are
+        caller = await self._pipeline.identify(inbound)  # nobody's bytes are kept before it is known whose they are
+        place: Place | None = None
         try:
+            place = self._arriving.enter(caller)  # nor as many as would leave no room for others (H-09)
             async with asyncio.timeout(self._limits.body_seconds):
-                await exchange.body_arrived(self._limits.body_bytes)
+                await exchange.body_arrived(self._limits.body_bytes, place.holds)
         except TimeoutError:
             raise BadCall("invalid_request", "the body did not arrive in time") from None
+        except CallError as error:
+            error.caller = caller
+            raise
+        finally:
+            if place is not None:
+                place()
 
     def _too_large(self) -> BadCall:
         return BadCall("too_large", f"the body has more than {self._limits.body_bytes} bytes")

@@ -90,7 +90,7 @@ class Aggregate:
         pipeline = self._pipeline
         async with pipeline.recorder.open(inbound) as record:
             caller = record.caller = await pipeline.identify(inbound)
-            record.until_end(pipeline.admission.enter(caller))
+            record.until_end(pipeline.admission.enter(caller, len(inbound.body)))
             meant = tuple(pipeline.signers if among is None else among)
             try:
                 call = record.call = pipeline.decode(inbound, caller)
