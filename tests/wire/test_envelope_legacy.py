@@ -236,13 +236,22 @@ def test_last_event_id_is_sent_once() -> None:
     is_refused(bodyless("GET").head("Last-Event-ID", "1", "1"), 400, "bad_header")
 
 
-@pytest.mark.parametrize("version", [MODERN, "2099-01-01", "", "junk"])
+@pytest.mark.parametrize(
+    ("version", "status", "reason"),
+    [
+        (MODERN, 405, "http_method_refused"),
+        ("2099-01-01", 400, "bad_header"),
+        ("2024-11-05", 400, "bad_header"),
+        ("", 400, "bad_header"),
+        ("junk", 400, "bad_header"),
+    ],
+)
 @pytest.mark.parametrize("verb", ["GET", "DELETE"])
-def test_get_and_delete_exist_in_these_revisions_only(verb: str, version: str) -> None:
-    """M-11."""
+def test_get_and_delete_exist_in_these_revisions_only(verb: str, version: str, status: int, reason: str) -> None:
+    """M-11. MCP 2025-11-25, transports: a version that the server does not know is 400, whatever the method."""
     draft = within(bodyless(verb, Mcp_Session_Id=SESSION))
     assert draft.decode().era is Era.LEGACY
-    is_refused(draft.head("MCP-Protocol-Version", version), 405, "http_method_refused")
+    is_refused(draft.head("MCP-Protocol-Version", version), status, reason)
 
 
 # ---- never a bit of both eras -----------------------------------------------------------------------------------------

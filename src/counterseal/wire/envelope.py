@@ -298,7 +298,7 @@ def _session(inbound: Inbound, version: str | None, open_session: OpenSession) -
     sealed = headers.single(inbound, b"mcp-session-id")
     session = None if sealed is None else open_session(sealed)
     if version == _OLDEST:
-        raise BadCall("bad_header", f"revision {_OLDEST} is not carried; supported: {', '.join(SUPPORTED)}")
+        raise _not_carried(version)
     if session is None:
         return None, version or LEGACY[0]
     if version is not None and version != session.revision:
@@ -306,12 +306,18 @@ def _session(inbound: Inbound, version: str | None, open_session: OpenSession) -
     return session, session.revision
 
 
+def _not_carried(version: str) -> BadCall:
+    return BadCall("bad_header", f"revision {version!r} is not carried; supported: {', '.join(SUPPORTED)}")
+
+
 def _decode_without_body(inbound: Inbound, open_session: OpenSession) -> Call:
     version = inbound.once(_version)
-    if version is not None and version not in _HANDSHAKE:
+    if version == MODERN:
         raise BadCall(
             "http_method_refused", f"revision {version} has no {inbound.verb}", headers=((b"allow", b"POST"),)
         )
+    if version is not None and version not in LEGACY:
+        raise _not_carried(version)
     ends = inbound.verb == "DELETE"
     if not ends:
         _accepts(inbound, "text/event-stream")
