@@ -162,6 +162,15 @@ def test_the_issuer_comes_from_the_variables_in_litellms_order(variables: dict[s
     assert translated(file(), **variables).document.data["issuer"] == ISSUER
 
 
+def test_each_start_says_that_there_is_no_issuer_and_where_one_would_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("MCP_JWT_ISSUER", "LITELLM_EXTERNAL_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    there = told(file({"issuer": None}), "guardrails[0].litellm_params.issuer")
+    assert [line.partition(": ")[0] for line in there] == ["is not set"]
+    nowhere = [line for line in told(file(guardrails=[]), "the file") if "the issuer `litellm`" in line]
+    assert [line.partition(": ")[0] for line in nowhere] == ["has no `issuer`"]
+
+
 def test_audience_and_life_come_from_the_variables_where_the_file_says_nothing() -> None:
     made = translated(file(), MCP_JWT_AUDIENCE="tools", MCP_JWT_TTL_SECONDS="45").document.data["signer"]
     assert (made["audience"], made["ttl_seconds"]) == ("tools", 45)

@@ -68,8 +68,11 @@ def _issuer(signing: Signing, port: int) -> None:
             return
     text = f"http://127.0.0.1:{port}"
     out.put(("issuer",), text, comment="this machine alone: write the address that callers use")
-    what = f"is not set: LiteLLM's tokens would have the issuer `litellm`, here it is {text}; set MCP_JWT_ISSUER or `issuer`"
-    out.safer((*signing.at, "issuer") if signing.params else (), what)
+    at, lacks = ((*signing.at, "issuer"), "is not set") if signing.params else ((), "has no `issuer`")
+    what = (
+        f"{lacks}: LiteLLM's tokens would have the issuer `litellm`, here it is {text}; set MCP_JWT_ISSUER or `issuer`"
+    )
+    out.safer(at, what)
 
 
 def _audience(signing: Signing) -> None:
