@@ -263,7 +263,7 @@ def _decode_legacy(
     if row.notification == ("id" in message):
         raise BadCall("invalid_request", f"{method!r} is a {'notification' if row.notification else 'request'}")
     if method == "initialize":
-        revision = _requested(message)
+        revision, message = _offered(message)
     name, arguments = _named(row, message)
     return Call(
         server=inbound.server,
@@ -279,18 +279,15 @@ def _decode_legacy(
     )
 
 
-def _requested(message: Mapping[str, Any]) -> str:
-    """The revision that `initialize` asks for. One that we don't know is the server's to answer with one that it has."""
+def _offered(message: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """The revision that `initialize` offers the server, and the message that does. A client may ask for any; one that no session
+    here can have (newer ones have no `initialize` at all) is answered with the newest that one can, and he goes on or not."""
     requested = message.get("params", {}).get("protocolVersion")
     if not isinstance(requested, str):
         raise BadCall("invalid_params", "`params.protocolVersion` is not a string")
-    if requested in (_OLDEST, MODERN):
-        raise BadCall(
-            "invalid_params",
-            f"a session of revision {requested} cannot be opened here",
-            data={"supported": list(LEGACY), "requested": requested},
-        )
-    return requested if requested in LEGACY else LEGACY[-1]
+    if requested in LEGACY:
+        return requested, message
+    return LEGACY[-1], {**message, "params": {**message["params"], "protocolVersion": LEGACY[-1]}}
 
 
 def _session(inbound: Inbound, version: str | None, open_session: OpenSession) -> tuple[Session | None, str]:
