@@ -119,6 +119,14 @@ class Wire:
             body = self._stream.read()
         return Answer(head.status, head.headers, body)
 
+    def rest(self) -> bytes:
+        """All that comes before the end of the connection, however that ends."""
+        came = b""
+        with contextlib.suppress(ConnectionError):
+            while some := self._stream.read1(65536):
+                came += some
+        return came
+
     def closed(self) -> bool:
         """Wait until the other side ends the connection; False where it sends something, or does neither in time."""
         try:

@@ -60,17 +60,17 @@ class Running:
         assert answer is not None, "the connection ended without an answer"
         return answer
 
-    def wire(self, seconds: float = 60) -> Wire:
-        return Wire(self.port, seconds)
+    def wire(self, seconds: float = 60, *, takes: int | None = None) -> Wire:
+        return Wire(self.port, seconds, takes=takes)
 
     def server_heard(self, calls: int) -> bool:
         """Whether the server hears of so many calls in time."""
-        return _until(lambda: self.server.calls >= calls)
+        return until(lambda: self.server.calls >= calls)
 
     def settled(self) -> bool:
         """Whether every call that was made ends in time."""
         events = self.gateway.events
-        return _until(lambda: events().count("outcome") == events().count("intent"))
+        return until(lambda: events().count("outcome") == events().count("intent"))
 
     def good(self) -> None:
         """A good call is answered."""
@@ -88,7 +88,8 @@ class Running:
         return answer
 
 
-def _until(true: Callable[[], bool]) -> bool:
+def until(true: Callable[[], bool]) -> bool:
+    """Whether it is so in time."""
     pause = threading.Event()
     for _ in range(6000):
         if true():

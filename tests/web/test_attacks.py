@@ -9,8 +9,8 @@ import pytest
 
 from counterseal.core.limits import LIMITS
 from counterseal.web import app
-from tests.support.hostile import HostileServer
-from tests.web.building import BODY, Running, running
+from tests.support.hostile import Heard, HostileServer, Line, response, whole
+from tests.web.building import BODY, Running, running, until
 
 CHUNKED = b"Transfer-Encoding: chunked"
 NEXT = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -135,3 +135,38 @@ def test_h_09_bodies_on_their_way_of_one_caller_leave_room_for_others(
             answer = wire.answer()
             assert answer is not None
             assert answer.status == 200
+
+
+def _large(heard: Heard, line: Line) -> None:
+    line.send(whole(response(heard, {"content": [{"type": "text", "text": "x" * 8 * MIB}], "resultType": "complete"})))
+
+
+def test_h_09_answers_that_one_caller_does_not_take_leave_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The calls have ended, so they counted for nobody; and a caller who takes one byte each half minute keeps them for good."""
+    monkeypatch.setattr(app, "LIMITS", dataclasses.replace(LIMITS, untaken_per_caller_bytes=17 * MIB))
+    with HostileServer(_large) as server, running(server) as own, ExitStack() as wires:
+        slow = [wires.enter_context(own.wire(takes=4096)) for _ in range(2)]
+        for wire in slow:
+            wire.send(own.request())
+            answer = wire.head()
+            assert answer is not None
+            assert answer.status == 200
+        answer = own.ask(own.request())
+        assert (answer.status, answer.reason, answer.header("retry-after")) == (429, "too_many", "2")
+        assert own.gateway.events().count("refusal") == 1
+        answer = own.ask(own.request(authorization=b"Bearer key-of-bob"))
+        assert (answer.status, len(answer.body) > 8 * MIB) == (200, True)
+        slow[0].reset()
+        assert until(lambda: own.ask(own.request()).status == 200)
+
+
+def test_h_09_nobody_takes_longer_over_an_answer_than_a_whole_call_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = dataclasses.replace(LIMITS, server_total_seconds=1.0, untaken_per_caller_bytes=9 * MIB)
+    monkeypatch.setattr(app, "LIMITS", limits)
+    with HostileServer(_large) as server, running(server) as own, own.wire(takes=4096) as wire:
+        wire.send(own.request())
+        answer = wire.head()
+        assert answer is not None
+        assert own.ask(own.request()).status == 429
+        assert until(lambda: own.ask(own.request()).status == 200)
+        assert len(wire.rest()) < int(answer.header("content-length") or 0)

@@ -27,6 +27,8 @@ class Limits:
     calls_per_worker: int = 8192
     bodies_per_caller_bytes: int = 64 * 1024 * 1024
     bodies_per_worker_bytes: int = 512 * 1024 * 1024
+    untaken_per_caller_bytes: int = 256 * 1024 * 1024
+    untaken_per_worker_bytes: int = 1024 * 1024 * 1024
     # tokens that come in
     token_bytes: int = 8 * 1024
     token_json_depth: int = 16

@@ -35,10 +35,15 @@ class Place:
 
 
 class Admission:
-    """Counts calls from the moment that their caller is known until their last byte, with the bytes of their bodies."""
+    """Counts calls from the moment that their caller is known until their last byte, with the bytes of their bodies.
 
-    def __init__(self, limits: Limits) -> None:
+    per_caller, of_all: how many bytes; None for those of requests.
+    """
+
+    def __init__(self, limits: Limits, *, per_caller: int | None = None, of_all: int | None = None) -> None:
         self._limits = limits
+        self._per_caller = limits.bodies_per_caller_bytes if per_caller is None else per_caller
+        self._of_all = limits.bodies_per_worker_bytes if of_all is None else of_all
         self._calls: dict[_Who, int] = {}
         self._bytes: dict[_Who, int] = {}
         self._held = 0
@@ -59,10 +64,11 @@ class Admission:
     def hold(self, who: _Who, more: int) -> None:
         """For `Place`. more: bytes."""
         held = self._bytes.get(who, 0) + more
-        if held > self._limits.bodies_per_caller_bytes:
-            most = self._limits.bodies_per_caller_bytes
-            raise BadCall("too_many", f"the bodies of this caller's calls in flight would have more than {most} bytes")
-        if self._held + more > self._limits.bodies_per_worker_bytes:
+        if held > self._per_caller:
+            raise BadCall(
+                "too_many", f"the bodies of this caller's calls would have more than {self._per_caller} bytes"
+            )
+        if self._held + more > self._of_all:
             raise CallError("overloaded", "the gateway holds as much of bodies as it may")
         self._bytes[who] = held
         self._held += more

@@ -20,6 +20,7 @@ _log = logging.getLogger("counterseal.web")
 
 _STATUS: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in http.HTTPStatus}
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+_PIECE: Final = 256 * 1024
 _NO_LENGTH: Final = frozenset({204, 304})
 _CR: Final = ord("\r")
 _LF: Final = ord("\n")
@@ -244,6 +245,23 @@ class Exchange:
         self._whole = head if self.head.verb == "HEAD" else head + body
         self._connection.write_soon(self._leave)
 
+    async def large_answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """The whole answer, piece by piece as its caller takes it: there is no second copy, and it ends when all is taken but the last
+        piece. To a caller who has left, nothing more."""
+        if (wait := self._connection.writable()) is not None:
+            await wait
+        if self._connection.gone:
+            return
+        self._connection.transport.write(self._head(status, headers, len(body)))
+        with memoryview(body) as whole:
+            for start in range(0, len(whole), _PIECE):
+                self._connection.transport.write(whole[start : start + _PIECE])
+                if (wait := self._connection.writable()) is not None:
+                    await wait
+                if self._connection.gone:
+                    return
+        self._end()
+
     def _leave(self) -> None:
         whole, self._whole = self._whole, b""
         if not self._connection.transport.is_closing():
@@ -264,6 +282,10 @@ class Exchange:
             await wait
         if data and not self._connection.gone:
             self._connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def abandon(self) -> None:
+        """End the connection with what was not taken of the answer."""
+        self._connection.transport.abort()
 
     def end(self) -> None:
         """The end of an answer in pieces."""

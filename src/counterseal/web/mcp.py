@@ -28,6 +28,8 @@ _PATH: Final = re.compile(rb"/mcp(?:/([A-Za-z0-9][A-Za-z0-9_-]{0,63}))?")
 # LiteLLM's addresses: several names with commas, before or after `mcp`, and a slash at the end.
 _NAMES: Final = rb"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}(?:,[A-Za-z0-9][A-Za-z0-9_.-]{0,63}){0,31}"
 _LITELLM_PATH: Final = re.compile(rb"/mcp(?:/(%b))?/?|/(?!mcp/)(%b)/mcp/?" % (_NAMES, _NAMES))
+_LARGE: Final = 256 * 1024
+"""Bytes of an answer that the system takes off our hands at once, or nearly so."""
 _RETRY_AFTER: Final = (b"retry-after", b"2")
 
 
@@ -53,6 +55,9 @@ class McpEndpoint:
         self._limits = limits
         self._calls = 0
         self._arriving = Admission(limits)
+        self._untaken = Admission(
+            limits, per_caller=limits.untaken_per_caller_bytes, of_all=limits.untaken_per_worker_bytes
+        )
 
     def answers(self, url: bytes) -> bool:
         """Whether a request to this target, of the path and its query, is for `__call__`."""
@@ -98,7 +103,10 @@ class McpEndpoint:
         try:
             reply = await self._pipeline.handle(inbound)
             if isinstance(reply.body, bytes):
-                await exchange.answer(reply.status, reply.headers, reply.body)
+                if len(reply.body) <= _LARGE:
+                    await exchange.answer(reply.status, reply.headers, reply.body)
+                else:
+                    await self._deliver(inbound, reply, reply.body, exchange)
             else:
                 await _stream(reply, reply.body, exchange)
         except asyncio.CancelledError as ended:
@@ -111,6 +119,25 @@ class McpEndpoint:
             raise  # what of a stream is out already must not look whole
         finally:
             exchange.when_left(None)
+
+    async def _deliver(self, inbound: Inbound, reply: Reply, body: bytes, exchange: Exchange) -> None:
+        """A large answer to a call that has ended, which its caller may take slowly: it holds a place of his until then, and its
+        bytes. Raises CallError."""
+        caller = None
+        try:
+            caller = await self._pipeline.identify(inbound)
+            place = self._untaken.enter(caller, len(body))
+        except CallError as error:
+            error.caller = error.caller or caller
+            await self._pipeline.refuse(inbound, error)
+        try:
+            async with asyncio.timeout(self._limits.server_total_seconds):
+                await exchange.large_answer(reply.status, reply.headers, body)
+        except TimeoutError:
+            exchange.abandon()
+            raise CallerLeft from None
+        finally:
+            place()
 
     async def _whole(self, inbound: Inbound, exchange: Exchange) -> Inbound | None:
         """The request, whole; None for a preflight. Raises CallError for one that is refused before its caller is asked for."""
