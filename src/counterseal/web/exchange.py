@@ -246,8 +246,8 @@ class Exchange:
         self._connection.write_soon(self._leave)
 
     async def large_answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """The whole answer, piece by piece as its caller takes it: there is no second copy, and it ends when all is taken but the last
-        piece. To a caller who has left, nothing more."""
+        """The whole answer, piece by piece as its caller takes it: without a second copy, until all but the last of it is taken.
+        To a caller who has left, nothing more."""
         if (wait := self._connection.writable()) is not None:
             await wait
         if self._connection.gone:
