@@ -248,19 +248,21 @@ class Exchange:
     async def large_answer(self, status: int, headers: Headers, body: bytes) -> None:
         """The whole answer, piece by piece as its caller takes it: without a second copy, until all but the last of it is taken.
         To a caller who has left, nothing more."""
-        if (wait := self._connection.writable()) is not None:
-            await wait
-        if self._connection.gone:
+        if not await self._writable():
             return
         self._connection.transport.write(self._head(status, headers, len(body)))
         with memoryview(body) as whole:
             for start in range(0, len(whole), _PIECE):
                 self._connection.transport.write(whole[start : start + _PIECE])
-                if (wait := self._connection.writable()) is not None:
-                    await wait
-                if self._connection.gone:
+                if not await self._writable():
                     return
         self._end()
+
+    async def _writable(self) -> bool:
+        """Wait until more may be written; False where nobody is there to take it."""
+        if (wait := self._connection.writable()) is not None:
+            await wait
+        return not self._connection.gone
 
     def _leave(self) -> None:
         whole, self._whole = self._whole, b""
