@@ -74,8 +74,8 @@ class Setup:
         return [entry for entry in self.server.seen() if entry["method"] == "tools/call"]
 
     def records(self) -> list[dict[str, Any]]:
-        lines = [line for file in sorted(self.audit.iterdir()) for line in file.read_text().splitlines()]
-        return [json.loads(line) for line in lines]
+        lines = [line for file in sorted(self.audit.iterdir()) for line in file.read_text().splitlines(keepends=True)]
+        return [json.loads(line) for line in lines if line.endswith("\n")]  # the last one may be under way
 
     async def ended(self, jti: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """The intent of a token and what was written of its end, once there is something."""
