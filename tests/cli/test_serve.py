@@ -23,7 +23,7 @@ from click.testing import CliRunner
 from counterseal.cli.serve import _bind, serve
 from counterseal.errors import ConfigError
 from tests.support.gateway import COMMAND, Gateway, configuration
-from tests.support.process import LISTENING, ROOT, Program, free_port
+from tests.support.process import HANGS, LISTENING, ROOT, Program, free_port
 from tests.support.rawhttp import serving
 from tests.support.tokens import needs_ml_dsa
 
@@ -63,6 +63,14 @@ def _command(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def _loaded(pid: int) -> str:
+    """The libraries that a process has loaded so far."""
+    try:
+        return Path(f"/proc/{pid}/maps").read_text()
+    except OSError:
+        return ""
 
 
 def until(true: Callable[[], bool], seconds: float = 60) -> bool:
@@ -251,3 +259,39 @@ async def test_pieces_of_an_answer_are_sent_at_once_by_the_loop_of_the_standard_
             transport = await made
             assert transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             transport.close()
+
+
+def started_in_a_group_of_its_own(folder: Path) -> subprocess.Popen[str]:
+    """A gateway of two workers, as soon as these are importing."""
+    command = [COMMAND, "serve", "--config", str(written(folder)), "--port", "0", "--workers", "2"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert until(lambda: len([pid for pid in workers_of(process.pid) if "pydantic_core" in _loaded(pid)]) == 2)
+    return process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_while_workers_start_ends_everything_without_a_word(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """A terminal sends Ctrl-C so."""
+    with started_in_a_group_of_its_own(tmp_path) as process:
+        pids = {process.pid, *workers_of(process.pid)}
+        os.killpg(process.pid, number)
+        _, said = process.communicate(timeout=HANGS)
+    assert until(lambda: not any(map(_command, pids)))
+    assert (said, process.returncode) == ("", 0)
+
+
+def test_ctrl_c_is_for_the_one_who_started_the_workers_to_act_on(tmp_path: Path) -> None:
+    """Had a worker acted on it while it was importing, that would have ended with a traceback."""
+    with started_in_a_group_of_its_own(tmp_path) as process:
+        assert process.stderr is not None
+        for worker in workers_of(process.pid):
+            os.kill(worker, signal.SIGINT)
+        said = process.stderr.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        _, more = process.communicate(timeout=HANGS)
+    assert LISTENING.match(said), said + more
+    assert (more, process.returncode) == ("", 0)

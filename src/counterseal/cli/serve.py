@@ -201,6 +201,10 @@ def _hangup(number: int, frame: object) -> None:
 
 def _worker(config: Path, started: threading.Semaphore, bound: socket.socket) -> None:
     """One worker process."""
+    # It has been held back since before this process began, so that Ctrl-C, which goes to all processes, ends no import with a
+    # traceback. Who started us ends us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     _log_to_stderr()
     try:
         _run(config, started.release, [bound], alone=False)
@@ -223,7 +227,11 @@ def _supervise(config: Path, bound: socket.socket, workers: int) -> None:
 
     def start() -> multiprocessing.process.BaseProcess:
         process = spawn.Process(target=_worker, args=(config, started, bound))
-        process.start()
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
         return process
 
     processes = [start() for _ in range(workers)]
@@ -239,6 +247,8 @@ def _supervise(config: Path, bound: socket.socket, workers: int) -> None:
             for index, process in enumerate(processes):
                 if process.is_alive():
                     continue
+                if ending.is_set():
+                    break  # the same signal ended it
                 if not said:
                     raise ConfigError("a worker did not start; the lines above say why")
                 logging.getLogger("counterseal").error(
