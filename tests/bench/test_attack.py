@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import re
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 from bench.attack import __main__ as command
-from bench.attack import segments, twins
+from bench.attack import run, segments, twins
 from bench.attack.forge import Forge, Make
 from bench.attack.run import FAMILIES, Tally, attack
+
+from counterseal.audit import chainfile
+from counterseal.core.limits import LIMITS
 
 ROOT = Path(__file__).parents[2]
 ELSEWHERE = {
@@ -71,6 +77,42 @@ async def test_without_one_every_promise_is_kept(tmp_path: Path) -> None:
     tally = await shown(tmp_path, {"J-26": segments.cut})
     assert tally.kept
     assert (tally.tokens, tally.families["J-26"], tally.answers.total()) == (20, 20, 20)
+
+
+@pytest.mark.parametrize("good", [False, True], ids=["bad tokens", "with a good one among them"])
+async def test_tokens_are_shown_again_where_the_disk_had_no_time_for_their_records(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: bool
+) -> None:
+    """503 says nothing of a token, and is no pass. Those that it was said of are judged all the same."""
+    write, held = os.write, [1]
+
+    def stalling(descriptor: int, data: bytes) -> int:
+        if held and b'"event":"refusal"' in bytes(data):
+            held.clear()
+            threading.Event().wait(LIMITS.audit_seconds + 0.2)
+        return write(descriptor, data)
+
+    monkeypatch.setattr(chainfile.os, "write", stalling)
+    tally = await shown(tmp_path, {"J-26": segments.cut, **({"good": lambda forge: forge.token()} if good else {})})
+    assert tally.stalled > 0
+    assert tally.answers.total() == (10 if good else 20)
+    assert tally.accepted == (10 if good else 0)
+    assert ("no bad token accepted" in broken(tally)) == good
+    assert tally.kept == (not good)
+
+
+async def test_a_disk_that_never_has_time_breaks_the_promises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_STALL_SECONDS", 0.01)
+    write = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        if b'"event":"refusal"' in bytes(data):
+            raise OSError(errno.ENOSPC, "full")
+        return write(descriptor, data)
+
+    monkeypatch.setattr(chainfile.os, "write", full)
+    tally = await shown(tmp_path, {"J-26": segments.cut})
+    assert {"no answer 5xx, nothing else raised", "a record for each token"} <= set(broken(tally))
 
 
 async def test_a_generator_that_comes_upon_a_good_token_is_asked_again(tmp_path: Path) -> None:
