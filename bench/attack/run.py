@@ -250,7 +250,7 @@ class _Attack:
             self._say(f"accepted: {family}", token)
 
     async def _judged(self, credential: bytes) -> Reply:
-        """The reply. Raises CallError with a refusal of the credential. Where its record could not be written, it is shown again."""
+        """The reply. Raises CallError with a refusal. Where no record of it could be written in time, it is shown again."""
         for _ in range(_STALLS):
             try:
                 return await self._handler.handle(inbound_of(credential))
