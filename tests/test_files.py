@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from counterseal.files import check_private_file
+from counterseal.files import check_own_folder, check_private_file
 
 
 @pytest.fixture
@@ -70,3 +70,27 @@ def test_y_06_what_is_no_file_of_its_own_is_refused(key: Path) -> None:
         problem = check_private_file(key.parent / name)
         assert problem is not None
         assert says in problem
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775, 0o702])
+def test_u_03_a_folder_to_which_others_could_add_a_file_is_told_with_the_command_that_mends_it(
+    tmp_path: Path, mode: int
+) -> None:
+    tmp_path.chmod(mode)
+    problem = check_own_folder(tmp_path)
+    assert problem is not None
+    assert f"chmod go-w {tmp_path}" in problem
+    tmp_path.chmod(mode & 0o755)
+    assert check_own_folder(tmp_path) is None
+    assert check_own_folder(tmp_path / "to be made") is None
+
+
+def test_u_03_a_folder_of_another_account_is_refused_unless_that_is_root(tmp_path: Path) -> None:
+    assert check_own_folder(Path("/etc")) is None
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    if os.geteuid() == 0:
+        os.chown(folder, 65534, -1)
+        problem = check_own_folder(folder)
+        assert problem is not None
+        assert "another account" in problem

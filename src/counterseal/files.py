@@ -1,4 +1,4 @@
-"""Is a file that holds keys or secrets for its owner alone? (Y-06)"""
+"""Is a file that holds keys or secrets for its owner alone, and a folder that nobody else may write to? (Y-06)"""
 
 from __future__ import annotations
 
@@ -41,5 +41,26 @@ def check_folder_of(path: Path) -> str | None:
         return (
             f"the folder {path.parent} can be written by other accounts, who could put another file in place of {path.name}. "
             f"Run `chmod go-w {path.parent}`."
+        )
+    return None
+
+
+def check_own_folder(folder: Path) -> str | None:
+    """None when nobody but our own account and root can put a file into the folder; else a sentence that says what is wrong and
+    how to mend it. One that is not there yet we make ourselves.
+
+    The sticky bit is no help here: it keeps what is there, and lets others add what we would take for ours.
+    """
+    if not folder.exists():
+        return None
+    state = folder.stat()
+    if state.st_uid not in (os.geteuid(), 0):
+        return (
+            f"the folder {folder} belongs to another account. Run `chown {os.geteuid()} {folder}`, or name another one."
+        )
+    if state.st_mode & 0o022:
+        return (
+            f"the folder {folder} can be written by other accounts, who could put files of theirs there. "
+            f"Run `chmod go-w {folder}`, or name a folder of its own."
         )
     return None

@@ -68,7 +68,7 @@ def test_more_finds_new_files(folder: Path) -> None:
     assert names(tail.more()) == ["open", "c0", "close"]
 
 
-@pytest.mark.parametrize("line", [b"not json", b"[]", b"\xff\xfe", b""])
+@pytest.mark.parametrize("line", [b"not json", b"[]", b"\xff\xfe", b"", b'{"a":' + b"[" * 100_000])
 def test_a_line_that_cannot_be_read_is_shown_as_such(folder: Path, line: bytes) -> None:
     (folder / "2.jsonl").write_bytes(line + b"\n")
     assert {"event": "unreadable", "detail": "2.jsonl"} in reader.Tail(folder).last(100)

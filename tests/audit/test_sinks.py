@@ -18,7 +18,7 @@ import pytest
 from counterseal import __version__
 from counterseal.audit import reader, sinks
 from counterseal.audit.chainfile import Fsync, create
-from counterseal.audit.sinks import FileSink, MemorySink
+from counterseal.audit.sinks import FileSink, MemorySink, look_at_folder
 from counterseal.clock import SystemClock
 from counterseal.errors import CannotTell, ConfigError
 from tests.audit import writing
@@ -109,6 +109,26 @@ async def test_the_folder_and_the_file_are_for_the_owner_only(tmp_path: Path, um
     (path,) = reader.files(tmp_path / "audit")
     assert stat.S_IMODE((tmp_path / "audit").stat().st_mode) == 0o700
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777])
+async def test_u_03_a_folder_to_which_others_could_add_records_keeps_the_gateway_from_starting(
+    tmp_path: Path, mode: int
+) -> None:
+    folder = tmp_path / "audit"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(ConfigError, match=r"audit\.sink: .*chmod go-w"):
+        look_at_folder(folder)
+    sink = file_sink(folder)
+    with pytest.raises(ConfigError, match=r"audit\.sink: .*chmod go-w"):
+        await sink.start()
+    assert list(folder.iterdir()) == []
+    folder.chmod(0o755)
+    look_at_folder(folder)
+    await sink.start()
+    await sink.close()
+    assert states(folder) == ["closed"]
 
 
 def test_a_file_that_is_there_is_never_opened_again(tmp_path: Path) -> None:

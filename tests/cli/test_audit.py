@@ -177,6 +177,19 @@ def test_u_03_verify_says_where_a_file_was_changed(tmp_path: Path) -> None:
     }
 
 
+def test_u_05_nor_can_the_name_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a\x1b[2J\n\u202e.jsonl").write_bytes(b"x\n")
+    (tmp_path / "b\x1b[2J\n.jsonl").write_bytes(b"")
+    result = run("verify", tmp_path)
+    assert result.exit_code == 1
+    assert result.output.isascii()
+    assert "\x1b" not in result.output
+    assert [line.partition(".jsonl")[0] for line in result.output.splitlines()[:2]] == [
+        f"{tmp_path}/a\\u001b[2J\\n\\u202e",
+        f"{tmp_path}/b\\u001b[2J\\n",
+    ]
+
+
 def test_a_record_that_was_not_written_to_its_end_is_not_called_broken(tmp_path: Path) -> None:
     write(tmp_path, INTENT, OUTCOME)
     (path,) = reader.files(tmp_path)

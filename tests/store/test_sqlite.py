@@ -65,13 +65,21 @@ async def test_y_06_a_link_to_nowhere_is_refused_and_nothing_is_made_there(tmp_p
     assert not (tmp_path / "elsewhere.db").exists()
 
 
-async def test_y_06_a_folder_that_others_can_write_to_is_refused_unless_it_is_sticky(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o1775])
+async def test_y_06_a_folder_that_others_can_write_to_is_refused_even_if_it_is_sticky(
+    tmp_path: Path, mode: int
+) -> None:
+    """There somebody else can make the `-wal` first: SQLite takes it for its own, and writes the private keys to it."""
     folder = tmp_path / "shared"
     folder.mkdir()
-    folder.chmod(0o777)
-    with pytest.raises(ConfigError, match="chmod"):
-        await open_sqlite(folder / "store.db")
-    folder.chmod(0o1777)
+    folder.chmod(mode)
+    for _ in range(2):  # before the file is made, and after
+        with pytest.raises(ConfigError, match="chmod"):
+            await open_sqlite(folder / "store.db")
+        with pytest.raises(ConfigError, match="chmod"):
+            await look_at_sqlite(folder / "store.db", "https://gateway.example.com")
+        _write(folder / "store.db", b"")
+    folder.chmod(0o755)
     await (await open_sqlite(folder / "store.db")).close()
 
 

@@ -117,7 +117,7 @@ def _lines_backward(file: BinaryIO, end: int, count: int) -> Iterator[bytes]:
 def _record(path: Path, line: bytes) -> dict[str, Any]:
     try:
         return msgspec.json.decode(line, type=dict[str, Any])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return {"event": "unreadable", "detail": path.name}
 
 

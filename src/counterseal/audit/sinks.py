@@ -28,6 +28,7 @@ from counterseal.clock import Clock
 from counterseal.core.limits import LIMITS
 from counterseal.core.value import Value
 from counterseal.errors import CannotTell, ConfigError
+from counterseal.files import check_own_folder
 
 RETRY_SECONDS: Final = 1.0
 GATHER_TURNS: Final = 8
@@ -96,7 +97,8 @@ class FileSink:
         self._ended: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
-        """Open the first file. Raises ConfigError when that fails or takes too long."""
+        """Open the first file. Raises ConfigError when that fails or takes too long, or where others could write records, too."""
+        _check_others(self._folder)
         self._loop = asyncio.get_running_loop()
         self._opened = self._loop.create_future()
         threading.Thread(target=self._serve, name="audit", daemon=True).start()
@@ -268,6 +270,13 @@ def look_at_folder(folder: Path) -> None:
     """Makes nothing. Raises ConfigError where `FileSink.start` would, as far as that can be seen beforehand."""
     if (problem := why_not_in(folder)) is not None:
         raise _not_written(folder, problem)
+    _check_others(folder)
+
+
+def _check_others(folder: Path) -> None:
+    """Whoever can put a file into the folder can put one there that passes for the gateway's, or take one away (U-03)."""
+    if (problem := check_own_folder(folder)) is not None:
+        raise ConfigError(f"audit.sink: {problem}")
 
 
 def _not_written(folder: Path, problem: str) -> ConfigError:

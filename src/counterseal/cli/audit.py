@@ -13,6 +13,7 @@ import click
 
 from counterseal.audit import reader
 from counterseal.cli import options
+from counterseal.cli.asking import escaped
 from counterseal.cli.reconcile import reconcile
 
 _FOLLOW_SECONDS: Final = 0.5
@@ -95,9 +96,9 @@ def verify(folder: Path, jwks: str | None, as_json: bool) -> None:
     else:
         for path, report in found.files:
             if report.state == "broken":
-                click.echo(click.style(f"{path}:{report.line}: {report.problem}", fg="red"))
+                click.echo(click.style(f"{escaped(str(path))}:{report.line}: {report.problem}", fg="red"))
             else:
-                click.echo(f"{path}: {report.lines} records, {_STATES[report.state]}")
+                click.echo(f"{escaped(str(path))}: {report.lines} records, {_STATES[report.state]}")
         click.echo(f"{len(found.files)} files; {found.unfinished} calls with an intent and no outcome")
         if any(report.state in ("open", "torn") for _, report in found.files):
             click.echo("Whether records were cut off the end of a file that was not closed cannot be seen yet.")

@@ -15,7 +15,7 @@ from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from counterseal.errors import ConfigError
-from counterseal.files import check_folder_of, check_private_file, may
+from counterseal.files import check_folder_of, check_own_folder, check_private_file, may
 from counterseal.store.port import SigningKeyRow
 from counterseal.store.sql import SqlStore
 
@@ -97,6 +97,7 @@ def _look_at_file(path: Path) -> None:
     problem = check_private_file(path)
     if problem is None and not may(path, os.R_OK | os.W_OK):
         problem = f"{path} cannot be read and written by its own account. Run `chmod 600 {path}`."
+    problem = problem or _check_beside(path)
     if problem is None and not may(path.parent, os.W_OK | os.X_OK):
         problem = (
             f"the folder {path.parent} cannot be written, and SQLite needs files beside {path.name}. "
@@ -112,8 +113,14 @@ def _look_where_it_will_be(path: Path) -> None:
         raise _no_folder(path)
     if not may(path.parent, os.W_OK | os.X_OK):
         raise _not_made(path, "its folder cannot be written")
-    if (problem := check_folder_of(path)) is not None:
+    if (problem := check_folder_of(path) or _check_beside(path)) is not None:
         raise ConfigError(f"store: {problem}")
+
+
+def _check_beside(path: Path) -> str | None:
+    """SQLite takes a `-wal` that it finds for its own, whoever made it, and writes the keys to it."""
+    problem = check_own_folder(path.parent)
+    return None if problem is None else f"{problem} SQLite keeps files beside {path.name}."
 
 
 def _create_if_missing(path: Path) -> None:
