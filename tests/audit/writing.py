@@ -61,7 +61,7 @@ def overflow(folder: str, room: int, count: int) -> None:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
     async def run() -> None:
-        sink = FileSink(Path(folder), clock=SystemClock(), issuer=ISSUER, retry_seconds=0.05)
+        sink = FileSink(Path(folder), clock=SystemClock(), issuer=ISSUER, retry_seconds=1.0)
         await sink.start()
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
         for number in range(count):
@@ -84,7 +84,7 @@ def fill_the_disk(folder: str, room: int) -> tuple[list[str], list[str], str | N
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
     async def run() -> tuple[list[str], list[str], str | None]:
-        sink = FileSink(Path(folder), clock=SystemClock(), issuer=ISSUER, retry_seconds=0.2)
+        sink = FileSink(Path(folder), clock=SystemClock(), issuer=ISSUER, retry_seconds=1.0)
         await sink.start()
         resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
         done: list[str] = []
