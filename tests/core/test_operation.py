@@ -93,3 +93,47 @@ def test_every_method_with_a_name_field_needs_it() -> None:
             assert operation_of(request(row.name, **{row.name_field: "x"})).name == "x"
             with pytest.raises(NoOperation):
                 operation_of(request(row.name))
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        "Name",
+        "NAME",
+        "naMe",
+        "Arguments",
+        "URI",
+        "ur\u0131",
+        "ur\u0130",
+        "_Meta",
+        "TaskId",
+        "reque\u017ftState",
+        "ta\u017f\u212a",
+    ],
+)
+@pytest.mark.parametrize("method", ["tools/call", "resources/read", "tools/list"])
+def test_m_04_what_a_reader_that_ignores_case_would_read_as_another_call_is_none(method: str, member: str) -> None:
+    """Go's and .NET's readers take the later of `name` and `Name`; others know a dotless i, a long s or the sign for Kelvin."""
+    params = {
+        "name": "get_weather",
+        "uri": "file:///a",
+        "arguments": {"Name": "x", "name": "y"},
+        "_meta": {"Name": "x"},
+    }
+    assert operation_of(request(method, **params)).method == method
+    assert operation_of(request(method, **params, nаme=1, names=1, n=1)).method == method
+    with pytest.raises(NoOperation, match="ignores case"):
+        operation_of(request(method, **params, **{member: "delete_all"}))
+
+
+def test_m_04_nor_is_what_such_a_reader_would_complete_or_follow_something_else_by() -> None:
+    prompt = {"type": "ref/prompt", "name": "greet", "title": "Greet"}
+    assert operation_of(request("completion/complete", ref=prompt)).name == "greet"
+    listening = {"toolsListChanged": True, "vendor": {}}
+    assert operation_of(request("subscriptions/listen", notifications=listening)) == Operation("subscriptions/listen")
+    for member in ("Type", "URI", "Name"):
+        with pytest.raises(NoOperation, match="ignores case"):
+            operation_of(request("completion/complete", ref={**prompt, member: "ref/resource"}))
+    for member in ("ResourceSubscriptions", "taskids"):
+        with pytest.raises(NoOperation, match="ignores case"):
+            operation_of(request("subscriptions/listen", notifications={**listening, member: ["file:///a"]}))

@@ -100,6 +100,14 @@ def test_a_body_that_is_still_to_come_is_not_waited_for_before_its_caller_is_kno
         assert answer.status == 200
 
 
+def test_m_04_no_server_gets_a_second_name_in_other_letters(web: Running) -> None:
+    """A server whose reader ignores case called the later of the two, and the decision was about the other."""
+    for member in (b'"Name":"delete_all"', b'"ARGUMENTS":{"city":"Bergen"}', b'"\\u004eame":"delete_all"'):
+        web.refused(web.request(body=BODY.replace(b'"params": {', b'"params": {' + member + b",")), 400)
+        web.refused(web.request(body=BODY.replace(b'"_meta"', member + b',"_meta"')), 400)
+    assert web.ask(web.request(body=BODY.replace(b'"_meta"', b'"Nombre":"delete_all","_meta"'))).status == 200
+
+
 MIB = 1024 * 1024
 
 

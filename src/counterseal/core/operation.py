@@ -12,6 +12,18 @@ from typing import Any, Final
 from counterseal.core.methods import METHODS, REPLY
 from counterseal.core.value import Value
 
+_READ: Final = frozenset(
+    {
+        *(row.name_field for row in METHODS.values() if row.name_field is not None),
+        *("arguments", "ref", "argument", "notifications", "task", "cursor", "_meta", "requestState", "inputResponses"),
+        *("protocolVersion", "capabilities", "clientInfo"),
+    }
+)
+"""Members of `params` that say what is asked for."""
+_OF_REFERENCE: Final = frozenset({"type", "name", "uri"})
+_OF_LISTENING: Final = frozenset(
+    {"resourceSubscriptions", "taskIds", "toolsListChanged", "promptsListChanged", "resourcesListChanged"}
+)
 _REFERENCES: Final = {"ref/prompt": "name", "ref/resource": "uri"}
 """What a completion is for, and the member that names it."""
 
@@ -55,6 +67,10 @@ def operation_of(message: Mapping[str, Any]) -> Operation:
     row = METHODS.get(method)
     if row is None:
         return Operation(method)
+    if not params.keys() <= _READ:
+        _check_spelling(params, _READ, "params")
+    if method == "subscriptions/listen" and isinstance(wanted := params.get("notifications"), dict):
+        _check_spelling(wanted, _OF_LISTENING, "params.notifications")
     name = _completed(params) if method == "completion/complete" else _member(params, row.name_field, "params")
     arguments = params.get("arguments") if row.arguments else None
     if row.arguments and "arguments" in params and not isinstance(arguments, dict):
@@ -66,10 +82,30 @@ def _completed(params: Mapping[str, Any]) -> str | None:
     reference = params.get("ref")
     if not isinstance(reference, dict):
         raise NoOperation("`params.ref` is missing or not an object")
+    _check_spelling(reference, _OF_REFERENCE, "params.ref")
     kind = reference.get("type")
     if not isinstance(kind, str) or kind not in _REFERENCES:
         raise NoOperation("`params.ref.type` is neither `ref/prompt` nor `ref/resource`")
     return _member(reference, _REFERENCES[kind], "params.ref")
+
+
+def _check_spelling(holder: Mapping[str, Any], known: frozenset[str], where: str) -> None:
+    """No member may be one that is read, spelled with other cases: many readers take `Name` for `name`, and the later of the two.
+    Raises NoOperation."""
+    for member in holder.keys() - known:
+        if len(member) <= _LONGEST and (meant := _FOLDED.get(_fold(member))) in known:
+            raise NoOperation(f"`{where}` has a member that is `{meant}` to a reader that ignores case")
+
+
+def _fold(name: str) -> str:
+    """Equal for what any reader's way of ignoring case takes for the same: some go by upper case and some by lower case, where a
+    dotless i, a long s and the sign for Kelvin are letters of ASCII."""
+    return name.upper().casefold().replace("\u0307", "")
+
+
+_FOLDED: Final = {_fold(name): name for name in (*_READ, *_OF_REFERENCE, *_OF_LISTENING)}
+_LONGEST: Final = 32
+"""Characters of a member that could be one of them."""
 
 
 def _member(holder: Mapping[str, Any], name: str | None, where: str) -> str | None:
