@@ -71,6 +71,8 @@ async def test_a_method_that_is_named_needs_its_token_every_time() -> None:
         b'[{"jsonrpc":"2.0","id":1,"method":"ping"}]',
         b'{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}',
         b'{"jsonrpc":"2.0","id":1,"method":["ping"]}',
+        b'{"jsonrpc":"2.0","id":1,"method":"ping","Method":"tools/call","params":{"name":"get_weather"}}',
+        b'{"jsonrpc":"2.0","id":1,"result":{},"METHOD":"tools/call","params":{"name":"get_weather"}}',
         b'"ping"',
         b"ping",
     ],

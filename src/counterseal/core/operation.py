@@ -20,6 +20,7 @@ _READ: Final = frozenset(
     }
 )
 """Members of `params` that say what is asked for."""
+_TOP: Final = frozenset({"jsonrpc", "id", "method", "params", "result", "error"})
 _OF_REFERENCE: Final = frozenset({"type", "name", "uri"})
 _OF_LISTENING: Final = frozenset(
     {"resourceSubscriptions", "taskIds", "toolsListChanged", "promptsListChanged", "resourcesListChanged"}
@@ -51,6 +52,8 @@ def operation_of(message: Mapping[str, Any]) -> Operation:
     A method that is not in the table has no name and no arguments here; whoever serves it decides what that means.
     Raises NoOperation.
     """
+    if not message.keys() <= _TOP:
+        _check_spelling(message, _TOP, "the message")
     answers = "result" in message or "error" in message
     if "method" not in message:
         if not answers:
@@ -68,9 +71,9 @@ def operation_of(message: Mapping[str, Any]) -> Operation:
     if row is None:
         return Operation(method)
     if not params.keys() <= _READ:
-        _check_spelling(params, _READ, "params")
+        _check_spelling(params, _READ, "`params`")
     if method == "subscriptions/listen" and isinstance(wanted := params.get("notifications"), dict):
-        _check_spelling(wanted, _OF_LISTENING, "params.notifications")
+        _check_spelling(wanted, _OF_LISTENING, "`params.notifications`")
     name = _completed(params) if method == "completion/complete" else _member(params, row.name_field, "params")
     arguments = params.get("arguments") if row.arguments else None
     if row.arguments and "arguments" in params and not isinstance(arguments, dict):
@@ -82,7 +85,7 @@ def _completed(params: Mapping[str, Any]) -> str | None:
     reference = params.get("ref")
     if not isinstance(reference, dict):
         raise NoOperation("`params.ref` is missing or not an object")
-    _check_spelling(reference, _OF_REFERENCE, "params.ref")
+    _check_spelling(reference, _OF_REFERENCE, "`params.ref`")
     kind = reference.get("type")
     if not isinstance(kind, str) or kind not in _REFERENCES:
         raise NoOperation("`params.ref.type` is neither `ref/prompt` nor `ref/resource`")
@@ -94,7 +97,7 @@ def _check_spelling(holder: Mapping[str, Any], known: frozenset[str], where: str
     Raises NoOperation."""
     for member in holder.keys() - known:
         if len(member) <= _LONGEST and (meant := _FOLDED.get(_fold(member))) in known:
-            raise NoOperation(f"`{where}` has a member that is `{meant}` to a reader that ignores case")
+            raise NoOperation(f"{where} has a member that is `{meant}` to a reader that ignores case")
 
 
 def _fold(name: str) -> str:
@@ -103,7 +106,7 @@ def _fold(name: str) -> str:
     return name.upper().casefold().replace("\u0307", "")
 
 
-_FOLDED: Final = {_fold(name): name for name in (*_READ, *_OF_REFERENCE, *_OF_LISTENING)}
+_FOLDED: Final = {_fold(name): name for name in (*_READ, *_OF_REFERENCE, *_OF_LISTENING, *_TOP)}
 _LONGEST: Final = 32
 """Characters of a member that could be one of them."""
 
