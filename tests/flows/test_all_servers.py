@@ -22,7 +22,7 @@ from mcp_types import CreateMessageRequestParams, CreateMessageResult, TextConte
 
 from tests.flows.test_guarded_servers import DOCUMENT
 from tests.flows.test_official_python_client import visiting
-from tests.support.calls import REVISION, post, refusal, tool_call
+from tests.support.calls import REVISION, modern, post, refusal, tool_call
 from tests.support.gateway import Gateway, Key, running_gateway
 from tests.support.parties import FOLDER, node, node_command, npm_file
 from tests.support.process import Program, free_port
@@ -93,7 +93,12 @@ def way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
         servers["dead"] = {"url": f"http://127.0.0.1:{free_port()}/mcp"}
         policy = [{"deny": {"tools": ["forbidden", "delete_all"]}}, {"permit": {"servers": list(servers)}}]
         gateway = running.enter_context(Gateway(folder, servers, port=gateway_port, policy=policy))
-        yield Way(gateway, gateway.create_key("alice"), str(repository))
+        key = gateway.create_key("alice")
+        # A list is not waited for as long as they take to start on a slow machine.
+        for name in ("program", "own", "time", "git"):
+            status, body = asyncio.run(post(gateway.at(name), modern("tools/list"), key.headers))
+            assert status == 200, body
+        yield Way(gateway, key, str(repository))
 
 
 def text_of(result: Any) -> str:
