@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from counterseal import httpclient
 from counterseal.httpclient import Client, HttpError, HttpTimeout, Response, Target, Timeouts
 from tests.support.certificates import Authority
 
@@ -100,6 +101,23 @@ async def test_a_connection_serves_one_request_after_the_other() -> None:
         for _ in range(3):
             assert await body(await get(one, at.url)) == b"ok"
         assert at.connections == 1
+
+
+@pytest.mark.parametrize(("most", "connections"), [(3, 3), (2, 4)], ids=["room for all", "one too few"])
+async def test_where_no_more_connections_are_kept_the_longest_idle_one_ends(
+    monkeypatch: pytest.MonkeyPatch, most: int, connections: int
+) -> None:
+    """Whosever it is: what is in use stays."""
+    monkeypatch.setattr(httpclient, "_IDLE_CONNECTIONS", most)
+    async with server(*[OK] * 6) as at, client() as one:
+        for owner in (b"gone", b"a", b"b", b"a", b"b", b"gone"):
+            response = await one.send("GET", Target(at.url), (), None, SOON, owner)
+            assert await body(response) == b"ok"
+        assert at.connections == connections
+        async with asyncio.timeout(5):
+            while len(one._open) > most:  # what was closed is told of a turn later
+                await asyncio.sleep(0)
+        assert len(one._open) == most
 
 
 @pytest.mark.parametrize(

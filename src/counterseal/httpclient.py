@@ -5,7 +5,8 @@ What is here: one request at a time on a connection, a pool for each origin, str
 on purpose: redirects, cookies, proxies, decompression, retries.
 
 A connection goes back to the pool only after a whole answer was read from it and nothing followed; after any doubt it is
-closed, so that no answer can meet another request (H-12).
+closed, so that no answer can meet another request (H-12). Where an answer that comes twice could not be told from the next one, a
+connection has an owner, and no other owner's request goes by it (docs/decisions/0035).
 """
 
 from __future__ import annotations
@@ -121,10 +122,14 @@ class Client:
         headers: Sequence[tuple[str, str]],
         body: bytes | None,
         timeouts: Timeouts,
+        owner: bytes | None = None,
     ) -> Response:
-        """Send one request and wait for the head of its answer. Raises HttpError, ValueError for a bad header."""
+        """Send one request and wait for the head of its answer. Raises HttpError, ValueError for a bad header.
+
+        owner: whose connection it goes by, which nobody else's requests go by, ever; None for those of nobody in particular.
+        """
         head = target.head(verb, headers, body)
-        connection = await self._connection(target, timeouts)
+        connection = await self._connection(target, timeouts, owner)
         try:
             await connection.ask(head if body is None else head + body, timeouts)
         except BaseException:
@@ -137,19 +142,22 @@ class Client:
         for connection in list(self._open):
             connection.close()
 
-    async def _connection(self, target: Target, timeouts: Timeouts) -> _Connection:
+    async def _connection(self, target: Target, timeouts: Timeouts, owner: bytes | None) -> _Connection:
         pool = self._pools.setdefault(target.origin, [])
-        while pool:
-            connection = pool.pop()
-            if connection.usable():
-                return connection
-            connection.close()
+        for index in range(len(pool) - 1, -1, -1):
+            if pool[index].owner == owner:
+                connection = pool.pop(index)
+                if connection.usable():
+                    return connection
+                connection.close()
         loop = asyncio.get_running_loop()
         if target.tls and self._tls is None:
             self._tls = ssl.create_default_context()
         try:
             async with asyncio.timeout(timeouts.connect):
-                return await self._connect(target, pool, loop.time() + timeouts.connect)
+                connection = await self._connect(target, pool, loop.time() + timeouts.connect)
+                connection.owner = owner
+                return connection
         except TimeoutError:
             raise HttpTimeout("no connection in time") from None
         except OSError as error:  # ssl.SSLError is one
@@ -226,6 +234,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._busy = False
         self._idle_since = 0.0
+        self.owner: bytes | None = None
         self.exchange = 0
         self._parser = httptools.HttpResponseParser(self)
         self._timer: asyncio.TimerHandle | None = None
@@ -311,12 +320,13 @@ class _Connection(asyncio.Protocol):
         clean = self._ended and self._keep and not self._chunks
         # A server may answer before it has read the whole request; what is left of that must not meet the next one.
         sent = transport is not None and not transport.is_closing() and not transport.get_write_buffer_size()
-        if not (clean and sent and len(self._pool) < _IDLE_CONNECTIONS):
+        if not (clean and sent):
             self.close()  # whoever still waits for what comes hears of it
             return
         self._busy = False
         self._idle_since = self._loop.time()
-        while self._pool and not self._pool[0].usable():
+        # The longest idle first, whosever they are: else those of callers who left would keep out the one that is used.
+        while self._pool and (len(self._pool) >= _IDLE_CONNECTIONS or not self._pool[0].usable()):
             self._pool.pop(0).close()
         self._pool.append(self)
 

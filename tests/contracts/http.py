@@ -36,8 +36,9 @@ def request(
     *,
     headers: Sequence[tuple[str, str]] = (),
     listens: float | None = None,
+    owner: bytes | None = None,
 ) -> Request:
-    return Request(verb, Target(server.url), headers, body, listens)
+    return Request(verb, Target(server.url), headers, body, listens, owner=owner)
 
 
 def saying(*parts: bytes, then: Callable[[Line], object] = Line.close) -> Callable[[Heard, Line], None]:
@@ -327,6 +328,13 @@ class HttpContract:
         for number in range(5):
             assert await answered(http, request(server, body=b"%d" % number)) == b"%d" % number
         assert server.lines == 1
+
+    async def test_m_07_a_connection_of_one_owner_is_nobody_elses(self, http: Http, server: HostileServer) -> None:
+        """A server that answers twice has nobody else on the line for its second answer."""
+        server.answer = tagged
+        for owner in (b"alice", b"bob", None, b"alice", b"bob", None):
+            assert await answered(http, request(server, owner=owner)) == b"{}"
+        assert [heard.line for heard in server.seen] == [1, 2, 3, 1, 2, 3]
 
     async def test_requests_at_the_same_time_have_connections_of_their_own(
         self, http: Http, server: HostileServer

@@ -15,6 +15,7 @@ from mcp_types import CallToolResult
 from msgspec.structs import replace
 
 from counterseal.core.call import Era
+from counterseal.core.caller import Caller
 from counterseal.core.limits import LIMITS, Limits
 from counterseal.core.methods import END_SESSION, REPLY, STREAM
 from counterseal.errors import BadCall, ServerError
@@ -22,7 +23,7 @@ from counterseal.httpclient import Client
 from counterseal.servers.http import ServerHttp
 from counterseal.servers.openapi import OpenApi
 from counterseal.servers.streamable_http import Decide, Destination
-from tests.servers.permits import SESSION, TOKEN, call, everything, permit, read
+from tests.servers.permits import ALICE, SESSION, TOKEN, call, everything, permit, read
 from tests.support.hostile import Heard, HostileServer, Line, chunk, chunked, whole
 from tests.wire.openapi.documents import compiled, document, parameter
 
@@ -114,6 +115,15 @@ async def test_a_call_is_one_request_with_the_call_token_and_nothing_of_the_call
         ("If-Match", '"e"'),
     )
     assert b"callers" not in heard.raw
+
+
+async def test_m_07_a_connection_is_for_requests_of_one_caller(server: HostileServer) -> None:
+    """An HTTP API that answers twice has nobody else on the line for its second answer: no answer says whose it is."""
+    bob = Caller(kind="api_key", client_id="k-bob", subject="bob")
+    async with sending(server) as room:
+        for caller in (ALICE, bob, ALICE, bob):
+            await read(await room.send(asked(caller=caller)))
+    assert [heard.line for heard in server.seen] == [1, 2, 1, 2]
 
 
 async def test_p_04_headers_of_hooks_go_behind_ours_and_take_the_place_of_none(server: HostileServer) -> None:

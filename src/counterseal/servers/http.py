@@ -14,9 +14,10 @@ from counterseal.errors import ServerError
 
 class Request(Value, frozen=True):
     """What is sent. target: prepared once for each server. listens_seconds: a stream that may be quiet, and for how long at
-    most; None for a call, which has the limits of a call. caller: whose call it is; None for what nobody asked for."""
+    most; None for a call, which has the limits of a call. caller: whose call it is; None for what nobody asked for. owner: whose
+    connection it goes by, which no other owner's requests go by; None where the answer says itself what it answers."""
 
-    UNSHOWN: ClassVar = frozenset({"headers", "body", "caller"})
+    UNSHOWN: ClassVar = frozenset({"headers", "body", "caller", "owner"})
 
     verb: str
     target: httpclient.Target
@@ -24,6 +25,7 @@ class Request(Value, frozen=True):
     body: bytes | None
     listens_seconds: float | None
     caller: Caller | None = None
+    owner: bytes | None = None
 
 
 class Response(Protocol):
@@ -72,7 +74,9 @@ class ServerHttp:
         if request.listens_seconds is not None:
             timeouts = httpclient.Timeouts(self._limits.server_connect_seconds, None, request.listens_seconds)
         try:
-            response = await self._client.send(request.verb, request.target, request.headers, request.body, timeouts)
+            response = await self._client.send(
+                request.verb, request.target, request.headers, request.body, timeouts, request.owner
+            )
         except httpclient.HttpError as error:
             raise _failure(error) from None
         return ServerResponse(response)

@@ -144,7 +144,9 @@ class OpenApi:
             *written.headers,
         ]
         target = self._target.at(self._base + written.target)
-        return Request(written.verb, target, permit.beside(headers), written.body, None, permit.caller)
+        # Nothing in an answer says which request it answers.
+        owner = permit.caller.fingerprint()
+        return Request(written.verb, target, permit.beside(headers), written.body, None, permit.caller, owner)
 
     async def _answer(self, tool: Tool, response: Response) -> ToolResult:
         status = response.status

@@ -227,7 +227,9 @@ class StreamableHttp:
                 headers.append(("Mcp-Session-Id", call.session.server_id))
             if call.last_event_id is not None:
                 headers.append(("Last-Event-ID", call.last_event_id))
-        return Request(verb, self._target, permit.beside(headers), body, listens_seconds, permit.caller)
+        # An id that a caller chose is that of other callers' calls, too, so it does not tell whose answer comes.
+        owner = None if call.era is _MODERN and sent_id != call.id else permit.caller.fingerprint()
+        return Request(verb, self._target, permit.beside(headers), body, listens_seconds, permit.caller, owner)
 
     async def _reply(
         self, permit: Permit, answer: Answer, response: Response, listens: bool, crossing: Crossing | None
