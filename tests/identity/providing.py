@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -27,6 +28,13 @@ def of_kid(kid: str, **claims: Any) -> Unverified:
 
 KNOWN = of_kid("ES256")
 UNKNOWN = of_kid("made-up")
+
+
+async def says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """For `asyncio.start_server`: holds a connection, without a word, for as long as the other end does."""
+    with contextlib.suppress(ConnectionError):
+        await reader.read()
+    writer.close()
 
 
 def one_key(kid: str, which: str = "") -> dict[str, Any]:

@@ -17,6 +17,7 @@ import pytest
 from counterseal.core.limits import LIMITS
 from counterseal.identity.egress import Egress
 from counterseal.identity.fetch import FetchFailed, HttpFetch
+from tests.identity.providing import says_nothing
 from tests.support.certificates import Authority
 from tests.support.jwks_server import Handler, JwksServer
 from tests.support.leaping import LeapingTime
@@ -183,7 +184,7 @@ async def test_k_09_a_slow_provider_takes_no_longer_than_the_ceiling(
 
 
 async def test_k_09_a_provider_that_never_speaks_tls_takes_no_longer_than_the_ceiling(hasty: HttpFetch) -> None:
-    listening = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    listening = await asyncio.start_server(says_nothing, "127.0.0.1", 0)
     async with listening:
         began = time.monotonic()
         with pytest.raises(FetchFailed, match="in time"):

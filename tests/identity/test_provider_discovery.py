@@ -33,6 +33,7 @@ from tests.identity.providing import (
     keys,
     of_kid,
     one_key,
+    says_nothing,
     settled,
 )
 from tests.support.certificates import Authority
@@ -284,7 +285,7 @@ async def slow_provider(mode: str) -> AsyncIterator[Provider]:
         await asyncio.Event().wait()
         return ()
 
-    tls = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+    tls = await asyncio.start_server(says_nothing, "127.0.0.1", 0)
     with JwksServer(GOOD) as server:
         server.answer = SLOW.get(mode)
         url = {

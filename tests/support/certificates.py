@@ -13,6 +13,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 _DAY = datetime.timedelta(days=1)
+_USES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
 
 
 class Authority:
@@ -22,7 +33,10 @@ class Authority:
         self._folder = folder
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "The test's own authority")])
-        self._certificate = self._issue(self._name, self._key, x509.BasicConstraints(ca=True, path_length=0))
+        # Python 3.13 wants of an authority that it says what its key is for (RFC 5280 section 4.2.1.3).
+        certifies = dict.fromkeys(_USES, False) | {"key_cert_sign": True, "crl_sign": True}
+        constraints = x509.BasicConstraints(ca=True, path_length=0)
+        self._certificate = self._issue(self._name, self._key, constraints, x509.KeyUsage(**certifies))
 
     def client(self) -> ssl.SSLContext:
         """What trusts this authority and no other."""
@@ -79,7 +93,7 @@ class Authority:
             )
         )
         for extension in extensions:
-            critical = isinstance(extension, x509.BasicConstraints)
+            critical = isinstance(extension, x509.BasicConstraints | x509.KeyUsage)
             builder = builder.add_extension(extension, critical=critical)
         return builder.sign(issuer_key or self._key, hashes.SHA256())
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -168,6 +170,24 @@ async def test_delete_ends_it_here_and_at_every_server() -> None:
             assert server.seen[-1].all("mcp-session-id") == [opened[name]]
         error = await there.refused(tool("notes__a", session))
         assert error.reason.code == "session_unknown"
+
+
+async def test_an_end_that_the_gateways_own_end_comes_before_leaves_nothing_behind() -> None:
+    """What is left is cancelled then, before its first step, too: Python complains of a coroutine that nobody ever awaits."""
+    async with world({"notes": listing("a")}) as there:
+        session, _ = await there.open()
+        before = asyncio.all_tasks()
+        assert (await there.reply(legacy(END_SESSION, session=session, server=ALL))).status == 200
+        begun = asyncio.all_tasks() - before
+        assert len(begun) == len(there.servers)
+        with warnings.catch_warnings(record=True) as complaints:
+            warnings.simplefilter("always")
+            for task in begun:
+                task.cancel()
+            await asyncio.gather(*begun, return_exceptions=True)
+            begun.clear()
+            gc.collect()
+        assert [str(one.message) for one in complaints if "never awaited" in str(one.message)] == []
 
 
 async def test_an_idle_session_ends_by_itself() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -304,7 +304,9 @@ class Legacy:
         for (server, _), one in opened.items():
             expires = one.caller.expires
             if one.session is not None and (expires is None or expires > self._pipeline.clock.wall()):
-                self._begin(self._end(outer, server, one))
+                task = asyncio.ensure_future(self._end(outer, server, one))
+                self._ending.add(task)
+                task.add_done_callback(self._ending.discard)
 
     async def _end(self, outer: Outer | None, server: str, opened: Opened) -> None:
         call = Call(
@@ -319,17 +321,9 @@ class Legacy:
         until = asyncio.get_running_loop().time() + self._limits.gather_seconds
         record = None if outer is None else outer.record
         asked = Outer(record, opened.caller, nobody, call, (), (), until)
-        await self._asking.reply(asked, (opened.caller, nobody), call)
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        async def run() -> None:
-            # It has a record of its own, and the session ends there by itself.
-            with contextlib.suppress(CallError, NoMethod):
-                await work
-
-        task = asyncio.ensure_future(run())
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        # It has a record of its own, and the session ends there by itself.
+        with contextlib.suppress(CallError, NoMethod):
+            await self._asking.reply(asked, (opened.caller, nobody), call)
 
 
 def _header(call: Call) -> Headers:
