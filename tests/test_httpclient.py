@@ -278,6 +278,17 @@ async def test_h_11_a_line_without_an_end_is_not_kept_until_time_is_up(start: by
             assert not one._open or next(iter(one._open)).closing
 
 
+async def test_m_24_an_answer_in_too_many_too_small_pieces_is_none() -> None:
+    """Each costs as much as a thousand bytes do, and nobody else is answered meanwhile."""
+    head, most = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", httpclient._MOST_PIECES
+    for piece, count in ((b"x", most - 1000), (b"x" * 16, most + 1)):
+        async with server(head + b"%x\r\n%b\r\n" % (len(piece), piece) * count + b"0\r\n\r\n") as at, client() as one:
+            assert len(await body(await get(one, at.url))) == len(piece) * count
+    async with server(head + b"1\r\nx\r\n" * (most + 1) + b"0\r\n\r\n") as at, client() as one:
+        with pytest.raises(HttpError, match="small pieces"):
+            await body(await get(one, at.url))
+
+
 async def test_h_11_what_follows_a_body_has_the_ceiling_of_a_head() -> None:
     async with server(_CHUNKS + b"\r\nok\r\n0\r\n" + b"X: y\r\n" * 20_000) as at, client() as one:
         with pytest.raises(HttpError, match="too large"):

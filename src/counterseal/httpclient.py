@@ -28,6 +28,9 @@ from counterseal.outbox import Outbox
 _HEAD_BYTES: Final = 64 * 1024
 """Of the head and what follows the body, and of any one line: the parser keeps a line until its end."""
 _HEAD_COUNT: Final = 256
+_MOST_PIECES: Final = 200_000
+_LEAST_OF_A_PIECE: Final = 8
+"""Bytes of a chunk on the average, where there are so many: each costs as much as a thousand bytes do."""
 _INTERIM: Final = 16
 """Answers of status 1xx before the real one."""
 _HIGH_WATER: Final = 256 * 1024
@@ -252,6 +255,7 @@ class _Connection(asyncio.Protocol):
         self._wake: asyncio.Future[None] | None = None
         self._chunks: deque[bytes] = deque()
         self._buffered = 0
+        self._pieces = self._body_bytes = 0
         self._paused = False
         self._ended = False
         self._keep = False
@@ -446,6 +450,10 @@ class _Connection(asyncio.Protocol):
         self._unended = 0
         if self._ended:
             return
+        self._pieces += 1
+        self._body_bytes += len(body)
+        if self._pieces > _MOST_PIECES and self._body_bytes < _LEAST_OF_A_PIECE * self._pieces:
+            raise HttpError("an answer in too many small pieces")
         self._chunks.append(body)
         self._buffered += len(body)
         if self._buffered > _HIGH_WATER and not self._paused and self._transport is not None:

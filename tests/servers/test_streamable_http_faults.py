@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import gzip
 import json
@@ -335,6 +336,39 @@ async def test_m_24_a_stream_without_an_end_is_cut_at_the_ceiling(server: Hostil
     server.answer = answering(lambda heard: chunked(end=False), flood)
     assert (await fault(server, limits=small)).reason.code == "server_answer_too_large"
     assert await until(gone.is_set)
+
+
+async def test_m_24_nor_may_a_stream_hold_more_lines_than_so_many_events_have(server: HostileServer) -> None:
+    few = dataclasses.replace(LIMITS, server_events=50)
+    for lines, is_good in ((490, True), (501, False)):
+        server.seen.clear()
+        server.answer = answering(lambda heard, lines=lines: chunked(b"x\n" * lines + event(response(heard))))  # type: ignore[misc]
+        if is_good:
+            async with sending(server, limits=few) as room:
+                assert b'"ok"' in await read(await room.send(permit()))
+        else:
+            assert (await fault(server, limits=few)).reason.code == "server_answer_too_large"
+
+
+async def test_m_24_while_many_lines_are_read_others_have_their_turn(server: HostileServer) -> None:
+    """A worker that reads 16 MiB of line ends answered nobody for a minute, and then knew no API key any more."""
+    server.answer = answering(lambda heard: chunked(b"x\n" * 400_000 + event(response(heard))))
+    loop = asyncio.get_running_loop()
+    longest, before = 0.0, loop.time()
+
+    async def turns() -> None:
+        nonlocal longest, before
+        while True:
+            await asyncio.sleep(0)
+            longest, before = max(longest, loop.time() - before), loop.time()
+
+    async with sending(server) as room:
+        turning = asyncio.ensure_future(turns())
+        began = loop.time()
+        assert b'"ok"' in await read(await room.send(permit()))
+        took = loop.time() - began
+        turning.cancel()
+    assert longest < took / 3
 
 
 async def test_m_24_a_subscription_may_go_on_past_the_ceiling_for_answers(server: HostileServer) -> None:

@@ -188,12 +188,29 @@ def test_a_line_that_never_ends_is_refused_before_it_is_kept() -> None:
 
 
 def test_lines_that_dispatch_nothing_cannot_pile_up() -> None:
-    """M-24: data without an end, and comments."""
-    for line in (b"data: x\n", b": x\n", b"x\n", b"id: 1\n"):
+    """M-24: data without an end."""
+    for line in (b"data: x\n", b"x\n", b"id: 1\n"):
         reader = Reader(1000)
         with pytest.raises(EventTooLarge):
             for _ in range(10_000):
                 reader.feed(line)
+
+
+@pytest.mark.parametrize("line", [b": x\n", b":\r\n", b"\n", b"\r", b"\r\n: x\r"])
+def test_lines_that_say_nothing_are_not_kept_and_millions_cost_what_one_does(line: bytes) -> None:
+    """M-24: nobody else is answered while they are read."""
+    reader = Reader(1000)
+    many = line * 300_000
+    began = time.process_time()
+    for start in range(0, len(many), 32 * 1024):
+        assert reader.feed(many[start : start + 32 * 1024]) == []
+    took = time.process_time() - began
+    assert reader.lines < 1000
+    assert (reader.comments > 0) == (b":" in line)
+    began = time.process_time()
+    Reader(1 << 30).feed(b"x\n" * 300_000)
+    assert took < (time.process_time() - began) / 2
+    assert reader.feed(b"\ndata: a\n: b\n\n\ndata: c\n\n") == [Event(b"a"), Event(b"c")]
 
 
 def _seconds(chunks: Any) -> float:

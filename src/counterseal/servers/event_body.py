@@ -16,6 +16,10 @@ from counterseal.servers.link import invalid, timed_out, too_large
 from counterseal.wire.answer import Answer, NotAnAnswer
 from counterseal.wire.eventstream import KEEP_ALIVE, Event, EventTooLarge, Reader
 
+_LINES_OF_AN_EVENT: Final = 10
+"""On the average of all that an answer may have."""
+_SLICE: Final = 32 * 1024
+"""Bytes that are read in one turn of the loop: ten thousand lines, at worst."""
 _AGAIN: Final = 100
 """How often a server may close the stream of one call before the response."""
 _LONGEST_WAIT_SECONDS: Final = 5.0
@@ -73,8 +77,11 @@ class EventBody:
             goes_on = True
             while goes_on:
                 async for chunk in self._chunks:
-                    if out := self._take(chunk):
-                        yield out
+                    for start in range(0, len(chunk), _SLICE):
+                        if start:
+                            await asyncio.sleep(0)  # what a server sends at once must not hold everybody else up
+                        if out := self._take(chunk[start : start + _SLICE]):
+                            yield out
                 goes_on = await self._resume()
             if not (self._answer.ended or self._listens or self._resumable):
                 raise NotAnAnswer("the stream ended without a response")
@@ -131,6 +138,8 @@ class EventBody:
                 raise too_large(f"more than {self._limits.server_answer_bytes} bytes")
             if self._events > self._limits.server_events:
                 raise too_large(f"more than {self._limits.server_events} events")
+            if self._reader.lines > _LINES_OF_AN_EVENT * self._limits.server_events:
+                raise too_large(f"more than {_LINES_OF_AN_EVENT * self._limits.server_events} lines")
         out = b"".join(map(self._event, events))
         return out or (KEEP_ALIVE if self._reader.comments > comments else b"")
 
