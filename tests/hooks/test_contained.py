@@ -101,6 +101,24 @@ async def test_p_01_a_hook_that_is_too_late_is_cancelled_and_its_answer_counts_f
     assert await until(lambda: ended == [SEEN])
 
 
+async def test_time_in_which_the_loop_stood_still_is_not_the_hooks() -> None:
+    """As on a machine that was paused."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def asks(view: View) -> Pass:
+        begun.set()
+        await go_on.wait()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return Pass()
+
+    running = asyncio.ensure_future(contained(asks, 1.0)(SEEN))
+    await begun.wait()
+    threading.Event().wait(1.1)  # and nothing runs on the loop
+    go_on.set()
+    assert await running == Pass()
+
+
 async def test_p_01_a_hook_that_will_not_be_cancelled_is_left_behind_and_at_some_point_not_called_any_more() -> None:
     let_go, calls = asyncio.Event(), 0
 

@@ -2,7 +2,8 @@
 
 * Whatever it raises is a `HookFailed`: an error, a cancellation, `sys.exit`.
 * It has a time limit. What goes on after it is cancelled and not waited for; a hook of which too many calls never ended is not
-  called any more.
+  called any more. Time in which the event loop stood still is not the hook's, so it is waited for in parts: of a machine that is
+  paused, one part is all that passes.
 * A coroutine runs on the event loop, in a task of its own. One that never gives way blocks the whole worker, and nothing in the
   same process could end it. A method that is no coroutine runs in a thread, where blocking is its own affair.
 * The answer is checked there too, because looking at it may run code of the hook's.
@@ -26,6 +27,8 @@ Answered = TypeVar("Answered")
 
 _THREADS: Final = 8
 """Of one hook that is no coroutine."""
+_PARTS: Final = 4
+"""Of its time."""
 _STUCK: Final = 16
 """Calls of one hook that never ended, after which it is not called any more."""
 
@@ -62,7 +65,10 @@ class Contained(Generic[Seen, Answered]):
         except Busy:
             raise HookFailed("too many of its calls wait for a thread") from None
         try:
-            await asyncio.wait((running,), timeout=self._seconds)
+            for _ in range(_PARTS):
+                await asyncio.wait((running,), timeout=self._seconds / _PARTS)
+                if running.done():
+                    break
         except asyncio.CancelledError:
             self._leave(running)
             raise
