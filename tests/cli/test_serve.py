@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -22,9 +23,11 @@ from click.testing import CliRunner
 
 from counterseal.cli.serve import _bind, serve
 from counterseal.errors import ConfigError
+from tests.audit.folder import entries
 from tests.support.gateway import COMMAND, Gateway, configuration
+from tests.support.hostile import HostileServer
 from tests.support.process import HANGS, LISTENING, ROOT, Program, free_port
-from tests.support.rawhttp import serving
+from tests.support.rawhttp import Wire, serving
 from tests.support.tokens import needs_ml_dsa
 
 SERVERS = {"weather": {"url": "http://127.0.0.1:1/mcp"}}
@@ -259,6 +262,43 @@ async def test_pieces_of_an_answer_are_sent_at_once_by_the_loop_of_the_standard_
             transport = await made
             assert transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             transport.close()
+
+
+def test_a_second_ctrl_c_ends_what_is_under_way_without_a_traceback(tmp_path: Path) -> None:
+    """The first one lets it have its time."""
+    message = {"jsonrpc": "2.0", "id": "mine", "method": "tools/call", "params": {"name": "wait", "arguments": {}}}
+    body = json.dumps(message).encode()
+    lines = (b"Content-Type: application/json", b"Accept: application/json, text/event-stream")
+    with (
+        HostileServer(lambda heard, line: line.gone(HANGS)) as server,
+        Gateway(tmp_path, {"weather": {"url": server.url}}, callers={"api_keys": False, "anonymous": True}) as gateway,
+        Wire(urlsplit(gateway.url).port or 0, HANGS) as wire,
+    ):
+        host = b"Host: " + gateway.url.removeprefix("http://").encode()
+        head = b"\r\n".join((b"POST /mcp/weather HTTP/1.1", host, *lines, b"Content-Length: %d" % len(body), b"", b""))
+        wire.send(head + body)
+        assert until(lambda: server.calls == 1)
+        os.kill(gateway.program.pid, signal.SIGINT)
+        assert until(lambda: not listens(gateway.url))
+        assert gateway.program.code is None
+        os.kill(gateway.program.pid, signal.SIGINT)
+        assert until(lambda: gateway.program.code is not None)
+        answer = wire.answer()
+        assert answer is not None
+        assert (answer.status, answer.reason) == (503, "gateway_ended")
+        assert gateway.program.code == 0
+        assert "Traceback" not in gateway.program.output
+    (outcome,) = [entry for entry in entries(gateway.audit) if entry["event"] == "outcome"]
+    assert (outcome["outcome"], outcome["reason"]) == ("aborted", "gateway_ended")
+
+
+def listens(url: str) -> bool:
+    address = urlsplit(url)
+    try:
+        socket.create_connection((address.hostname or "", address.port or 0), timeout=HANGS).close()
+    except OSError:
+        return False
+    return True
 
 
 def started_in_a_group_of_its_own(folder: Path) -> subprocess.Popen[str]:

@@ -147,7 +147,10 @@ class Server(uvicorn.Server):
             await super().shutdown(sockets)
         finally:
             over.cancel()
-            self.config.loaded_app.cut_off()  # a second signal leaves what is under way to the end of the loop
+        # A second signal is the end of the time. What is under way must be over before the loop ends, or nobody records it.
+        self._cut_off()
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=_LAST_WORDS_SECONDS)
 
     def _cut_off(self) -> None:
         self.config.loaded_app.cut_off()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -45,7 +47,9 @@ class App:
             assert self._rest is not None
             await self._rest(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await self._lifespan(receive, send)
+            # A second signal ends the loop, and with it this; the gateway has been closed then, and there is nothing to tell.
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._lifespan(receive, send)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
