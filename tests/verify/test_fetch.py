@@ -184,6 +184,16 @@ def test_a_slow_answer_is_given_up_as_a_whole(server: JwksServer, answer: Any) -
     assert time.monotonic() - began < 30
 
 
+def test_a_silent_answer_is_late_also_where_the_timer_gets_no_turn(
+    server: JwksServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The socket's own limit comes first on a machine that is busy."""
+    monkeypatch.setattr(threading.Timer, "run", lambda timer: None)
+    server.answer = lambda handler: select.select([handler.connection], [], [], 60)
+    with pytest.raises(Unreachable, match=r"no whole answer within 0\.5 seconds"):
+        get(server.url, QUICK)
+
+
 def test_nobody_there_is_out_of_reach() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

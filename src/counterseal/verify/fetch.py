@@ -89,7 +89,9 @@ def fetch(address: Address, limits: Limits) -> Document:
         return Document(body, cache_control or None)
     except (OSError, http.client.HTTPException) as error:
         late = f"no whole answer within {limits.fetch_seconds:g} seconds"
-        raise Unreachable(late if over.is_set() else f"{type(error).__name__} while it answered") from None
+        # Of a silent answer the socket hears as soon as the timer does, and either may come first.
+        is_late = over.is_set() or isinstance(error, TimeoutError)
+        raise Unreachable(late if is_late else f"{type(error).__name__} while it answered") from None
     finally:
         timer.cancel()
         connection.close()
