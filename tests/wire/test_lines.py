@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,3 +57,18 @@ def test_m_24_of_a_line_over_the_ceiling_its_beginning_is_kept_and_no_more() -> 
     assert isinstance(found, Overlong)
     assert found.start == b"y" * 1000
     assert lines.feed(b"ok\n") == [b"ok"]
+
+
+def test_m_24_line_ends_alone_cost_next_to_nothing() -> None:
+    """A program that prints nothing else kept the worker from everybody."""
+    began = time.process_time()
+    assert Lines(1000).feed(b"\n" * 300_000) == []
+    middle = time.process_time()
+    assert len(Lines(1000).feed(b"x\n" * 300_000)) == 300_000
+    assert middle - began < (time.process_time() - middle) / 2
+    lines = Lines(3)
+    assert [line for chunk in (b"\n\na", b"\n\n\n", b"abcd", b"\n\nb\n") for line in lines.feed(chunk)] == [
+        b"a",
+        Overlong(b"abcd"),
+        b"b",
+    ]

@@ -18,7 +18,7 @@ from counterseal.wire.eventstream import KEEP_ALIVE, Event, EventTooLarge, Reade
 
 _LINES_OF_AN_EVENT: Final = 10
 """On the average of all that an answer may have."""
-_SLICE: Final = 32 * 1024
+SLICE: Final = 32 * 1024
 """Bytes that are read in one turn of the loop: ten thousand lines, at worst."""
 _AGAIN: Final = 100
 """How often a server may close the stream of one call before the response."""
@@ -77,10 +77,10 @@ class EventBody:
             goes_on = True
             while goes_on:
                 async for chunk in self._chunks:
-                    for start in range(0, len(chunk), _SLICE):
+                    for start in range(0, len(chunk), SLICE):
                         if start:
                             await asyncio.sleep(0)  # what a server sends at once must not hold everybody else up
-                        if out := self._take(chunk[start : start + _SLICE]):
+                        if out := self._take(chunk[start : start + SLICE]):
                             yield out
                 goes_on = await self._resume()
             if not (self._answer.ended or self._listens or self._resumable):

@@ -18,6 +18,7 @@ from counterseal.core.methods import LEGACY, REPLY, STREAM
 from counterseal.core.permit import Permit
 from counterseal.errors import ServerError
 from counterseal.httpclient import Target
+from counterseal.servers.event_body import SLICE
 from counterseal.servers.http import Http, Request, Response
 from counterseal.servers.link import (
     Countersign,
@@ -144,13 +145,16 @@ class SseLink:
         why = unreachable("the event stream ended")
         try:
             async for chunk in response.chunks():
-                for event in reader.feed(chunk):
-                    if event.data is None:
-                        continue
-                    if event.event == b"endpoint":
-                        self._named(event.data)
-                    elif event.event in (None, b"message"):
-                        self._hears.received(event.data)
+                for start in range(0, len(chunk), SLICE):
+                    if start:
+                        await asyncio.sleep(0)
+                    for event in reader.feed(chunk[start : start + SLICE]):
+                        if event.data is None:
+                            continue
+                        if event.event == b"endpoint":
+                            self._named(event.data)
+                        elif event.event in (None, b"message"):
+                            self._hears.received(event.data)
         except EventTooLarge as error:
             why = too_large(str(error))
         except ServerError as error:
