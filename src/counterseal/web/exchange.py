@@ -178,9 +178,8 @@ class Exchange:
             await self._endpoint(self)
         except CallerLeft:
             pass
-        except (
-            asyncio.CancelledError
-        ):  # by the server, which ends; what is out of an answer already must not look whole
+        except asyncio.CancelledError:
+            # By the server, which ends. What is out of an answer already must not look whole.
             self._connection.close()
             raise
         except BaseException as error:
