@@ -81,7 +81,8 @@ class ServerPins:
 
     def vet(self, caller: Caller, tool: str, text: bytes, now: float) -> bool:
         """Take note of a definition that a list shows to this caller. Whether it may stand in that list."""
-        if not self._keeps(tool):  # nothing is approved of it, and no definition of it will be: no need to read this one
+        if not self._keeps(tool):
+            # Nothing is approved of it, and no definition of it will be: no need to read this one.
             return self.mode == "allow"
         digest = self._digest(tool, text)
         pin = self._approved.get(tool)
