@@ -57,7 +57,7 @@ async def test_the_page_works_with_its_files_as_they_stand(tmp_path: Path) -> No
         await asyncio.to_thread(gateway.wait_for, LISTENING)
         assert await listed(running, key) == {"get_units"}
     told = running.run("servers", "diff")
-    assert without_what_differs(told) == without_what_differs(BLOCKS["diff"].partition("\n")[2] + "\n")
+    assert without_what_differs(told) == without_what_differs(BLOCKS["diff"].partition("\n")[2] + "\n"), gateway.output
     running.run("servers", "approve", "weather", "get_forecast")
     with started(tmp_path, port) as gateway:
         await asyncio.to_thread(gateway.wait_for, LISTENING)

@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 
 class _Item(Value, frozen=True):
-    """done: who waits for it until `due` (as `_now` tells time); None for a posted entry."""
+    """done: who waits for it until `due` (as `_now` tells time); None for a posted entry, which is never due."""
 
     time: float
     entry: bytes
@@ -148,7 +148,8 @@ class FileSink:
             text = chain.encode(entry)
         except ValueError as error:
             raise _unavailable(str(error)) from None
-        self._pending.append(_Item(self._wall(), text, self._now() + self._seconds, done))
+        due = 0.0 if done is None else self._now() + self._seconds
+        self._pending.append(_Item(self._wall(), text, due, done))
         if self._flight is None and not self._scheduled and self._problem is None:
             self._schedule()
 
@@ -177,8 +178,10 @@ class FileSink:
 
     def _batch(self, *, closing: bool) -> _Batch:
         items, self._pending = self._pending, []
-        due = next((item.due for item in items if item.done is not None), self._now() + self._seconds)
-        return _Batch(items, due, closing)
+        for item in items:
+            if item.done is not None:
+                return _Batch(items, item.due, closing)
+        return _Batch(items, self._now() + self._seconds, closing)
 
     def _serve(self) -> None:
         """The thread."""

@@ -57,7 +57,8 @@ class Admission:
         if count >= self._limits.calls_per_caller:
             raise BadCall("too_many", f"{count} calls of this caller are in flight already")
         place = Place(self, who)
-        place.holds(size)
+        if size > _SMALL:
+            place.holds(size)
         self._calls[who] = count + 1
         return place
 
@@ -77,12 +78,11 @@ class Admission:
         """For `Place`. size: the bytes that it held."""
         if size:
             self._held -= size
-            self._lower(self._bytes, who, size)
-        self._lower(self._calls, who, 1)
-
-    @staticmethod
-    def _lower(counts: dict[_Who, int], who: _Who, by: int) -> None:
-        if counts[who] == by:
-            del counts[who]
+            if self._bytes[who] == size:
+                del self._bytes[who]
+            else:
+                self._bytes[who] -= size
+        if self._calls[who] == 1:
+            del self._calls[who]
         else:
-            counts[who] -= by
+            self._calls[who] -= 1
