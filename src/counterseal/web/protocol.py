@@ -310,9 +310,9 @@ class CeilingProtocol(HttpToolsProtocol):
 
     def _offered(self, verb: bytes, url: bytes, version: str) -> None:
         """Another protocol, as Java's own client offers one with every request that is not encrypted."""
-        if verb == b"CONNECT":
-            raise _NotTaken
         lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        if len(lines) == len(self.headers):
+            raise _NotTaken  # CONNECT, which stops the parser without an offer
         self._without_offer = b"%b %b HTTP/%b\r\n%b\r\n" % (verb, url, version.encode(), b"".join(lines))
 
     def _head_is_over(self) -> bool:
