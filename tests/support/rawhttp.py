@@ -119,6 +119,10 @@ class Wire:
             body = self._stream.read()
         return Answer(head.status, head.headers, body)
 
+    def some(self, most: int) -> bytes:
+        """What is there, or comes next, as it is. Empty at the end of the connection."""
+        return self._stream.read1(most)
+
     def rest(self) -> bytes:
         """All that comes before the end of the connection, however that ends."""
         came = b""

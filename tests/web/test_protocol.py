@@ -620,6 +620,35 @@ def test_h_09_the_rest_of_a_last_answer_waits_for_its_caller_no_longer_than_a_bo
         assert narrow.gateway.entries[-1]["outcome"] == "answered"
 
 
+def test_h_09_whoever_takes_some_of_the_rest_is_waited_for_again(
+    narrow: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However slow this machine is: the gateway looks at him when he has taken something, twice before he takes the rest."""
+    looked, usual = threading.Event(), protocol.CeilingProtocol._look_at_reader
+
+    def look(self: protocol.CeilingProtocol, before: int) -> None:
+        if self.transport.get_write_buffer_size() < before:
+            usual(self, before)
+            looked.set()
+        else:
+            self.loop.call_later(0.01, look, self, before)
+
+    monkeypatch.setattr(protocol.CeilingProtocol, "_look_at_reader", look)
+    with Wire(narrow.port, takes=4096) as wire:
+        wire.send(narrow.request(b"Connection: close"))
+        came = b""
+        for _ in range(2):
+            looked.clear()
+            while not looked.wait(1):
+                taken = wire.some(4096)
+                assert taken, "he was cut off"
+                came += taken
+        came += wire.rest()
+    head, _, body = came.partition(b"\r\n\r\n")
+    assert b"content-length: %d\r\n" % len(body) in head + b"\r\n"
+    assert len(body) > 60_000
+
+
 def test_h_09_many_who_send_nothing_hold_up_nobody(quick: Running) -> None:
     wires = [quick.wire() for _ in range(200)]
     try:
